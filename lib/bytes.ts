@@ -69,6 +69,11 @@ export class ByteWriter {
     this.#view.setUint32(at, value, true);
   }
 
+  /** Forgets what was written after the first `length` bytes. */
+  rewind(length: number): void {
+    this.#length = length;
+  }
+
   /** The bytes so far, owned by the caller; this writer begins a new buffer. */
   take(): Uint8Array {
     const out = this.#bytes.subarray(0, this.#length);
@@ -155,6 +160,11 @@ export class ByteReader {
     const length = this.varint();
     if (length > maxBytes) throw new QuorateError('ERR_CODEC', `a field has ${length} bytes, above its cap of ${maxBytes}`);
     return this.raw(length);
+  }
+
+  skip(length: number): void {
+    this.#need(length);
+    this.#at += length;
   }
 
   /** A view, not a copy. */

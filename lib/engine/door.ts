@@ -1,0 +1,101 @@
+/**
+ * The door between the two rooms: the engine (mesh, cores, storage) and the app's side of a group (state machine, codec,
+ * promises, events). What passes is plain data in batches, once a turn, never a call that waits. In one thread the batches
+ * are handed over directly; nothing in them would stop them from being posted between threads.
+ */
+import type { Entry, Epoch, Index, NodeId, Role, SnapshotMeta } from '../consensus/consensus.js';
+import type { Membership } from '../consensus/membership.js';
+
+/** Why the engine did not take a proposal. All of them mean that it is not in the log. */
+export type ProposalRefusal = 'notLeader' | 'overloaded' | 'diskFull' | 'tooLarge' | 'stopped';
+
+/** A batch of commands on its way to the log. */
+export interface Proposal {
+  /** Chosen by the app's side, unique while the replica lives. */
+  readonly token: number;
+  /** How many indexes it takes. */
+  readonly count: number;
+  readonly data: Uint8Array;
+}
+
+/** Where a group stands, as the app's side sees it. */
+export interface GroupStatus {
+  readonly role: Role;
+  readonly leader: NodeId;
+  readonly epoch: Epoch;
+  readonly quorum: boolean;
+  readonly membership: Membership;
+  /** Changes whenever proposals sent to the leader before may have been lost: a new leader, or a new link to it. 0: no way to it. */
+  readonly contact: number;
+}
+
+/** What the app's side hands over in a turn. */
+export interface AppBatch {
+  readonly proposals: readonly Proposal[];
+  /** Ids of reads that want a linearizable index; each is answered once. */
+  readonly reads: readonly number[];
+  /** Applied up to here. */
+  readonly applied: Index;
+  /** Rare things, in order. */
+  readonly notices: readonly AppNotice[];
+}
+
+/** What happens seldom on the app's side. */
+export type AppNotice =
+  /** The state was captured at `meta.index`; its chunks follow, one for each `snapshotPull`. */
+  | { readonly type: 'snapshotBegin'; readonly meta: SnapshotMeta }
+  /** The next chunk; empty at the end. */
+  | { readonly type: 'snapshotChunk'; readonly chunk: Uint8Array }
+  | { readonly type: 'snapshotFailed'; readonly message: string }
+  /** Ready for the next chunk of the snapshot that is being restored. */
+  | { readonly type: 'restorePull' }
+  | { readonly type: 'restored' }
+  /** The app's side broke; the replica is over. */
+  | { readonly type: 'failed'; readonly error: Error };
+
+/** What the engine hands over in a turn. */
+export interface EngineBatch {
+  /** Committed entries, in order, without a gap. */
+  readonly entries: readonly Entry[];
+  /** Reads that may be answered once their index is applied. */
+  readonly reads: readonly { readonly context: number; readonly index: Index }[];
+  /** Reads that have to be asked again. */
+  readonly readsFailed: readonly number[];
+  /** Proposals that did not enter the log. */
+  readonly refused: readonly { readonly token: number; readonly why: ProposalRefusal }[];
+  readonly status: GroupStatus | undefined;
+  readonly commitIndex: Index;
+  readonly notices: readonly EngineNotice[];
+}
+
+/** What happens seldom on the engine's side. */
+export type EngineNotice =
+  /** Capture the state at the next entry's bound, and answer with `snapshotBegin`. */
+  | { readonly type: 'snapshotWanted' }
+  | { readonly type: 'snapshotPull' }
+  /** The snapshot is durable, or was given up. */
+  | { readonly type: 'snapshotDone'; readonly index: Index; readonly ok: boolean }
+  /** Replace the state: chunks follow, one for each `restorePull`. Nothing else is delivered until `restored`. */
+  | { readonly type: 'restoreBegin'; readonly meta: SnapshotMeta }
+  /** The next chunk; empty at the end. */
+  | { readonly type: 'restoreChunk'; readonly chunk: Uint8Array }
+  /** A peer was refused, or something else a person should know. */
+  | { readonly type: 'warning'; readonly error: Error }
+  /** The engine gave the group up: the replica is over. */
+  | { readonly type: 'failed'; readonly error: Error };
+
+/** The app's side, as the engine sees it. */
+export interface AppSide {
+  /** Hands over what gathered since the last call; undefined when there is nothing. Called once in a turn in which `wake` was called. */
+  collect(): AppBatch | undefined;
+  deliver(batch: EngineBatch): void;
+}
+
+/** The engine's side of one group, as the app sees it. */
+export interface EngineSide {
+  readonly self: NodeId;
+  /** There is something to collect. */
+  wake(): void;
+  /** Ends the group on this node. Resolves when its log is flushed and nothing more will be delivered. */
+  close(): Promise<void>;
+}

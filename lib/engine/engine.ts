@@ -1,0 +1,321 @@
+/**
+ * The engine of a node: drives the cores of its groups over mesh and storage, turn by turn. All that arrived in a turn of the
+ * event loop becomes one write with one flush, and one frame a peer; it never calls user code.
+ */
+import type { NodeId } from '../consensus/consensus.js';
+import type { Environment, Timer } from '../environment.js';
+import { QuorateError } from '../errors.js';
+import { FrameKind, type MeshPort } from '../mesh/port.js';
+import type { GroupWrite, NodeStore, Storage } from '../storage/storage.js';
+import type { WiredProtocol } from './codec.js';
+import type { AppSide, EngineSide } from './door.js';
+import { Group, type GroupHost } from './group.js';
+import { Outbox } from './outbox.js';
+import { Transfers } from './transfers.js';
+import { decodeHello, decodeRefusal, decodeSnapshotAck, encodeSnapshotAck, ItemType, readItems } from './wire.js';
+import type { ByteReader } from '../bytes.js';
+
+/** Rounds of drain within one turn, for storages that are durable at once. */
+const ROUNDS = 4;
+
+/** How a group is opened. */
+export interface OpenGroup {
+  readonly name: string;
+  readonly wired: WiredProtocol;
+  readonly storage: Storage;
+  /** Who founds it; undefined reopens what the storage holds. */
+  readonly founders: readonly NodeId[] | undefined;
+  readonly snapshotLogBytes: number;
+  readonly keepEntries: number;
+  readonly app: AppSide;
+}
+
+interface OpenStore {
+  readonly store: Promise<NodeStore>;
+  users: number;
+}
+
+export class Engine {
+  readonly #port: MeshPort;
+  readonly #environment: Environment;
+  readonly #outbox: Outbox;
+  readonly #transfers: Transfers;
+  readonly #groups = new Map<string, Group>();
+  readonly #byNumber = new Map<NodeId, Map<number, Group>>();
+  readonly #stores = new Map<Storage, OpenStore>();
+  /** Groups with something to do in the next turn. */
+  #awake = new Set<Group>();
+  #scheduled = false;
+  #inTurn = false;
+  #timer: Timer | undefined;
+  #timerAt = Infinity;
+  #tickDue = false;
+  #numbers = 0;
+
+  constructor(port: MeshPort, environment: Environment) {
+    this.#port = port;
+    this.#environment = environment;
+    this.#outbox = new Outbox(port);
+    this.#transfers = new Transfers(port, {
+      now: () => environment.now(),
+      groupOf: (peer, number) => this.#byNumber.get(peer)?.get(number),
+      acknowledge: (group, peer, request, index, ok) => {
+        this.#outbox.item(peer, group.number, ItemType.snapshotAck, true, (writer) => encodeSnapshotAck(writer, request, index, ok));
+        this.#schedule(group);
+      },
+      schedule: (group) => this.#schedule(group),
+    });
+    port.handle(FrameKind.group, (peer, session, frame) => this.#receive(peer, session, frame));
+    port.listen({ onPeer: (peer, up, session) => this.#onPeer(peer, up, session) });
+  }
+
+  /** Opens a group. Throws ERR_GROUP_EXISTS, ERR_GROUP_UNKNOWN, and what the storage throws. */
+  async open(options: OpenGroup): Promise<EngineSide> {
+    const { name, storage } = options;
+    if (this.#groups.has(name) || this.#opening.has(name)) {
+      throw new QuorateError('ERR_GROUP_EXISTS', `this mesh already runs a replica of group ${name}`);
+    }
+    this.#opening.add(name);
+    try {
+      const store = await this.#openStore(storage);
+      try {
+        const group = await this.#createGroup(options, store);
+        return { self: this.#port.id, wake: () => group.wake(), close: () => this.#close(group, storage) };
+      } catch (error) {
+        await this.#releaseStore(storage);
+        throw error;
+      }
+    } finally {
+      this.#opening.delete(name);
+    }
+  }
+
+  readonly #opening = new Set<string>();
+
+  async #createGroup(options: OpenGroup, store: NodeStore): Promise<Group> {
+    const { name, wired, founders, app } = options;
+    const recovered = await store.recover(name);
+    if (!recovered && !founders) {
+      throw new QuorateError('ERR_GROUP_UNKNOWN', `the storage holds no group ${name}; give \`members\` to found it`);
+    }
+    const environment = this.#environment;
+    const now = environment.now();
+    const core = wired.protocol.create({
+      self: this.#port.id,
+      incarnation: store.incarnation,
+      founders: founders ?? [],
+      genesisCandidate: Buffer.from(environment.randomBytes(16)).toString('hex'),
+      now,
+      random: () => environment.random(),
+      recovered,
+    });
+    const host: GroupHost = {
+      self: this.#port.id,
+      environment,
+      outbox: this.#outbox,
+      schedule: (group) => this.#schedule(group),
+      linked: () => this.#port.linked(),
+      sendSnapshot: (group, to, request, atLeast) => this.#transfers.send(group, to, request, atLeast),
+      punish: (peer, reason) => this.#port.punish(peer, reason),
+    };
+    const group = new Group(host, {
+      name,
+      number: ++this.#numbers,
+      wired,
+      core,
+      store,
+      app,
+      snapshot: recovered?.snapshot,
+      snapshotLogBytes: options.snapshotLogBytes,
+      keepEntries: options.keepEntries,
+    });
+    this.#groups.set(name, group);
+    for (const peer of this.#port.linked().keys()) group.greet(peer, true);
+    this.#schedule(group);
+    return group;
+  }
+
+  async #close(group: Group, storage: Storage): Promise<void> {
+    if (this.#groups.get(group.name) !== group) return;
+    await group.close();
+    this.#flushSoon();
+    this.#groups.delete(group.name);
+    this.#awake.delete(group);
+    for (const numbers of this.#byNumber.values()) {
+      for (const [number, known] of numbers) if (known === group) numbers.delete(number);
+    }
+    await this.#releaseStore(storage);
+    if (this.#groups.size === 0) {
+      this.#timer?.cancel();
+      this.#timer = undefined;
+      this.#timerAt = Infinity;
+    }
+  }
+
+  #flushSoon(): void {
+    this.#outbox.flush();
+  }
+
+  async #openStore(storage: Storage): Promise<NodeStore> {
+    let open = this.#stores.get(storage);
+    if (!open) {
+      const binding = { environment: this.#environment, cluster: this.#port.cluster, node: this.#port.id };
+      open = { store: storage.open(binding), users: 0 };
+      this.#stores.set(storage, open);
+    }
+    open.users++;
+    try {
+      return await open.store;
+    } catch (error) {
+      this.#stores.delete(storage);
+      throw error;
+    }
+  }
+
+  async #releaseStore(storage: Storage): Promise<void> {
+    const open = this.#stores.get(storage);
+    if (!open || --open.users > 0) return;
+    this.#stores.delete(storage);
+    await (await open.store).close();
+  }
+
+  #onPeer(peer: NodeId, up: boolean, _session: number): void {
+    const now = this.#environment.now();
+    this.#byNumber.delete(peer);
+    for (const group of this.#groups.values()) {
+      group.lost(now, peer);
+      this.#transfers.lost(group, peer);
+    }
+    this.#outbox.drop(peer);
+    if (up) for (const group of this.#groups.values()) group.greet(peer, true);
+  }
+
+  #receive(peer: NodeId, session: number, frame: Uint8Array): boolean {
+    const now = this.#environment.now();
+    let sound = true;
+    try {
+      readItems(frame, (number, type, body) => {
+        if (!this.#item(now, peer, session, number, type, body)) sound = false;
+      });
+    } catch (error) {
+      if (error instanceof QuorateError && error.code === 'ERR_CODEC') return false;
+      throw error;
+    }
+    return sound;
+  }
+
+  #item(now: number, peer: NodeId, session: number, number: number, type: number, body: ByteReader): boolean {
+    if (type === ItemType.hello) {
+      const hello = decodeHello(body);
+      const group = this.#groups.get(hello.group);
+      if (!group || group.over) return true;
+      let numbers = this.#byNumber.get(peer);
+      if (!numbers) this.#byNumber.set(peer, (numbers = new Map<number, Group>()));
+      // A peer that opened the group anew has a new number for it.
+      for (const [old, known] of numbers) if (known === group && old !== number) numbers.delete(old);
+      const before = group.contacts.get(peer)?.session;
+      group.heardHello(now, peer, number, session, hello);
+      const contact = group.contacts.get(peer);
+      if (contact?.session !== before) this.#transfers.lost(group, peer);
+      if (contact) numbers.set(number, group);
+      else numbers.delete(number);
+      return true;
+    }
+    if (type === ItemType.refusal) {
+      const refusal = decodeRefusal(body);
+      const group = this.#groups.get(refusal.group);
+      if (group && !group.over) group.refused(now, peer, refusal);
+      return true;
+    }
+    const group = this.#byNumber.get(peer)?.get(number);
+    if (!group) return true; // not hosted here, or not any more
+    if (type === ItemType.snapshotAck) {
+      const { request, index, ok } = decodeSnapshotAck(body);
+      this.#transfers.acknowledged(group, peer, request, index, ok);
+      return true;
+    }
+    if (type === ItemType.bye) this.#transfers.lost(group, peer);
+    return group.receive(now, peer, type, body);
+  }
+
+  #schedule(group: Group): void {
+    this.#awake.add(group);
+    if (this.#scheduled || this.#inTurn) return;
+    this.#scheduled = true;
+    this.#environment.defer(this.#turn);
+  }
+
+  readonly #turn = (): void => {
+    this.#scheduled = false;
+    this.#inTurn = true;
+    const now = this.#environment.now();
+    if (this.#tickDue) {
+      this.#tickDue = false;
+      for (const group of this.#groups.values()) {
+        if (group.over || group.core.nextDeadline() > now) continue;
+        group.core.tick(now);
+        this.#awake.add(group);
+      }
+    }
+    const groups = this.#awake;
+    this.#awake = new Set();
+    for (const group of groups) group.collect(now);
+    for (let round = 0; round < ROUNDS && this.#drain(now, groups); round++);
+    this.#outbox.flush();
+    for (const group of groups) group.deliver();
+    this.#inTurn = false;
+    for (const group of groups) if (!group.over && group.core.dirty) this.#awake.add(group);
+    if (this.#awake.size > 0) {
+      this.#scheduled = true;
+      this.#environment.defer(this.#turn);
+    }
+    this.#armTimer();
+  };
+
+  /** One round: every dirty core's effects, one write a storage. `false`: nothing was dirty. */
+  #drain(now: number, groups: ReadonlySet<Group>): boolean {
+    let dirty = false;
+    const batches = new Map<NodeStore, { writes: GroupWrite[]; tokens: { group: Group; token: number; installed: boolean }[] }>();
+    for (const group of groups) {
+      if (group.over || !group.core.dirty) continue;
+      dirty = true;
+      let batch = batches.get(group.store);
+      if (!batch) batches.set(group.store, (batch = { writes: [], tokens: [] }));
+      const before = batch.writes.length;
+      const token = group.drain(now, batch.writes);
+      if (batch.writes.length > before) {
+        batch.tokens.push({ group, token, installed: batch.writes[before]!.install !== undefined });
+      }
+    }
+    for (const [store, { writes, tokens }] of batches) {
+      if (writes.length === 0) continue;
+      store.write(writes, (error) => {
+        const at = this.#environment.now();
+        for (const { group, token, installed } of tokens) group.written(at, token, installed, error);
+      });
+    }
+    return dirty;
+  }
+
+  #armTimer(): void {
+    let next = Infinity;
+    for (const group of this.#groups.values()) {
+      if (group.over) continue;
+      const deadline = group.core.nextDeadline();
+      if (deadline < next) next = deadline;
+    }
+    if (next >= this.#timerAt) return;
+    this.#timer?.cancel();
+    this.#timerAt = next;
+    const delay = Math.max(0, next - this.#environment.now());
+    this.#timer = this.#environment.setTimer(delay, () => {
+      this.#timerAt = Infinity;
+      this.#tickDue = true;
+      // After a stall the frames that queued up meanwhile are heard before a time-out is believed.
+      if (!this.#scheduled) {
+        this.#scheduled = true;
+        this.#environment.defer(this.#turn);
+      }
+    });
+  }
+}

@@ -1,0 +1,371 @@
+/** One group on one node: its core, its place in the log, its contacts, and the app's side behind the door. */
+import type { ByteReader } from '../bytes.js';
+import { createEffects, type Consensus, type Effects, type Entry, type Index, type MessageBase, type NodeId, type SnapshotMeta } from '../consensus/consensus.js';
+import { QuorateError } from '../errors.js';
+import type { Environment } from '../environment.js';
+import type { GroupWrite, NodeStore } from '../storage/storage.js';
+import type { WiredProtocol } from './codec.js';
+import { Contacts } from './contacts.js';
+import type { AppNotice, AppSide, EngineNotice, GroupStatus, Proposal, ProposalRefusal } from './door.js';
+import { Handover } from './handover.js';
+import type { Outbox } from './outbox.js';
+import { LocalSnapshots } from './localSnapshots.js';
+import {
+  decodeProposal, decodeProposalRefused, encodeHello, encodeProposal, encodeProposalRefused, encodeRefusal,
+  GROUP_WIRE_VERSION, ItemType, type ContactRefusal, type Hello,
+} from './wire.js';
+
+/** What a group needs from the engine it lives in. */
+export interface GroupHost {
+  readonly self: NodeId;
+  readonly environment: Environment;
+  readonly outbox: Outbox;
+  /** There is something to do in the next turn. */
+  schedule(group: Group): void;
+  linked(): ReadonlyMap<NodeId, number>;
+  /** Stream the newest snapshot to a peer. */
+  sendSnapshot(group: Group, to: NodeId, request: number, atLeast: Index): void;
+  punish(peer: NodeId, reason: string): void;
+}
+
+/** How a group is set up. */
+export interface GroupSetup {
+  readonly name: string;
+  /** This node's number for the group. */
+  readonly number: number;
+  readonly wired: WiredProtocol;
+  readonly core: Consensus;
+  readonly store: NodeStore;
+  readonly app: AppSide;
+  readonly snapshot: SnapshotMeta | undefined;
+  readonly snapshotLogBytes: number;
+  readonly keepEntries: number;
+}
+
+export class Group {
+  readonly name: string;
+  readonly number: number;
+  readonly core: Consensus;
+  readonly store: NodeStore;
+  readonly contacts = new Contacts();
+  readonly snapshots: LocalSnapshots;
+  readonly #host: GroupHost;
+  readonly #wired: WiredProtocol;
+  readonly #app: AppSide;
+  readonly #instance: string;
+  readonly #handover: Handover;
+  readonly #effects: Effects = createEffects();
+  #refused: { token: number; why: ProposalRefusal }[] = [];
+  #readsFailed: number[] = [];
+  #reads: { context: number; index: Index }[] = [];
+  #notices: EngineNotice[] = [];
+  #statusChanged = true;
+  #commitTold: Index = 0;
+  #appWoke = false;
+  #pendingWrites = 0;
+  #whenFlushed: (() => void) | undefined;
+  #over = false;
+  #saidFailed = false;
+
+  constructor(host: GroupHost, setup: GroupSetup) {
+    this.name = setup.name;
+    this.number = setup.number;
+    this.core = setup.core;
+    this.store = setup.store;
+    this.#host = host;
+    this.#wired = setup.wired;
+    this.#app = setup.app;
+    this.#instance = Buffer.from(host.environment.randomBytes(8)).toString('hex');
+    const wake = (): void => host.schedule(this);
+    this.#handover = new Handover(setup.name, setup.core, setup.store, setup.snapshot?.index ?? 0, wake, (error) => this.fail(error));
+    this.snapshots = new LocalSnapshots(setup.name, setup.store, setup.snapshotLogBytes, {
+      tell: (notice) => this.tell(notice),
+      saved: (meta) => this.#snapshotSaved(meta, setup.keepEntries),
+      restored: (meta) => {
+        this.#handover.resume(meta.index);
+        wake();
+      },
+      failed: (error) => this.fail(error),
+    });
+    if (setup.snapshot) this.#restore();
+  }
+
+  /** Whether the group is closing or has failed. */
+  get over(): boolean {
+    return this.#over;
+  }
+
+  /** The app's side has something to hand over. */
+  wake(): void {
+    if (this.#over) return;
+    this.#appWoke = true;
+    this.#host.schedule(this);
+  }
+
+  /** Tells the app's side something at the end of this turn, or of the next. */
+  tell(notice: EngineNotice): void {
+    this.#notices.push(notice);
+    this.#host.schedule(this);
+  }
+
+  /** Takes what the app's side gathered. */
+  collect(now: number): void {
+    if (!this.#appWoke || this.#over) return;
+    this.#appWoke = false;
+    const batch = this.#app.collect();
+    if (!batch) return;
+    this.#handover.applied(batch.applied);
+    for (const proposal of batch.proposals) this.#propose(now, proposal);
+    for (const context of batch.reads) {
+      if (!this.core.read(now, context).ok) this.#readsFailed.push(context);
+    }
+    for (const notice of batch.notices) this.#takeNotice(notice);
+    this.snapshots.consider(batch.applied);
+  }
+
+  #takeNotice(notice: AppNotice): void {
+    if (notice.type === 'failed') this.fail(notice.error);
+    else this.snapshots.take(notice);
+  }
+
+  #propose(now: number, proposal: Proposal): void {
+    const why = this.#tryPropose(now, proposal);
+    if (why) this.#refused.push({ token: proposal.token, why });
+  }
+
+  #tryPropose(now: number, { token, count, data }: Proposal): ProposalRefusal | undefined {
+    const { status } = this.core;
+    if (status.stopped) return 'stopped';
+    if (status.role === 'leader') return this.#append(now, data, count);
+    const { leader } = status;
+    if (leader === '' || !this.contacts.get(leader)) return 'notLeader';
+    this.#host.outbox.item(leader, this.number, ItemType.proposal, false, (writer) => encodeProposal(writer, token, count, data));
+    return undefined;
+  }
+
+  #append(now: number, data: Uint8Array, count: number): ProposalRefusal | undefined {
+    if (this.store.headroom() < data.length) return 'diskFull';
+    const accepted = this.core.propose(now, this.#host.environment.wallClock(), data, count);
+    if (accepted.ok) return undefined;
+    switch (accepted.why) {
+      case 'quota':
+        return 'overloaded';
+      case 'tooLarge':
+        return 'tooLarge';
+      case 'stopped':
+        return 'stopped';
+      default:
+        return 'notLeader';
+    }
+  }
+
+  /** Says hello to a peer whose link is up. */
+  greet(peer: NodeId, wantsAnswer: boolean): void {
+    const { membership, genesis } = this.core.status;
+    const hello: Hello = {
+      version: GROUP_WIRE_VERSION,
+      group: this.name,
+      instance: this.#instance,
+      protocol: this.#wired.protocol.name,
+      incarnation: this.store.incarnation,
+      genesis,
+      founders: membership.founders,
+      wantsAnswer,
+    };
+    this.#host.outbox.item(peer, this.number, ItemType.hello, true, (writer) => encodeHello(writer, hello));
+    this.#host.schedule(this);
+  }
+
+  /** A peer said hello. */
+  heardHello(now: number, peer: NodeId, number: number, link: number, hello: Hello): void {
+    const own = { self: this.#host.self, protocol: this.#wired.protocol.name, status: this.core.status };
+    const verdict = this.contacts.hear(peer, number, link, hello, own);
+    if (verdict.type === 'refused') {
+      this.#host.outbox.item(peer, this.number, ItemType.refusal, true, (writer) => encodeRefusal(writer, verdict.refusal));
+      this.refused(now, peer, verdict.refusal);
+      return;
+    }
+    if (hello.wantsAnswer) this.greet(peer, false);
+    if (verdict.type === 'known') return;
+    const { incarnation, genesis } = hello;
+    this.core.link(now, peer, verdict.contact.session, true, { incarnation, genesis });
+    this.#statusChanged = true;
+    this.#host.schedule(this);
+  }
+
+  /** Contact was refused, by us or by the peer. */
+  refused(now: number, peer: NodeId, refusal: ContactRefusal): void {
+    this.lost(now, peer);
+    this.tell({ type: 'warning', error: new QuorateError(refusal.code, refusal.message) });
+  }
+
+  /** Contact with a peer ended. */
+  lost(now: number, peer: NodeId): void {
+    const contact = this.contacts.get(peer);
+    if (!contact) return;
+    this.contacts.forget(peer);
+    this.core.link(now, peer, contact.session, false);
+    this.#statusChanged = true;
+    this.#host.schedule(this);
+  }
+
+  /** Takes an item that a peer sent to this group. Throws ERR_CODEC; `false`: the peer broke the protocol. */
+  receive(now: number, peer: NodeId, type: number, body: ByteReader): boolean {
+    if (this.#over) return true;
+    this.#host.schedule(this);
+    switch (type) {
+      case ItemType.message:
+        return this.core.receive(now, peer, this.#wired.codec.decode(body));
+      case ItemType.proposal: {
+        const { token, count, data } = decodeProposal(body);
+        const why = this.core.status.role === 'leader' ? this.#append(now, data, count) : 'notLeader';
+        if (why) {
+          this.#host.outbox.item(peer, this.number, ItemType.proposalRefused, true, (writer) => encodeProposalRefused(writer, token, why));
+        }
+        return true;
+      }
+      case ItemType.proposalRefused:
+        this.#refused.push(decodeProposalRefused(body));
+        return true;
+      case ItemType.bye:
+        this.lost(now, peer);
+        return true;
+      default:
+        return false;
+    }
+  }
+
+  /** Takes the core's effects: writes go to `writes`, messages to the outbox. Returns the token of the write, or 0. */
+  drain(now: number, writes: GroupWrite[]): number {
+    if (!this.core.dirty) return 0;
+    const effects = this.#effects;
+    this.core.drain(now, effects);
+    if (effects.io > 0) {
+      writes.push({
+        group: this.name,
+        hard: effects.hard,
+        truncateFrom: effects.truncateFrom > 0 ? effects.truncateFrom : undefined,
+        entries: effects.append.length > 0 ? effects.append.slice() : undefined,
+        install: effects.install,
+      });
+      this.#pendingWrites++;
+      if (effects.install) this.#handover.pause();
+    }
+    for (const { to, message } of effects.send) {
+      if (this.contacts.get(to)) this.#host.outbox.message<MessageBase>(to, this.number, this.#wired.codec, message);
+    }
+    this.#handover.committed(effects.commit);
+    for (const read of effects.reads) this.#reads.push(read);
+    for (const { context } of effects.readsFailed) this.#readsFailed.push(context);
+    for (const { request, from, to, maxBytes } of effects.fetch) this.#fetch(request, from, to, maxBytes);
+    for (const { request, to, atLeast } of effects.snapshotTo) this.#host.sendSnapshot(this, to, request, atLeast);
+    if (effects.changed) this.#statusChanged = true;
+    if (this.core.status.stopped) this.fail(this.core.status.stopped);
+    return effects.io;
+  }
+
+  /** The write of a token is durable, or the storage has failed. */
+  written(now: number, token: number, installed: boolean, error: Error | undefined): void {
+    this.#pendingWrites--;
+    if (error) {
+      this.core.ioFailed(error);
+      this.fail(error);
+    } else {
+      this.core.persisted(now, token);
+      if (installed) this.#restore();
+    }
+    this.#host.schedule(this);
+    if (this.#pendingWrites === 0) this.#whenFlushed?.();
+  }
+
+  #fetch(request: number, from: Index, to: Index, maxBytes: number): void {
+    const answer = (entries: readonly Entry[] | 'compacted'): void => {
+      if (this.#over) return;
+      this.core.fetched(this.#host.environment.now(), request, entries);
+      this.#host.schedule(this);
+    };
+    this.store.read(this.name, from, to, maxBytes).then(answer, (error: unknown) => {
+      if (error instanceof QuorateError && error.code === 'ERR_COMPACTED') answer('compacted');
+      else this.fail(error instanceof Error ? error : new Error(String(error)));
+    });
+  }
+
+  #restore(): void {
+    this.#handover.pause();
+    this.snapshots.restore();
+  }
+
+  #snapshotSaved(meta: SnapshotMeta, keepEntries: number): void {
+    if (this.#over) return;
+    const keepFrom = Math.max(1, meta.index + 1 - keepEntries);
+    this.core.compacted(meta, keepFrom);
+    this.#pendingWrites++;
+    this.store.write([{ group: this.name, compactTo: keepFrom - 1 }], (error) => {
+      this.#pendingWrites--;
+      if (error) this.fail(error);
+      if (this.#pendingWrites === 0) this.#whenFlushed?.();
+    });
+    this.#host.schedule(this);
+  }
+
+  /** Hands the turn's results to the app's side. */
+  deliver(): void {
+    if (this.#over && this.#notices.length === 0) return;
+    const entries: Entry[] = [];
+    if (!this.#over) this.#handover.take(entries);
+    const commitIndex = this.#handover.commitIndex;
+    const quiet =
+      entries.length === 0 && this.#reads.length === 0 && this.#readsFailed.length === 0 && this.#refused.length === 0 &&
+      this.#notices.length === 0 && !this.#statusChanged && commitIndex === this.#commitTold;
+    if (quiet) return;
+    const batch = {
+      entries,
+      reads: this.#reads,
+      readsFailed: this.#readsFailed,
+      refused: this.#refused,
+      status: this.#statusChanged ? this.#status() : undefined,
+      commitIndex,
+      notices: this.#notices,
+    };
+    if (this.#reads.length > 0) this.#reads = [];
+    if (this.#readsFailed.length > 0) this.#readsFailed = [];
+    if (this.#refused.length > 0) this.#refused = [];
+    if (this.#notices.length > 0) this.#notices = [];
+    this.#statusChanged = false;
+    this.#commitTold = commitIndex;
+    this.#app.deliver(batch);
+  }
+
+  #status(): GroupStatus {
+    const { role, leader, epoch, quorum, membership } = this.core.status;
+    const contact = role === 'leader' ? 1 : (this.contacts.get(leader)?.session ?? 0);
+    return { role, leader, epoch, quorum, membership, contact };
+  }
+
+  /** Gives the group up: the app's side is told, nothing more is sent or written. */
+  fail(error: Error): void {
+    if (this.#saidFailed) return;
+    this.#saidFailed = true;
+    this.#over = true;
+    this.snapshots.close();
+    this.tell({ type: 'failed', error });
+  }
+
+  /** Says goodbye to the peers and waits for the writes under way. */
+  async close(): Promise<void> {
+    const wasOver = this.#over;
+    this.#over = true;
+    this.snapshots.close();
+    if (!wasOver) {
+      for (const [peer] of this.contacts.entries()) {
+        this.#host.outbox.item(peer, this.number, ItemType.bye, true, () => undefined);
+      }
+    }
+    if (this.#pendingWrites > 0 && !this.store.failed) {
+      await new Promise<void>((resolve) => {
+        this.#whenFlushed = resolve;
+      });
+    }
+    await this.snapshots.settled();
+  }
+}

@@ -1,0 +1,200 @@
+/** Snapshots between the app's side and the storage of this node: when to take one, saving its chunks, restoring from it. */
+import type { Index, SnapshotMeta } from '../consensus/consensus.js';
+import type { NodeStore, SnapshotReader, SnapshotWriter } from '../storage/storage.js';
+import type { AppNotice, EngineNotice } from './door.js';
+
+const CHUNK_BYTES = 256 * 1024;
+
+/** What happens around snapshots. */
+export interface SnapshotEvents {
+  tell(notice: EngineNotice): void;
+  /** A snapshot of this node's own state is durable. */
+  saved(meta: SnapshotMeta): void;
+  /** The app's side stands at this snapshot. */
+  restored(meta: SnapshotMeta): void;
+  failed(error: Error): void;
+}
+
+type State =
+  | { readonly type: 'idle' }
+  | { readonly type: 'wanted' }
+  | { readonly type: 'saving'; readonly meta: SnapshotMeta; writer: SnapshotWriter | undefined }
+  | { readonly type: 'restoring'; reader: SnapshotReader | undefined; offset: number };
+
+export class LocalSnapshots {
+  readonly #group: string;
+  readonly #store: NodeStore;
+  readonly #threshold: number;
+  readonly #events: SnapshotEvents;
+  #state: State = { type: 'idle' };
+  /** Bytes that the log held after the last snapshot: what grows from there counts. */
+  #baseline = 0;
+  #waiting: ((ok: boolean) => void)[] = [];
+  /** One step after another; the storage is slow. */
+  #work: Promise<void> = Promise.resolve();
+  #closed = false;
+
+  constructor(group: string, store: NodeStore, threshold: number, events: SnapshotEvents) {
+    this.#group = group;
+    this.#store = store;
+    this.#threshold = threshold;
+    this.#events = events;
+  }
+
+  /** Asks for a snapshot if the log has grown enough. */
+  consider(applied: Index): void {
+    if (this.#state.type !== 'idle' || applied === 0) return;
+    if (this.#store.logBytes(this.#group) - this.#baseline >= this.#threshold) this.#want();
+  }
+
+  /** Resolves once a snapshot of this node's own making is there; `false` if that fails. */
+  request(): Promise<boolean> {
+    return new Promise((resolve) => {
+      if (this.#closed) {
+        resolve(false);
+        return;
+      }
+      this.#waiting.push(resolve);
+      if (this.#state.type === 'idle') this.#want();
+    });
+  }
+
+  #want(): void {
+    this.#state = { type: 'wanted' };
+    this.#events.tell({ type: 'snapshotWanted' });
+  }
+
+  /** Takes what the app's side says of a snapshot. */
+  take(notice: Exclude<AppNotice, { type: 'failed' }>): void {
+    if (this.#closed) return;
+    switch (notice.type) {
+      case 'snapshotBegin':
+        if (this.#state.type === 'wanted') this.#begin(notice.meta);
+        return;
+      case 'snapshotChunk':
+        if (this.#state.type === 'saving') this.#save(this.#state, notice.chunk);
+        return;
+      case 'snapshotFailed':
+        if (this.#state.type === 'saving' || this.#state.type === 'wanted') this.#giveUp(this.#state);
+        return;
+      case 'restorePull':
+        if (this.#state.type === 'restoring') this.#feed(this.#state);
+        return;
+      case 'restored':
+        if (this.#state.type === 'restoring') this.#finishRestore(this.#state);
+    }
+  }
+
+  #begin(meta: SnapshotMeta): void {
+    const state: State = { type: 'saving', meta, writer: undefined };
+    this.#state = state;
+    this.#step(async () => {
+      state.writer = await this.#store.createSnapshot(this.#group);
+      if (this.#state === state) this.#events.tell({ type: 'snapshotPull' });
+      else await state.writer.abort();
+    });
+  }
+
+  #save(state: Extract<State, { type: 'saving' }>, chunk: Uint8Array): void {
+    this.#step(async () => {
+      if (this.#state !== state || !state.writer) return;
+      if (chunk.length > 0) {
+        await state.writer.write(chunk);
+        if (this.#isCurrent(state)) this.#events.tell({ type: 'snapshotPull' });
+        return;
+      }
+      await state.writer.commit(state.meta);
+      if (!this.#isCurrent(state)) return;
+      this.#state = { type: 'idle' };
+      this.#events.saved(state.meta);
+      this.#baseline = this.#store.logBytes(this.#group);
+      this.#settleWaiting(true);
+      this.#events.tell({ type: 'snapshotDone', index: state.meta.index, ok: true });
+    });
+  }
+
+  // A function, so that the compiler does not think that nothing changes while a step awaits.
+  #isCurrent(state: State): boolean {
+    return this.#state === state && !this.#closed;
+  }
+
+  #giveUp(state: State): void {
+    this.#state = { type: 'idle' };
+    // What the log holds now is the new baseline, or the next turn would ask again at once.
+    this.#baseline = this.#store.logBytes(this.#group);
+    if (state.type === 'saving') this.#step(async () => state.writer?.abort());
+    this.#events.tell({ type: 'snapshotDone', index: 0, ok: false });
+    this.#settleWaiting(false);
+  }
+
+  /** Feeds the newest committed snapshot to the app's side. */
+  restore(): void {
+    const before = this.#state;
+    if (before.type === 'saving' || before.type === 'wanted') this.#giveUp(before);
+    const state: State = { type: 'restoring', reader: undefined, offset: 0 };
+    this.#state = state;
+    this.#step(async () => {
+      if (before.type === 'restoring') await before.reader?.close();
+      const reader = await this.#store.openSnapshot(this.#group);
+      if (!reader) throw new Error(`the snapshot of group ${this.#group} is gone`);
+      if (!this.#isCurrent(state)) {
+        await reader.close();
+        return;
+      }
+      state.reader = reader;
+      this.#events.tell({ type: 'restoreBegin', meta: reader.meta });
+    });
+  }
+
+  #feed(state: Extract<State, { type: 'restoring' }>): void {
+    this.#step(async () => {
+      if (this.#state !== state || !state.reader) return;
+      const chunk = await state.reader.read(state.offset, CHUNK_BYTES);
+      if (!this.#isCurrent(state)) return;
+      state.offset += chunk.length;
+      this.#events.tell({ type: 'restoreChunk', chunk });
+    });
+  }
+
+  #finishRestore(state: Extract<State, { type: 'restoring' }>): void {
+    this.#step(async () => {
+      if (this.#state !== state || !state.reader) return;
+      this.#state = { type: 'idle' };
+      this.#baseline = this.#store.logBytes(this.#group);
+      await state.reader.close();
+      this.#events.restored(state.reader.meta);
+      this.#settleWaiting(true);
+    });
+  }
+
+  #settleWaiting(ok: boolean): void {
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const resolve of waiting) resolve(ok);
+  }
+
+  #step(work: () => Promise<void>): void {
+    this.#work = this.#work.then(work).catch((error: unknown) => {
+      if (!this.#closed) this.#events.failed(error instanceof Error ? error : new Error(String(error)));
+    });
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    const state = this.#state;
+    this.#state = { type: 'idle' };
+    this.#settleWaiting(false);
+    this.#work = this.#work
+      .then(async () => {
+        if (state.type === 'saving') await state.writer?.abort();
+        if (state.type === 'restoring') await state.reader?.close();
+      })
+      .catch(() => undefined); // the storage has failed, which was said already
+  }
+
+  /** Resolves when nothing is under way any more. */
+  settled(): Promise<void> {
+    return this.#work;
+  }
+}

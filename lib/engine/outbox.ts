@@ -1,0 +1,66 @@
+/** Gathers what a turn sends, so that every peer gets one frame a lane, whatever the number of groups and messages. */
+import { ByteWriter } from '../bytes.js';
+import type { NodeId } from '../consensus/consensus.js';
+import { FrameKind, type MeshPort } from '../mesh/port.js';
+import type { MessageBase } from '../consensus/consensus.js';
+import type { MessageCodec } from './codec.js';
+import { ItemType, writeItem } from './wire.js';
+
+/** Items above this size travel on the bulk lane, so that they delay no heartbeat. */
+const BULK_BYTES = 256 * 1024;
+
+/** The frames under way to one peer. */
+interface PeerFrames {
+  readonly urgent: ByteWriter;
+  readonly normal: ByteWriter;
+}
+
+export class Outbox {
+  readonly #port: MeshPort;
+  readonly #frames = new Map<NodeId, PeerFrames>();
+
+  constructor(port: MeshPort) {
+    this.#port = port;
+  }
+
+  /** Queues an item for the end of the turn. */
+  item(to: NodeId, group: number, type: number, urgent: boolean, body: (writer: ByteWriter) => void): void {
+    const frames = this.#framesOf(to);
+    writeItem(urgent ? frames.urgent : frames.normal, group, type, body);
+  }
+
+  /** Queues a message of a core; `false` when it was large, sent at once, and could not be. */
+  message<M extends MessageBase>(to: NodeId, group: number, codec: MessageCodec<M>, message: M): boolean {
+    const { urgent, size } = codec.travel(message);
+    if (size > BULK_BYTES) {
+      const frame = new ByteWriter(size + 256);
+      writeItem(frame, group, ItemType.message, (writer) => codec.encode(writer, message));
+      return this.#port.send(to, FrameKind.group, frame.take(), { lane: 'bulk' });
+    }
+    this.item(to, group, ItemType.message, urgent, (writer) => codec.encode(writer, message));
+    return true;
+  }
+
+  /** Sends what gathered. */
+  flush(): void {
+    for (const [peer, { urgent, normal }] of this.#frames) {
+      // What is not urgent goes first: appends lead, and a heartbeat behind them carries the same commit index.
+      if (normal.length > 0) this.#port.send(peer, FrameKind.group, normal.take(), { lane: 'control' });
+      if (urgent.length > 0) this.#port.send(peer, FrameKind.group, urgent.take(), { lane: 'control', urgent: true });
+    }
+  }
+
+  /** Forgets a peer that is gone. */
+  drop(peer: NodeId): void {
+    this.#frames.delete(peer);
+  }
+
+  #framesOf(peer: NodeId): PeerFrames {
+    let frames = this.#frames.get(peer);
+    if (!frames) {
+      frames = { urgent: new ByteWriter(), normal: new ByteWriter(4096) };
+      this.#frames.set(peer, frames);
+    }
+    return frames;
+  }
+}

@@ -1,0 +1,120 @@
+/** Raft's messages as bytes. */
+import type { ByteReader } from '../bytes.js';
+import type { RaftMessage } from '../consensus/raft/messages.js';
+import { QuorateError } from '../errors.js';
+import { decodeEntries, decodeEpoch, encodeEntries, encodeEpoch } from '../storage/entryCodec.js';
+import type { MessageCodec, Travel } from './codec.js';
+
+const types = ['vote', 'voteReply', 'append', 'heartbeat', 'ack', 'read', 'readReply'] as const;
+const GENESIS_BYTES = 128;
+
+const urgent: Travel = { urgent: true, size: 0 };
+
+export const raftCodec: MessageCodec<RaftMessage> = {
+  encode(writer, message) {
+    writer.u8(types.indexOf(message.type));
+    switch (message.type) {
+      case 'vote':
+        writer.u8(message.pre ? 1 : 0);
+        writer.varint(message.term);
+        writer.varint(message.lastIndex);
+        writer.varint(message.lastTerm);
+        writer.string(message.genesis);
+        break;
+      case 'voteReply':
+        writer.u8((message.pre ? 1 : 0) + (message.granted ? 2 : 0));
+        writer.varint(message.term);
+        writer.string(message.genesis);
+        break;
+      case 'append':
+        writer.varint(message.term);
+        writer.varint(message.prevIndex);
+        encodeEpoch(writer, message.prevEpoch);
+        writer.varint(message.commit);
+        encodeEntries(writer, message.entries);
+        break;
+      case 'heartbeat':
+        writer.varint(message.term);
+        writer.varint(message.commit);
+        writer.varint(message.round);
+        writer.string(message.genesis);
+        break;
+      case 'ack':
+        writer.varint(message.term);
+        writer.varint(message.matched);
+        writer.varint(message.round);
+        writer.u8(message.conflict ? 1 : 0);
+        if (message.conflict) {
+          writer.varint(message.conflict.prevIndex);
+          writer.varint(message.conflict.index);
+          encodeEpoch(writer, message.conflict.epoch);
+        }
+        break;
+      case 'read':
+        writer.varint(message.batch);
+        break;
+      case 'readReply':
+        writer.varint(message.batch);
+        writer.varint(message.index);
+    }
+  },
+
+  decode(reader) {
+    const type = types[reader.u8()];
+    switch (type) {
+      case 'vote': {
+        const pre = flag(reader);
+        const term = reader.varint();
+        const lastIndex = reader.varint();
+        const lastTerm = reader.varint();
+        return { type, pre, term, lastIndex, lastTerm, genesis: reader.string(GENESIS_BYTES) };
+      }
+      case 'voteReply': {
+        const flags = reader.u8();
+        const term = reader.varint();
+        return { type, pre: (flags & 1) !== 0, granted: (flags & 2) !== 0, term, genesis: reader.string(GENESIS_BYTES) };
+      }
+      case 'append': {
+        const term = reader.varint();
+        const prevIndex = reader.varint();
+        const prevEpoch = decodeEpoch(reader);
+        const commit = reader.varint();
+        return { type, term, prevIndex, prevEpoch, commit, entries: decodeEntries(reader) };
+      }
+      case 'heartbeat': {
+        const term = reader.varint();
+        const commit = reader.varint();
+        const round = reader.varint();
+        return { type, term, commit, round, genesis: reader.string(GENESIS_BYTES) };
+      }
+      case 'ack': {
+        const term = reader.varint();
+        const matched = reader.varint();
+        const round = reader.varint();
+        if (!flag(reader)) return { type, term, matched, round, conflict: undefined };
+        const prevIndex = reader.varint();
+        const index = reader.varint();
+        return { type, term, matched, round, conflict: { prevIndex, index, epoch: decodeEpoch(reader) } };
+      }
+      case 'read':
+        return { type, batch: reader.varint() };
+      case 'readReply': {
+        const batch = reader.varint();
+        return { type, batch, index: reader.varint() };
+      }
+      default:
+        throw new QuorateError('ERR_CODEC', 'a Raft message has an unknown type');
+    }
+  },
+
+  travel(message) {
+    if (message.type !== 'append' || message.entries.length === 0) return urgent;
+    let size = 0;
+    for (const entry of message.entries) size += entry.data.length;
+    return { urgent: false, size };
+  },
+};
+
+function flag(reader: ByteReader): boolean {
+  return reader.u8() === 1;
+}

@@ -1,0 +1,81 @@
+/** The frames of kind `snapshot`: a snapshot on its way from one node's storage to another's. */
+import { ByteReader, ByteWriter } from '../bytes.js';
+import type { Epoch, SnapshotMeta } from '../consensus/consensus.js';
+import { checkMembership } from '../consensus/membership.js';
+import { QuorateError } from '../errors.js';
+
+const BEGIN = 1;
+const CHUNK = 2;
+const END = 3;
+
+export type TransferFrame =
+  | { readonly type: 'begin'; readonly group: number; readonly request: number; readonly size: number; readonly meta: SnapshotMeta }
+  | { readonly type: 'chunk'; readonly group: number; readonly request: number; readonly offset: number; readonly bytes: Uint8Array }
+  | { readonly type: 'end'; readonly group: number; readonly request: number; readonly ok: boolean };
+
+export function encodeTransfer(frame: TransferFrame): Uint8Array {
+  const writer = new ByteWriter(frame.type === 'chunk' ? frame.bytes.length + 40 : 1024);
+  writer.u8(frame.type === 'begin' ? BEGIN : frame.type === 'chunk' ? CHUNK : END);
+  writer.varint(frame.group);
+  writer.varint(frame.request);
+  switch (frame.type) {
+    case 'begin':
+      writer.varint(frame.size);
+      writer.string(JSON.stringify(frame.meta));
+      break;
+    case 'chunk':
+      writer.varint(frame.offset);
+      writer.raw(frame.bytes);
+      break;
+    case 'end':
+      writer.u8(frame.ok ? 1 : 0);
+  }
+  return writer.take();
+}
+
+/** Throws ERR_CODEC for anything malformed. */
+export function decodeTransfer(bytes: Uint8Array): TransferFrame {
+  const reader = new ByteReader(bytes);
+  const type = reader.u8();
+  const group = reader.varint();
+  const request = reader.varint();
+  switch (type) {
+    case BEGIN: {
+      const size = reader.varint();
+      return { type: 'begin', group, request, size, meta: parseMeta(reader.string(1024 * 1024)) };
+    }
+    case CHUNK: {
+      const offset = reader.varint();
+      return { type: 'chunk', group, request, offset, bytes: reader.raw(reader.remaining) };
+    }
+    case END:
+      return { type: 'end', group, request, ok: reader.u8() === 1 };
+    default:
+      throw new QuorateError('ERR_CODEC', `a snapshot frame has type ${type}, expected ${BEGIN} to ${END}`);
+  }
+}
+
+function parseMeta(text: string): SnapshotMeta {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (cause) {
+    throw new QuorateError('ERR_CODEC', 'the description of a snapshot is not JSON', { cause });
+  }
+  const { index, epoch, time, membership, protocol } = (value ?? {}) as Record<string, unknown>;
+  const sound =
+    isCount(index) && index > 0 && typeof time === 'number' && Number.isFinite(time) && typeof protocol === 'string' &&
+    isEpoch(epoch) && checkMembership(membership) !== undefined;
+  if (!sound) throw new QuorateError('ERR_CODEC', 'the description of a snapshot is malformed');
+  return { index, epoch, time, membership: checkMembership(membership)!, protocol };
+}
+
+function isCount(value: unknown): value is number {
+  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0;
+}
+
+function isEpoch(value: unknown): value is Epoch {
+  if (typeof value !== 'object' || value === null) return false;
+  const { config, n, priority, node } = value as Record<string, unknown>;
+  return isCount(config) && isCount(n) && typeof priority === 'number' && Number.isFinite(priority) && typeof node === 'string';
+}

@@ -1,0 +1,205 @@
+/**
+ * Snapshot transfers between nodes, on the bulk lane: read from this node's storage as fast as the lane takes it, and
+ * written into the other's as it comes. The receiver's credit is granted when a chunk is on its way to the disk.
+ */
+import PQueue from 'p-queue';
+import type { Index, NodeId } from '../consensus/consensus.js';
+import { FrameKind, type MeshPort } from '../mesh/port.js';
+import type { SnapshotReader, SnapshotWriter } from '../storage/storage.js';
+import type { Group } from './group.js';
+import { decodeTransfer, encodeTransfer, type TransferFrame } from './transferWire.js';
+
+const CHUNK_BYTES = 64 * 1024;
+/** The lane's backlog above which the sender pauses. */
+const BACKLOG_BYTES = 512 * 1024;
+/** Transfers that leave this node at once; the others wait. */
+const CONCURRENT = 2;
+
+interface Incoming {
+  readonly group: Group;
+  readonly session: number;
+  readonly begin: Extract<TransferFrame, { type: 'begin' }>;
+  writer: SnapshotWriter | undefined;
+  offset: number;
+  work: Promise<boolean>;
+}
+
+/** What a transfer needs from the engine. */
+export interface TransferHost {
+  now(): number;
+  /** The group that a peer means by its number. */
+  groupOf(peer: NodeId, number: number): Group | undefined;
+  acknowledge(group: Group, peer: NodeId, request: number, index: Index, ok: boolean): void;
+  schedule(group: Group): void;
+}
+
+export class Transfers {
+  readonly #port: MeshPort;
+  readonly #host: TransferHost;
+  readonly #queue = new PQueue({ concurrency: CONCURRENT });
+  readonly #incoming = new Map<string, Incoming>();
+  /** Outgoing transfers that wait for the receiver's word. */
+  readonly #unacknowledged = new Map<string, { readonly group: Group; readonly settle: (index: Index, ok: boolean) => void }>();
+
+  constructor(port: MeshPort, host: TransferHost) {
+    this.#port = port;
+    this.#host = host;
+    port.handle(FrameKind.snapshot, (peer, session, frame) => this.#receive(peer, session, frame));
+  }
+
+  /** Streams the newest snapshot of a group to a peer, and tells the core how it ended. */
+  send(group: Group, to: NodeId, request: number, atLeast: Index): void {
+    const transfer = async (): Promise<void> => {
+      const { index, ok } = await this.#send(group, to, request, atLeast).catch(() => ({ index: 0, ok: false }));
+      if (group.over) return;
+      group.core.snapshotDone(this.#host.now(), request, index, ok);
+      this.#host.schedule(group);
+    };
+    void this.#queue.add(transfer).catch((error: unknown) => group.fail(error instanceof Error ? error : new Error(String(error))));
+  }
+
+  async #send(group: Group, to: NodeId, request: number, atLeast: Index): Promise<{ index: Index; ok: boolean }> {
+    const failed = { index: 0, ok: false };
+    const contact = group.contacts.get(to);
+    if (!contact || group.over) return failed;
+    let reader = await group.store.openSnapshot(group.name);
+    if (!reader || reader.meta.index < atLeast) {
+      await reader?.close();
+      if (!(await group.snapshots.request())) return failed;
+      reader = await group.store.openSnapshot(group.name);
+    }
+    if (!reader) return failed;
+    try {
+      return await this.#stream(group, to, request, reader, contact.session);
+    } finally {
+      await reader.close();
+    }
+  }
+
+  async #stream(group: Group, to: NodeId, request: number, reader: SnapshotReader, session: number): Promise<{ index: Index; ok: boolean }> {
+    const failed = { index: 0, ok: false };
+    const alive = (): boolean => !group.over && group.contacts.get(to)?.session === session;
+    const say = (frame: TransferFrame): boolean => this.#port.send(to, FrameKind.snapshot, encodeTransfer(frame), { lane: 'bulk' });
+    const { meta, size } = reader;
+    const address = { group: group.number, request };
+    const answer = new Promise<{ index: Index; ok: boolean }>((resolve) => {
+      this.#unacknowledged.set(`${to} ${request} ${group.number}`, { group, settle: (index, ok) => resolve({ index, ok }) });
+    });
+    try {
+      if (!alive() || !say({ type: 'begin', ...address, size, meta })) return failed;
+      let offset = 0;
+      while (offset < size) {
+        const bytes = await reader.read(offset, CHUNK_BYTES);
+        if (!alive() || bytes.length === 0) return failed;
+        if (!say({ type: 'chunk', ...address, offset, bytes })) return failed;
+        offset += bytes.length;
+        if (this.#port.backlog(to, 'bulk') > BACKLOG_BYTES) {
+          await new Promise<void>((resolve) => this.#port.whenDrained(to, 'bulk', resolve));
+        }
+      }
+      if (!alive() || !say({ type: 'end', ...address, ok: true })) return failed;
+      return await answer;
+    } finally {
+      this.#unacknowledged.delete(`${to} ${request} ${group.number}`);
+    }
+  }
+
+  /** The receiver's word on a transfer. */
+  acknowledged(group: Group, peer: NodeId, request: number, index: Index, ok: boolean): void {
+    this.#unacknowledged.get(`${peer} ${request} ${group.number}`)?.settle(index, ok);
+  }
+
+  /** Contact of a group with a peer ended: what was under way between them is void. */
+  lost(group: Group, peer: NodeId): void {
+    for (const [key, waiting] of this.#unacknowledged) {
+      if (waiting.group === group && key.startsWith(`${peer} `)) waiting.settle(0, false);
+    }
+    for (const [key, incoming] of this.#incoming) {
+      if (incoming.group === group && key.startsWith(`${peer} `)) this.#discard(key, incoming);
+    }
+  }
+
+  #discard(key: string, incoming: Incoming): void {
+    this.#incoming.delete(key);
+    incoming.work = incoming.work.then(async () => {
+      await incoming.writer?.abort();
+      return true;
+    });
+    incoming.work.catch(() => undefined); // the storage has failed, and says so itself
+  }
+
+  #receive(peer: NodeId, session: number, bytes: Uint8Array): boolean | Promise<boolean> {
+    let frame: TransferFrame;
+    try {
+      frame = decodeTransfer(bytes);
+    } catch {
+      return false;
+    }
+    const key = `${peer} ${frame.group}`;
+    if (frame.type === 'begin') return this.#begin(key, peer, session, frame);
+    const incoming = this.#incoming.get(key);
+    // A late frame of a transfer that was given up here.
+    if (incoming?.begin.request !== frame.request || incoming.session !== session) return true;
+    if (frame.type === 'chunk') {
+      if (frame.offset !== incoming.offset || frame.offset + frame.bytes.length > incoming.begin.size) return false;
+      incoming.offset += frame.bytes.length;
+      return this.#write(key, peer, incoming, frame.bytes);
+    }
+    this.#incoming.delete(key);
+    return this.#finish(peer, incoming, frame.ok && incoming.offset === incoming.begin.size);
+  }
+
+  #begin(key: string, peer: NodeId, session: number, begin: Incoming['begin']): boolean | Promise<boolean> {
+    const group = this.#host.groupOf(peer, begin.group);
+    if (!group || group.over) return true;
+    const old = this.#incoming.get(key);
+    if (old) this.#discard(key, old);
+    const incoming: Incoming = { group, session, begin, writer: undefined, offset: 0, work: Promise.resolve(true) };
+    this.#incoming.set(key, incoming);
+    return this.#step(key, peer, incoming, async () => {
+      incoming.writer = await group.store.createSnapshot(group.name);
+    });
+  }
+
+  #write(key: string, peer: NodeId, incoming: Incoming, bytes: Uint8Array): Promise<boolean> {
+    return this.#step(key, peer, incoming, async () => incoming.writer?.write(bytes));
+  }
+
+  #step(key: string, peer: NodeId, incoming: Incoming, work: () => Promise<void>): Promise<boolean> {
+    incoming.work = incoming.work.then(async () => {
+      if (this.#incoming.get(key) !== incoming) return true;
+      try {
+        await work();
+      } catch {
+        // Another snapshot took the place of this one, or the storage has failed; the sender may try again.
+        this.#incoming.delete(key);
+        this.#host.acknowledge(incoming.group, peer, incoming.begin.request, 0, false);
+      }
+      return true;
+    });
+    return incoming.work;
+  }
+
+  #finish(peer: NodeId, incoming: Incoming, whole: boolean): Promise<boolean> {
+    const { group, begin } = incoming;
+    incoming.work = incoming.work.then(async () => {
+      let ok = false;
+      try {
+        if (!whole || group.over || group.core.status.commitIndex >= begin.meta.index) {
+          await incoming.writer?.abort();
+          ok = whole && !group.over;
+        } else {
+          await incoming.writer?.commit(begin.meta);
+          group.core.install(this.#host.now(), peer, begin.meta);
+          ok = true;
+        }
+      } catch {
+        ok = false;
+      }
+      this.#host.acknowledge(group, peer, begin.request, begin.meta.index, ok);
+      this.#host.schedule(group);
+      return true;
+    });
+    return incoming.work;
+  }
+}

@@ -1,0 +1,44 @@
+/**
+ * Replicated state machines for Node processes over peer-to-peer WebRTC data channels.
+ *
+ * @packageDocumentation
+ */
+export { QuorateError, type ErrorCode, type Fate, type QuorateErrorOptions } from './errors.js';
+export type { Environment, Timer } from './environment.js';
+export type { FileHandle, FileSystem } from './files.js';
+export { joinMesh, type JoinMeshOptions } from './mesh/joinMesh.js';
+export { Mesh, type MeshEvents, type PeerStatus } from './mesh/mesh.js';
+export type { MeshMetrics } from './mesh/metrics.js';
+export { openReplica } from './replica/openReplica.js';
+export type { ReplicaOptions, SnapshotOptions } from './replica/options.js';
+export {
+  Replica,
+  type CallOptions,
+  type CloseOptions,
+  type CloseReason,
+  type Consistency,
+  type MemberStatus,
+  type QueryOptions,
+  type ReplicaEvents,
+  type ReplicaMetrics,
+  type ReplicaStatus,
+  type SubmitOptions,
+} from './replica/replica.js';
+export type { AppliedChange, Change, ResetChange } from './replica/changes.js';
+export type * from './replica/stateMachine.js';
+export { cbor, type CborOptions, type Codec } from './replica/codec.js';
+export { raft, type ConsensusOption } from './replica/consensus.js';
+export type { RaftOptions } from './consensus/raft/options.js';
+export { memoryNetwork, type MemoryNetwork, type MemoryNetworkOptions } from './mesh/memory/network.js';
+export { webrtc, type WebrtcOptions } from './mesh/webrtc/webrtc.js';
+export { localSignaling } from './mesh/signaling/local.js';
+export { serveSignaling, SignalingServer } from './mesh/signaling/server.js';
+export type { Signaling, SignalingHost, SignalingSession } from './mesh/signaling/signaling.js';
+export type { Transport } from './mesh/transport.js';
+export { diskStorage, type DiskStorageOptions } from './storage/diskStorage.js';
+export { memoryStorage } from './storage/memoryStorage.js';
+export type { Storage } from './storage/storage.js';
+export * from './machines/defineMachine.js';
+export * from './machines/keyValue.js';
+export * from './machines/lock.js';
+export * from './machines/counter.js';

@@ -1,0 +1,173 @@
+/** The app's end of snapshots: captures the state at an entry's bound and hands out its chunks, and restores from chunks. */
+import type { SnapshotMeta } from '../consensus/consensus.js';
+import type { AppNotice, EngineNotice } from '../engine/door.js';
+import type { Applier } from './applier.js';
+import type { Codec } from './codec.js';
+import { restoreChunks, snapshotChunks } from './snapshotFormat.js';
+import type { StateMachine } from './stateMachine.js';
+
+/** What happens around them. */
+export interface AppSnapshotHost {
+  say(notice: AppNotice): void;
+  /** The state is about to be replaced. */
+  restoring(): void;
+  /** The state stands at `meta.index`. */
+  restored(meta: SnapshotMeta): void;
+  failed(error: Error): void;
+}
+
+/** Chunks that somebody else pushes and a machine pulls. */
+class ChunkPipe implements AsyncIterator<Uint8Array> {
+  readonly #pull: () => void;
+  #take: ((result: IteratorResult<Uint8Array>) => void) | undefined;
+  #ended = false;
+
+  constructor(pull: () => void) {
+    this.#pull = pull;
+  }
+
+  next(): Promise<IteratorResult<Uint8Array>> {
+    if (this.#ended) return Promise.resolve({ done: true, value: undefined });
+    return new Promise((resolve) => {
+      this.#take = resolve;
+      this.#pull();
+    });
+  }
+
+  push(chunk: Uint8Array): void {
+    const take = this.#take;
+    this.#take = undefined;
+    if (chunk.length === 0) {
+      this.#ended = true;
+      take?.({ done: true, value: undefined });
+    } else {
+      take?.({ done: false, value: chunk });
+    }
+  }
+}
+
+export class AppSnapshots {
+  readonly #machine: StateMachine;
+  readonly #codec: Codec;
+  readonly #applier: Applier;
+  readonly #host: AppSnapshotHost;
+  #wanted = false;
+  #outgoing: AsyncGenerator<Uint8Array> | undefined;
+  #incoming: ChunkPipe | undefined;
+
+  constructor(machine: StateMachine, codec: Codec, applier: Applier, host: AppSnapshotHost) {
+    this.#machine = machine;
+    this.#codec = codec;
+    this.#applier = applier;
+    this.#host = host;
+  }
+
+  get restoring(): boolean {
+    return this.#incoming !== undefined;
+  }
+
+  take(notice: Exclude<EngineNotice, { type: 'failed' | 'warning' }>): void {
+    switch (notice.type) {
+      case 'snapshotWanted':
+        this.#wanted = true;
+        this.progress();
+        return;
+      case 'snapshotPull':
+        this.#next();
+        return;
+      case 'snapshotDone':
+        this.#drop();
+        return;
+      case 'restoreBegin':
+        this.#restore(notice.meta);
+        return;
+      case 'restoreChunk':
+        this.#incoming?.push(notice.chunk);
+    }
+  }
+
+  /** The state moved on: captures it, if that is wanted and possible now. */
+  progress(): void {
+    if (!this.#wanted || !this.#applier.atBound || this.#incoming) return;
+    this.#wanted = false;
+    const meta = this.#applier.meta;
+    if (!meta) {
+      this.#host.say({ type: 'snapshotFailed', message: 'there is nothing to capture yet' });
+      return;
+    }
+    this.#drop();
+    try {
+      this.#outgoing = this.capture();
+    } catch (error) {
+      this.#host.failed(asError(error));
+      return;
+    }
+    this.#host.say({ type: 'snapshotBegin', meta });
+  }
+
+  /** The chunks of the state as it is now. */
+  capture(): AsyncGenerator<Uint8Array, void, undefined> {
+    return snapshotChunks(this.#codec, this.#machine.version, this.#applier.sessions.image(), this.#machine.snapshot());
+  }
+
+  #next(): void {
+    const outgoing = this.#outgoing;
+    if (!outgoing) {
+      this.#host.say({ type: 'snapshotFailed', message: 'the capture was dropped' });
+      return;
+    }
+    this.#nextFilled(outgoing).then(
+      (chunk) => {
+        if (this.#outgoing !== outgoing) return;
+        if (chunk.length === 0) this.#outgoing = undefined;
+        this.#host.say({ type: 'snapshotChunk', chunk });
+      },
+      (error: unknown) => this.#host.failed(asError(error)),
+    );
+  }
+
+  /** The next chunk that is not empty: an empty one would mean the end. */
+  async #nextFilled(outgoing: AsyncGenerator<Uint8Array>): Promise<Uint8Array> {
+    for (;;) {
+      const next = await outgoing.next();
+      if (next.done) return new Uint8Array(0);
+      if (next.value.length > 0) return next.value;
+    }
+  }
+
+  #drop(): void {
+    const outgoing = this.#outgoing;
+    this.#outgoing = undefined;
+    // Lets the machine release what it kept for the capture.
+    outgoing?.return(undefined).catch((error: unknown) => this.#host.failed(asError(error)));
+  }
+
+  #restore(meta: SnapshotMeta): void {
+    this.#wanted = false;
+    this.#drop();
+    this.#applier.clear();
+    this.#host.restoring();
+    const pipe = new ChunkPipe(() => this.#host.say({ type: 'restorePull' }));
+    this.#incoming = pipe;
+    const run = async (): Promise<void> => {
+      const image = await restoreChunks(this.#codec, this.#machine, pipe);
+      if (this.#incoming !== pipe) return; // a newer snapshot is being restored
+      this.#incoming = undefined;
+      this.#applier.sessions.restore(image);
+      this.#applier.restored(meta);
+      this.#host.restored(meta);
+      this.#host.say({ type: 'restored' });
+    };
+    run().catch((error: unknown) => this.#host.failed(asError(error)));
+  }
+
+  close(): void {
+    this.#wanted = false;
+    this.#incoming = undefined;
+    this.#drop();
+  }
+}
+
+function asError(error: unknown): Error {
+  return error instanceof Error ? error : new Error(String(error));
+}

@@ -1,0 +1,71 @@
+/** Opening a replica. */
+import { engineOf } from '../engine/engineOf.js';
+import { configError, QuorateError } from '../errors.js';
+import { Mesh, meshEnvironment, onClosing } from '../mesh/mesh.js';
+import { checkOptions, type ReplicaOptions } from './options.js';
+import { Replica } from './replica.js';
+import type { StateMachine } from './stateMachine.js';
+
+/**
+ * Opens this process's copy of a replicated state machine. Resolves when it is ready locally: the storage is open and its state
+ * restored. It waits for nobody; `replica.ready()` does.
+ *
+ * Throws {@link QuorateError}: `ERR_CONFIG`, `ERR_CLOSED` (the mesh is), `ERR_ABORTED`, `ERR_GROUP_EXISTS`, `ERR_GROUP_UNKNOWN`,
+ * `ERR_MACHINE_VERSION`, and what the storage throws: `ERR_STORAGE_LOCKED`, `ERR_STORAGE_FOREIGN`, `ERR_STORAGE_CORRUPT`,
+ * `ERR_STORAGE_VERSION`, `ERR_STORAGE_FAILED`.
+ *
+ * @example
+ * ```ts
+ * const replica = await openReplica({
+ *   mesh, group: 'settings', members: ['a', 'b', 'c'], stateMachine: keyValue<string>(), storage: diskStorage('./data/a'),
+ * });
+ * ```
+ */
+export async function openReplica<M extends StateMachine>(options: ReplicaOptions<M>): Promise<Replica<M>> {
+  const { mesh, stateMachine, storage, signal } = options;
+  if (!(mesh instanceof Mesh)) throw configError('mesh', mesh, 'a mesh made by joinMesh');
+  const checked = checkOptions(options, mesh.id);
+  if (signal?.aborted) throw aborted();
+  const replica = new Replica(mesh.id, stateMachine, checked, meshEnvironment(mesh));
+  const stopListening = onClosing(mesh, () => replica.close());
+  try {
+    await Replica.open(replica, (room) =>
+      engineOf(mesh).open({
+        name: checked.group,
+        wired: checked.wired,
+        storage,
+        founders: checked.members,
+        snapshotLogBytes: checked.snapshotLogBytes,
+        keepEntries: checked.keepEntries,
+        app: room,
+      }),
+    );
+  } catch (error) {
+    stopListening();
+    await replica.close();
+    throw error;
+  }
+  const onAbort = (): void => {
+    // `close` reports through `closed`; what it waits for cannot be told to anybody here.
+    replica.close().catch(() => undefined);
+  };
+  signal?.addEventListener('abort', onAbort, { once: true });
+  void replica.closed.then(() => {
+    stopListening();
+    signal?.removeEventListener('abort', onAbort);
+  });
+  if (signal?.aborted) {
+    await replica.close();
+    throw aborted();
+  }
+  if (replica.status().state === 'failed') {
+    const reason = await replica.closed;
+    await replica.close();
+    throw reason.type === 'failed' ? reason.error : new QuorateError('ERR_CLOSED', 'the replica was closed while it opened');
+  }
+  return replica;
+}
+
+function aborted(): QuorateError {
+  return new QuorateError('ERR_ABORTED', 'opening the replica was aborted');
+}

@@ -1,0 +1,146 @@
+/** What openReplica takes, and what holds where it is left out. */
+import type { WiredProtocol } from '../engine/codec.js';
+import { checkName, checkNumber, configError } from '../errors.js';
+import type { Mesh } from '../mesh/mesh.js';
+import type { Storage } from '../storage/storage.js';
+import { raft, type ConsensusOption } from './consensus.js';
+import { cbor, type Codec } from './codec.js';
+import type { StateMachine } from './stateMachine.js';
+
+/** When a replica takes snapshots, and how much of the log it keeps behind them. */
+export interface SnapshotOptions {
+  /**
+   * Take a snapshot when the log has grown by this many bytes since the last one. From 4096 to 2^40.
+   *
+   * @defaultValue 67108864 (64 MiB)
+   */
+  readonly logBytes?: number;
+  /**
+   * How many indexes of log to keep behind a snapshot, so that a member that lags a little needs no snapshot. From 0 to 10^9.
+   *
+   * @defaultValue 10000
+   */
+  readonly keepEntries?: number;
+}
+
+/** Options of {@link openReplica}. */
+export interface ReplicaOptions<M extends StateMachine> {
+  /** The mesh this replica lives on. Closing the mesh closes it. */
+  readonly mesh: Mesh;
+  /** The group's name: 1 to 128 characters out of `A-Z a-z 0-9 . _ : @ -`. */
+  readonly group: string;
+  /** This process's copy of the replicated state. One object serves one replica. */
+  readonly stateMachine: M;
+  /** Where the log and the snapshots live. One storage serves all groups of a node. */
+  readonly storage: Storage;
+  /**
+   * The ids of all members, this node's among them: founds the group if the storage does not hold it yet. What the storage holds
+   * wins over it later. Without it, the group is reopened from the storage.
+   */
+  readonly members?: readonly string[];
+  /**
+   * The protocol that orders the commands.
+   *
+   * @defaultValue raft()
+   */
+  readonly consensus?: ConsensusOption;
+  /** When to take snapshots. */
+  readonly snapshot?: SnapshotOptions;
+  /**
+   * What `submit` does while no quorum answers: `wait` up to the time-out, or `reject` at once with `ERR_NOT_READY`.
+   *
+   * @defaultValue 'wait'
+   */
+  readonly onNoQuorum?: 'wait' | 'reject';
+  /**
+   * How commands, results and sessions become bytes. The same on all members.
+   *
+   * @defaultValue cbor()
+   */
+  readonly codec?: Codec;
+  /**
+   * How long `submit` and `query` wait unless they are told otherwise, in milliseconds. From 1 to 2^31 - 1.
+   *
+   * @defaultValue 30000
+   */
+  readonly timeout?: number;
+  /**
+   * The most commands, and the most reads, that may be in flight from this replica; above it they are refused with
+   * `ERR_OVERLOADED`. From 1 to 1000000.
+   *
+   * @defaultValue 65536
+   */
+  readonly maxPending?: number;
+  /**
+   * The most bytes of commands that may be in flight from this replica. From 1024 to 2^40.
+   *
+   * @defaultValue 67108864 (64 MiB)
+   */
+  readonly maxPendingBytes?: number;
+  /**
+   * The most bytes of one encoded command; above it `submit` fails with `ERR_TOO_LARGE`. From 1 to 32 MiB.
+   *
+   * @defaultValue 16777216 (16 MiB)
+   */
+  readonly maxCommandBytes?: number;
+  /** Ends the opening, and closes the replica when it fires later. */
+  readonly signal?: AbortSignal;
+}
+
+/** The options, checked and complete. @internal */
+export interface CheckedOptions {
+  readonly group: string;
+  readonly members: readonly string[] | undefined;
+  readonly wired: WiredProtocol;
+  readonly snapshotLogBytes: number;
+  readonly keepEntries: number;
+  readonly onNoQuorum: 'wait' | 'reject';
+  readonly codec: Codec;
+  readonly timeout: number;
+  readonly maxPending: number;
+  readonly maxPendingBytes: number;
+  readonly maxCommandBytes: number;
+}
+
+const MAX_MEMBERS = 63;
+
+/** Checks the options; throws ERR_CONFIG naming the one that is wrong. @internal */
+export function checkOptions<M extends StateMachine>(options: ReplicaOptions<M>, self: string): CheckedOptions {
+  const group = checkName('group', options.group);
+  const { stateMachine, storage, members, onNoQuorum = 'wait', snapshot = {} } = options;
+  checkMachine(stateMachine);
+  if (typeof (storage as { open?: unknown } | undefined)?.open !== 'function') {
+    throw configError('storage', storage, 'a storage, such as diskStorage(directory) or memoryStorage()');
+  }
+  if (!['wait', 'reject'].includes(onNoQuorum)) throw configError('onNoQuorum', onNoQuorum, "'wait' or 'reject'");
+  return {
+    group,
+    members: members === undefined ? undefined : checkMembers(members, self),
+    wired: (options.consensus ?? raft()).wired,
+    snapshotLogBytes: checkNumber('snapshot.logBytes', snapshot.logBytes ?? 64 * 1024 * 1024, 4096, 2 ** 40),
+    keepEntries: checkNumber('snapshot.keepEntries', snapshot.keepEntries ?? 10_000, 0, 1e9),
+    onNoQuorum,
+    codec: options.codec ?? cbor(),
+    timeout: checkNumber('timeout', options.timeout ?? 30_000, 1, 2 ** 31 - 1),
+    maxPending: checkNumber('maxPending', options.maxPending ?? 65_536, 1, 1_000_000),
+    maxPendingBytes: checkNumber('maxPendingBytes', options.maxPendingBytes ?? 64 * 1024 * 1024, 1024, 2 ** 40),
+    maxCommandBytes: checkNumber('maxCommandBytes', options.maxCommandBytes ?? 16 * 1024 * 1024, 1, 32 * 1024 * 1024),
+  };
+}
+
+function checkMachine(machine: unknown): void {
+  const { version, apply, snapshot, restore } = (machine ?? {}) as Record<string, unknown>;
+  const whole = [apply, snapshot, restore].every((method) => typeof method === 'function');
+  if (!whole) throw configError('stateMachine', machine, 'a state machine with apply, snapshot and restore');
+  checkNumber('stateMachine.version', version, 1, 2 ** 31 - 1);
+}
+
+function checkMembers(members: readonly string[], self: string): readonly string[] {
+  if (!Array.isArray(members) || members.length === 0 || members.length > MAX_MEMBERS) {
+    throw configError('members', members, `a list of 1 to ${MAX_MEMBERS} node ids`);
+  }
+  for (const [at, member] of members.entries()) checkName(`members[${at}]`, member);
+  if (new Set(members).size !== members.length) throw configError('members', members, 'a list without repeated ids');
+  if (!members.includes(self)) throw configError('members', members, `a list that holds this node's own id ${self}`);
+  return members;
+}

@@ -1,0 +1,453 @@
+/** The face of a replica: what an app holds in its hand. */
+import { createHash } from 'node:crypto';
+import type { EngineSide, GroupStatus } from '../engine/door.js';
+import type { Environment } from '../environment.js';
+import { checkNumber, configError, QuorateError, type ErrorCode } from '../errors.js';
+import { Emitter } from '../events.js';
+import type { Change } from './changes.js';
+import { detach } from './detach.js';
+import type { CheckedOptions } from './options.js';
+import { parseRequestId } from './requestId.js';
+import { Room, type RoomSetup } from './room.js';
+import type { AnswerOf, CommandOf, QueryOf, ResultOf, StateMachine } from './stateMachine.js';
+import { Waiter } from './submitter.js';
+
+/** What every call takes. */
+export interface CallOptions {
+  /** How long to wait, in milliseconds; from 1 to 2^31 - 1. The default is the replica's `timeout`. */
+  readonly timeout?: number;
+  /** Ends the call with an error named `AbortError`. A command that is under way may take effect all the same. */
+  readonly signal?: AbortSignal;
+}
+
+/** What `submit` takes. */
+export interface SubmitOptions extends CallOptions {
+  /**
+   * Names the command, so that submitting it again, from any member and after any crash, takes effect once. 1 to 256
+   * characters; remembered for an hour of the log's time. After an ambiguous error use `error.requestId`.
+   */
+  readonly requestId?: string;
+}
+
+/**
+ * How fresh an answer must be. `linearizable`: as if there were one copy. `committed`: from the state that is applied here,
+ * which holds only what is committed but may be old. `local`: the same, for now without a difference.
+ */
+export type Consistency = 'linearizable' | 'committed' | 'local';
+
+/** What `query` takes. */
+export interface QueryOptions extends CallOptions {
+  /**
+   * How fresh the answer must be.
+   *
+   * @defaultValue 'linearizable'
+   */
+  readonly consistency?: Consistency;
+}
+
+/** What `close` takes. */
+export interface CloseOptions {
+  /**
+   * Wait for the commands that are in flight first; at most `timeout`.
+   *
+   * @defaultValue false
+   */
+  readonly drain?: boolean;
+  /**
+   * In milliseconds; from 1 to 2^31 - 1.
+   *
+   * @defaultValue 5000
+   */
+  readonly timeout?: number;
+}
+
+/** A member of the group. */
+export interface MemberStatus {
+  readonly id: string;
+  readonly as: 'voter' | 'learner';
+}
+
+/** Where a replica stands. */
+export interface ReplicaStatus {
+  readonly id: string;
+  readonly group: string;
+  readonly state: 'running' | 'closed' | 'failed';
+  readonly role: 'leader' | 'candidate' | 'follower' | 'learner';
+  /** The leader's id as far as this member knows, or undefined. */
+  readonly leader: string | undefined;
+  /** The number of the current reign: Raft's term. */
+  readonly epoch: number;
+  /** Leader: a quorum answers. Others: a leader is heard. */
+  readonly quorum: boolean;
+  /** The last index that this member knows to be committed. */
+  readonly commitIndex: number;
+  /** The last index that this member has applied. */
+  readonly appliedIndex: number;
+  readonly members: readonly MemberStatus[];
+  /** Commands and reads of this replica that are not settled. */
+  readonly pending: { readonly commands: number; readonly reads: number };
+}
+
+/** Why a replica is over. */
+export type CloseReason = { readonly type: 'closed' } | { readonly type: 'failed'; readonly error: Error };
+
+/** Figures of a replica since it was opened. */
+export interface ReplicaMetrics {
+  readonly submitted: number;
+  readonly committed: number;
+  readonly failed: number;
+  readonly queries: number;
+  readonly pendingCommands: number;
+  readonly pendingReads: number;
+  readonly leaderChanges: number;
+  readonly commitIndex: number;
+  readonly appliedIndex: number;
+}
+
+/** The events of a {@link Replica}. */
+export interface ReplicaEvents {
+  /** This member's role changed. */
+  'role:changed': [role: ReplicaStatus['role']];
+  /** Another member leads, or nobody that is known (undefined). */
+  'leader:changed': [leader: string | undefined];
+  'members:changed': [members: readonly MemberStatus[]];
+  /** No quorum answers any more: submits wait, or are rejected. */
+  'quorum:lost': [];
+  'quorum:regained': [];
+  /** The replica stopped itself: `closed` says the same. */
+  'replica:failed': [error: Error];
+  /** Something that a person should look at, such as a peer whose group was founded apart. */
+  warning: [error: Error];
+}
+
+/**
+ * This process's copy of a replicated state machine. Made by {@link openReplica}.
+ *
+ * @example
+ * ```ts
+ * await replica.submit({ op: 'put', key: 'theme', value: 'dark' });
+ * await replica.query({ op: 'get', key: 'theme' });
+ * ```
+ */
+export class Replica<M extends StateMachine = StateMachine> extends Emitter<ReplicaEvents> {
+  /** The id of the node it lives on. */
+  readonly id: string;
+  readonly group: string;
+  /** Resolves when the replica is over, with the reason; never rejects. */
+  readonly closed: Promise<CloseReason>;
+  readonly #machine: M;
+  readonly #options: CheckedOptions;
+  readonly #environment: Environment;
+  readonly #room: Room;
+  #engine: EngineSide | undefined;
+  #status: GroupStatus | undefined;
+  #members: readonly MemberStatus[] = [];
+  #state: ReplicaStatus['state'] = 'running';
+  #settleClosed!: (reason: CloseReason) => void;
+  #closing: Promise<void> | undefined;
+  #queries = 0;
+  #leaderChanges = 0;
+
+  /** @internal */
+  constructor(self: string, machine: M, options: CheckedOptions, environment: Environment) {
+    super();
+    this.id = self;
+    this.group = options.group;
+    this.#machine = machine;
+    this.#options = options;
+    this.#environment = environment;
+    this.closed = new Promise((resolve) => {
+      this.#settleClosed = resolve;
+    });
+    const setup: RoomSetup = {
+      self,
+      machine,
+      codec: options.codec,
+      environment,
+      limits: {
+        maxPendingCommands: options.maxPending,
+        maxPendingBytes: options.maxPendingBytes,
+        maxCommandBytes: options.maxCommandBytes,
+        submitTimeoutMs: options.timeout,
+      },
+      protocol: options.wired.protocol.name,
+      events: {
+        status: (status) => this.#statusChanged(status),
+        warning: (error) => this.emit('warning', error),
+        failed: (error) => this.#failed(error),
+      },
+    };
+    this.#room = new Room(setup);
+  }
+
+  /** Puts the replica to work. @internal */
+  static async open<M extends StateMachine>(replica: Replica<M>, connect: (room: Room) => Promise<EngineSide>): Promise<void> {
+    replica.#engine = await connect(replica.#room);
+    await replica.#room.open(replica.#engine);
+  }
+
+  /** Resolves once a leader is known and a quorum answers, and this member has caught up with what was committed then. */
+  async ready(options: CallOptions = {}): Promise<void> {
+    await this.#linearize(() => undefined, options);
+  }
+
+  /**
+   * Submits a command; resolves with what the state machine's `apply` returned, once the command is committed on a quorum's
+   * disks and applied here. It takes effect exactly once, whatever happens to leaders and links on the way.
+   *
+   * Throws {@link QuorateError}: with `fate` `refused` when the command did not enter the log, and `ambiguous` when it may still
+   * take effect (`ERR_TIMEOUT`, `ERR_ABORTED`, `ERR_CLOSED`, `ERR_REPLICA_FAILED`): then submit it again only with the error's
+   * `requestId`. `ERR_REJECTED` and `ERR_COMMAND_FAILED` come from the machine. `ERR_OVERLOADED`, `ERR_TOO_LARGE`, `ERR_CODEC`,
+   * `ERR_NOT_READY` and `ERR_STORAGE_FULL` are refusals.
+   */
+  submit<const C extends CommandOf<M>>(command: C, options?: SubmitOptions): Promise<ResultOf<M, C>> {
+    return new Promise<unknown>((resolve, reject) => {
+      this.#checkOpen('refused');
+      if (this.#options.onNoQuorum === 'reject' && !this.#status?.quorum) {
+        throw new QuorateError('ERR_NOT_READY', 'no quorum answers', { fate: 'refused' });
+      }
+      this.#machine.validate?.(command);
+      if (options) this.#submitWith(command, options, resolve, reject);
+      else this.#room.submitter.add(command, undefined, new Waiter(resolve, reject));
+    }) as Promise<ResultOf<M, C>>;
+  }
+
+  #submitWith(command: unknown, options: SubmitOptions, resolve: (result: unknown) => void, reject: (error: unknown) => void): void {
+    const { requestId, timeout, signal } = options;
+    const limited = this.#limit(
+      timeout,
+      signal,
+      () => this.#room.submitter.abandon(tracked, 'ERR_TIMEOUT', `no answer within ${timeout ?? 0} ms`),
+      () => this.#room.submitter.abandon(tracked, 'ERR_ABORTED', 'the submit was aborted'),
+    );
+    const tracked = new Waiter(
+      (result) => {
+        limited();
+        resolve(result);
+      },
+      (error) => {
+        limited();
+        reject(error);
+      },
+    );
+    try {
+      if (signal?.aborted) throw new QuorateError('ERR_ABORTED', 'the signal had fired already', { fate: 'refused' });
+      const id = requestId === undefined ? undefined : parseRequestId(requestId);
+      if (typeof id === 'object') this.#room.submitter.retry(id, command, tracked);
+      else this.#room.submitter.add(command, id, tracked);
+    } catch (error) {
+      limited();
+      throw error;
+    }
+  }
+
+  /** Arms time-out and signal; the function it returns disarms them. */
+  #limit(timeout: number | undefined, signal: AbortSignal | undefined, onTimeout: () => void, onAbort: () => void): () => void {
+    if (timeout !== undefined) checkNumber('timeout', timeout, 1, 2 ** 31 - 1);
+    const timer = timeout === undefined ? undefined : this.#environment.setTimer(timeout, onTimeout);
+    signal?.addEventListener('abort', onAbort, { once: true });
+    return () => {
+      timer?.cancel();
+      signal?.removeEventListener('abort', onAbort);
+    };
+  }
+
+  /**
+   * Asks the state machine. By default the answer is linearizable: it shows everything that was committed, and every answer that
+   * anybody was given, before the call; any member can answer. Answers share nothing with the state.
+   *
+   * Throws {@link QuorateError}: `ERR_TIMEOUT`, `ERR_ABORTED`, `ERR_CLOSED`, `ERR_REPLICA_FAILED`, `ERR_OVERLOADED`, and
+   * `ERR_QUERY_FAILED` or `ERR_UNKNOWN_OPERATION` from the machine.
+   */
+  async query<const Q extends QueryOf<M>>(query: Q, options: QueryOptions = {}): Promise<AnswerOf<M, Q>> {
+    const { consistency = 'linearizable' } = options;
+    this.#queries++;
+    if (consistency === 'linearizable') return this.#linearize(() => this.#ask(query), options);
+    if (consistency !== 'local' && consistency !== 'committed') {
+      throw configError('consistency', consistency, "'linearizable', 'committed' or 'local'");
+    }
+    return this.peek(query);
+  }
+
+  /** Asks the state as it is here and now; for user interfaces. Only what is committed shows. */
+  peek<const Q extends QueryOf<M>>(query: Q): AnswerOf<M, Q> {
+    this.#checkOpen();
+    return this.#ask(query);
+  }
+
+  #ask<Q extends QueryOf<M>>(query: Q): AnswerOf<M, Q> {
+    if (!this.#machine.query) throw new QuorateError('ERR_UNKNOWN_OPERATION', 'the state machine answers no queries');
+    let answer: unknown;
+    try {
+      answer = this.#machine.query(query);
+    } catch (cause) {
+      if (cause instanceof QuorateError) throw cause;
+      throw new QuorateError('ERR_QUERY_FAILED', `query threw: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
+    }
+    return detach(answer) as AnswerOf<M, Q>;
+  }
+
+  #linearize<T>(run: () => T, { timeout, signal }: CallOptions): Promise<T> {
+    return new Promise((resolve, reject) => {
+      this.#checkOpen();
+      const settle = (): void => {
+        limited?.();
+        try {
+          resolve(run());
+        } catch (error) {
+          reject(error as Error);
+        }
+      };
+      const fail = (error: unknown): void => {
+        limited?.();
+        reject(error as Error);
+      };
+      if (signal?.aborted) throw new QuorateError('ERR_ABORTED', 'the signal had fired already');
+      if (timeout !== undefined) checkNumber('timeout', timeout, 1, 2 ** 31 - 1);
+      const { reads } = this.#room;
+      const waiter = reads.add(settle, fail, timeout);
+      const limited =
+        timeout === undefined && signal === undefined
+          ? undefined
+          : this.#limit(
+              timeout,
+              signal,
+              () => reads.abandon(waiter, 'ERR_TIMEOUT', `no leader with a quorum confirmed the read within ${timeout ?? 0} ms`),
+              () => reads.abandon(waiter, 'ERR_ABORTED', 'the read was aborted'),
+            );
+    });
+  }
+
+  /** Where this replica stands, now. */
+  status(): ReplicaStatus {
+    const status = this.#status;
+    return {
+      id: this.id,
+      group: this.group,
+      state: this.#state,
+      role: status?.role ?? 'follower',
+      leader: status?.leader === '' ? undefined : status?.leader,
+      epoch: status?.epoch.n ?? 0,
+      quorum: this.#state === 'running' && (status?.quorum ?? false),
+      commitIndex: this.#room.commitIndex,
+      appliedIndex: this.#room.applier.appliedIndex,
+      members: this.#members,
+      pending: { commands: this.#room.submitter.pendingCommands, reads: this.#room.reads.pending },
+    };
+  }
+
+  /**
+   * The commands as they are applied here. Begins after index `from` if that is still at hand, otherwise with a `reset`: read the
+   * state, which holds everything up to the reset's index, and go on. A consumer that falls too far behind gets a `reset` too.
+   * Ends when the signal fires or the replica closes.
+   */
+  changes(options: { readonly from?: number; readonly signal?: AbortSignal } = {}): AsyncIterableIterator<Change<CommandOf<M>>> {
+    this.#checkOpen();
+    const { from, signal } = options;
+    if (from !== undefined) checkNumber('from', from, 0, Number.MAX_SAFE_INTEGER);
+    const stream = this.#room.changes.subscribe(this.#room.applier.appliedIndex, from, signal);
+    return stream as AsyncIterableIterator<Change<CommandOf<M>>>;
+  }
+
+  /**
+   * A SHA-256 over the state machine's snapshot, and the index it was taken at. Equal on all members at the same index; a member
+   * where it differs has a state machine that is not deterministic.
+   */
+  async digest(): Promise<{ readonly index: number; readonly digest: string }> {
+    this.#checkOpen();
+    const index = this.#room.applier.appliedIndex;
+    const hash = createHash('sha256');
+    for await (const chunk of this.#machine.snapshot()) hash.update(chunk);
+    return { index, digest: hash.digest('hex') };
+  }
+
+  /** Figures since the replica was opened. */
+  metrics(): ReplicaMetrics {
+    return {
+      ...this.#room.submitter.counts,
+      queries: this.#queries,
+      pendingCommands: this.#room.submitter.pendingCommands,
+      pendingReads: this.#room.reads.pending,
+      leaderChanges: this.#leaderChanges,
+      commitIndex: this.#room.commitIndex,
+      appliedIndex: this.#room.applier.appliedIndex,
+    };
+  }
+
+  /**
+   * Closes the replica: pending calls are rejected (or, with `drain`, waited for), the log is flushed, the storage released if no
+   * other group uses it. The group goes on without this member. Safe to call twice.
+   */
+  close(options: CloseOptions = {}): Promise<void> {
+    const timeout = checkNumber('timeout', options.timeout ?? 5000, 1, 2 ** 31 - 1);
+    this.#closing ??= this.#close(options.drain === true, timeout);
+    return this.#closing;
+  }
+
+  /** Closes the replica; for `await using`. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  async #close(drain: boolean, timeout: number): Promise<void> {
+    if (drain && this.#state === 'running') await this.#drained(timeout);
+    const wasRunning = this.#state === 'running';
+    if (wasRunning) this.#state = 'closed';
+    this.#room.close();
+    await this.#engine?.close();
+    if (wasRunning) this.#settleClosed({ type: 'closed' });
+    this.removeAllListeners();
+  }
+
+  #drained(timeout: number): Promise<void> {
+    const end = this.#environment.now() + timeout;
+    return new Promise((resolve) => {
+      const look = (): void => {
+        const { submitter, reads } = this.#room;
+        const idle = submitter.pendingCommands === 0 && reads.pending === 0;
+        if (idle || this.#state !== 'running' || this.#environment.now() >= end) resolve();
+        else this.#environment.setTimer(5, look);
+      };
+      look();
+    });
+  }
+
+  #checkOpen(fate?: 'refused'): void {
+    if (this.#state === 'running' && !this.#closing) return;
+    const code: ErrorCode = this.#state === 'failed' ? 'ERR_REPLICA_FAILED' : 'ERR_CLOSED';
+    const message = this.#state === 'failed' ? 'the replica has failed' : 'the replica is closed';
+    throw new QuorateError(code, message, { fate, cause: this.#room.submitter.obstacle });
+  }
+
+  #statusChanged(status: GroupStatus): void {
+    const before = this.#status;
+    this.#status = status;
+    if (before?.membership !== status.membership) {
+      this.#members = [
+        ...status.membership.voters.map(({ id }): MemberStatus => ({ id, as: 'voter' })),
+        ...status.membership.learners.map(({ id }): MemberStatus => ({ id, as: 'learner' })),
+      ];
+    }
+    if (!before) {
+      if (status.quorum) this.emit('quorum:regained');
+      if (status.leader !== '') this.emit('leader:changed', status.leader);
+      return;
+    }
+    if (before.role !== status.role) this.emit('role:changed', status.role);
+    if (before.leader !== status.leader) {
+      this.#leaderChanges++;
+      this.emit('leader:changed', status.leader === '' ? undefined : status.leader);
+    }
+    if (before.membership !== status.membership) this.emit('members:changed', this.#members);
+    if (before.quorum !== status.quorum) this.emit(status.quorum ? 'quorum:regained' : 'quorum:lost');
+  }
+
+  #failed(error: Error): void {
+    if (this.#state !== 'running') return;
+    this.#state = 'failed';
+    this.emit('replica:failed', error);
+    this.#settleClosed({ type: 'failed', error });
+    // What holds files and timers is released; the app may still ask for status, and close.
+    this.#engine?.close().catch(() => undefined);
+  }
+}

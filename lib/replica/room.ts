@@ -1,0 +1,206 @@
+/** The app's side of a group: everything behind the door, put together. */
+import type { Entry, Index, SnapshotMeta } from '../consensus/consensus.js';
+import type { AppBatch, AppNotice, AppSide, EngineBatch, EngineSide, GroupStatus, Proposal } from '../engine/door.js';
+import type { Environment } from '../environment.js';
+import { Applier } from './applier.js';
+import { AppSnapshots } from './appSnapshots.js';
+import { ChangeFeed } from './changes.js';
+import { batchCodec, type BatchCodec, type Codec } from './codec.js';
+import { Failure } from './outcome.js';
+import { Reads } from './reads.js';
+import type { StateMachine } from './stateMachine.js';
+import { Submitter, type SubmitLimits } from './submitter.js';
+
+/** Entries of this size may wait on this side before the engine is told of progress out of turn. */
+const UNTOLD_BYTES = 1024 * 1024;
+
+/** What the replica's face wants to hear. */
+export interface RoomEvents {
+  status(status: GroupStatus): void;
+  warning(error: Error): void;
+  failed(error: Error): void;
+}
+
+/** How a room is furnished. */
+export interface RoomSetup {
+  readonly self: string;
+  readonly machine: StateMachine;
+  readonly codec: Codec;
+  readonly environment: Environment;
+  readonly limits: SubmitLimits;
+  readonly protocol: string;
+  readonly events: RoomEvents;
+}
+
+export class Room implements AppSide {
+  readonly submitter: Submitter;
+  readonly reads: Reads;
+  readonly applier: Applier;
+  readonly snapshots: AppSnapshots;
+  readonly changes: ChangeFeed;
+  readonly #codec: BatchCodec;
+  readonly #events: RoomEvents;
+  #engine: EngineSide | undefined;
+  #woke = false;
+  #told: Index = 0;
+  /** Bytes that were handed over since the engine was told of progress. */
+  #untold = 0;
+  #notices: AppNotice[] = [];
+  #status: GroupStatus | undefined;
+  #commitIndex: Index = 0;
+  #failed = false;
+  #whenOpen: (() => void) | undefined;
+
+  constructor(setup: RoomSetup) {
+    const { machine, environment, limits, events } = setup;
+    this.#codec = batchCodec(setup.codec);
+    this.#events = events;
+    const wake = (): void => this.#wake();
+    this.submitter = new Submitter(setup.self, environment, this.#codec, limits, wake);
+    this.reads = new Reads(environment, limits.maxPendingCommands, limits.submitTimeoutMs, wake);
+    this.applier = new Applier(machine, this.#codec, environment, {
+      batch: (session, first, outcomes) => this.submitter.applied(session, first, outcomes),
+      awaits: (session) => this.submitter.awaits(session),
+      expired: (session, first, count) => this.submitter.expired(session, first, count),
+      registered: (session, origin, nonce) => this.submitter.registered(session, origin, nonce),
+      epoch: (n) => this.submitter.epochApplied(n),
+      members: () => undefined,
+      progress: (index) => this.#progress(index),
+      command: (index, time, origin, bytes, outcome) => {
+        const command = this.#codec.decode(bytes);
+        this.changes.applied({ type: 'applied', index, time, origin, command, ok: !(outcome instanceof Failure) });
+      },
+      failed: (error) => this.#fail(error),
+    });
+    this.applier.protocol = setup.protocol;
+    this.changes = new ChangeFeed((watching) => (this.applier.watching = watching));
+    this.snapshots = new AppSnapshots(machine, this.#codec, this.applier, {
+      say: (notice) => this.#say(notice),
+      restoring: () => undefined,
+      restored: (meta) => this.#restored(meta),
+      failed: (error) => this.#fail(error),
+    });
+  }
+
+  /** Where the group stands; undefined until the engine has said so. */
+  get status(): GroupStatus | undefined {
+    return this.#status;
+  }
+
+  get commitIndex(): Index {
+    return Math.max(this.#commitIndex, this.applier.appliedIndex);
+  }
+
+  /** Resolves once the engine has said where the group stands, and the local state is restored. */
+  async open(engine: EngineSide): Promise<void> {
+    this.#engine = engine;
+    if (this.#woke) engine.wake();
+    await new Promise<void>((resolve) => {
+      this.#whenOpen = resolve;
+      this.#maybeOpen();
+    });
+  }
+
+  #maybeOpen(): void {
+    if (this.#failed || (this.#status && !this.snapshots.restoring)) this.#whenOpen?.();
+  }
+
+  #wake(): void {
+    if (this.#woke) return;
+    this.#woke = true;
+    this.#engine?.wake();
+  }
+
+  #say(notice: AppNotice): void {
+    this.#notices.push(notice);
+    this.#wake();
+  }
+
+  collect(): AppBatch | undefined {
+    this.#woke = false;
+    const proposals: Proposal[] = [];
+    const reads: number[] = [];
+    if (!this.#failed) {
+      this.submitter.collect(proposals);
+      this.reads.collect(reads);
+    }
+    const applied = this.applier.appliedIndex;
+    const notices = this.#notices;
+    if (proposals.length === 0 && reads.length === 0 && notices.length === 0 && applied === this.#told) return undefined;
+    if (notices.length > 0) this.#notices = [];
+    this.#told = applied;
+    this.#untold = 0;
+    return { proposals, reads, applied, notices };
+  }
+
+  deliver(batch: EngineBatch): void {
+    this.#commitIndex = batch.commitIndex;
+    if (batch.status) {
+      this.#status = batch.status;
+      if (!this.#failed) {
+        this.submitter.statusChanged(batch.status);
+        this.reads.statusChanged(batch.status);
+        this.#events.status(batch.status);
+      }
+    }
+    for (const notice of batch.notices) {
+      if (notice.type === 'failed') this.#fail(notice.error, false);
+      else if (notice.type === 'warning') this.#warn(notice.error);
+      else if (!this.#failed) this.snapshots.take(notice);
+    }
+    if (this.#failed) return;
+    for (const { token, why } of batch.refused) this.submitter.refused(token, why);
+    for (const context of batch.readsFailed) this.reads.failed(context);
+    const { appliedIndex } = this.applier;
+    for (const { context, index } of batch.reads) this.reads.confirmed(context, index, appliedIndex);
+    if (batch.entries.length > 0) this.#push(batch.entries);
+    this.#maybeOpen();
+  }
+
+  #push(entries: readonly Entry[]): void {
+    for (const entry of entries) this.#untold += entry.data.length;
+    this.applier.push(entries);
+  }
+
+  #progress(index: Index): void {
+    this.reads.applied(index);
+    this.snapshots.progress();
+    // The engine counts what is not applied yet. It hears of progress with the next proposal, or from here.
+    if (this.#untold > UNTOLD_BYTES) this.#wake();
+  }
+
+  #restored(meta: SnapshotMeta): void {
+    this.submitter.restored(this.applier.sessions);
+    this.changes.reset(meta.index);
+    this.#maybeOpen();
+  }
+
+  #warn(error: Error): void {
+    this.submitter.obstacle = error;
+    this.#events.warning(error);
+  }
+
+  #fail(error: Error, tell = true): void {
+    if (this.#failed) return;
+    this.#failed = true;
+    if (tell) this.#say({ type: 'failed', error });
+    this.applier.stop();
+    this.submitter.obstacle = error;
+    this.submitter.close('ERR_REPLICA_FAILED', `the replica has failed: ${error.message}`);
+    this.reads.close('ERR_REPLICA_FAILED', `the replica has failed: ${error.message}`);
+    this.snapshots.close();
+    this.changes.close();
+    this.#maybeOpen();
+    this.#events.failed(error);
+  }
+
+  /** Rejects what is pending and ends every stream. */
+  close(): void {
+    this.applier.stop();
+    this.submitter.close('ERR_CLOSED', 'the replica was closed');
+    this.reads.close('ERR_CLOSED', 'the replica was closed');
+    this.snapshots.close();
+    this.changes.close();
+    this.#failed = true;
+  }
+}

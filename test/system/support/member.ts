@@ -1,0 +1,93 @@
+/** A member of a test cluster: a process of its own that writes to the ledger, and answers what its parent asks. */
+import { joinMesh } from '../../../lib/mesh/joinMesh.js';
+import { webSocketSignaling } from '../../../lib/mesh/signaling/client.js';
+import { webrtc } from '../../../lib/mesh/webrtc/webrtc.js';
+import { openReplica } from '../../../lib/replica/openReplica.js';
+import { diskStorage } from '../../../lib/storage/disk/diskStorage.js';
+import { QuorateError } from '../../../lib/errors.js';
+import { ledger } from './ledger.js';
+import type { MemberSetup, Reply, Request } from './messages.js';
+
+const setup = JSON.parse(process.argv[2] ?? '') as MemberSetup;
+const mesh = await joinMesh({
+  id: setup.id,
+  cluster: 'system-test',
+  secret: setup.secret,
+  transport: webrtc({ signaling: webSocketSignaling(setup.signaling) }),
+});
+const replica = await openReplica({
+  mesh,
+  group: 'ledger',
+  members: setup.members,
+  stateMachine: ledger(),
+  storage: diskStorage(setup.directory),
+  snapshot: { logBytes: setup.snapshotLogBytes, keepEntries: 500 },
+  timeout: 10_000,
+});
+
+const reply = (message: Reply): void => {
+  if (process.connected) process.send?.(message);
+};
+
+let writing = false;
+let writers: Promise<void>[] = [];
+let count = 0;
+const run = `${setup.id}.${process.pid}.${Date.now()}`;
+
+async function write(): Promise<void> {
+  while (writing) {
+    const id = `${run}.${++count}`;
+    let requestId: string | undefined;
+    for (;;) {
+      try {
+        await replica.submit({ op: 'write', id }, requestId === undefined ? undefined : { requestId });
+        reply({ type: 'acknowledged', id });
+        break;
+      } catch (error) {
+        if (!(error instanceof QuorateError)) throw error;
+        if (error.fate === 'ambiguous') requestId = error.requestId;
+        else if (error.fate !== 'refused') throw error;
+        if (!writing) break;
+      }
+    }
+  }
+}
+
+async function answer(request: Request): Promise<void> {
+  switch (request.type) {
+    case 'write':
+      writing = true;
+      writers = Array.from({ length: request.writers }, write);
+      return;
+    case 'stop':
+      writing = false;
+      await Promise.all(writers);
+      await replica.ready();
+      reply({ type: 'stopped' });
+      return;
+    case 'check': {
+      await replica.ready({ timeout: 30_000 });
+      const odd = await replica.query({ op: 'odd', ids: request.ids }, { consistency: 'committed' });
+      const doubled = await replica.query({ op: 'doubled' }, { consistency: 'committed' });
+      const { index, digest } = await replica.digest();
+      reply({ type: 'checked', odd, doubled, index, digest });
+      return;
+    }
+    case 'status': {
+      const { role, epoch, appliedIndex, leader } = replica.status();
+      reply({ type: 'status', role, epoch, appliedIndex, leader });
+      return;
+    }
+    case 'close':
+      await mesh.close();
+      process.disconnect();
+  }
+}
+
+process.on('message', (request: Request) => {
+  answer(request).catch((error: unknown) => {
+    console.error(setup.id, error);
+    process.exit(1);
+  });
+});
+reply({ type: 'open' });
