@@ -22,6 +22,8 @@ export interface Environment {
   setTimer(delayMs: number, callback: () => void): Timer;
   /** Calls back at the end of this turn of the event loop, after the I/O callbacks that are due now. */
   defer(callback: () => void): void;
+  /** Keeps the process alive until the timer is cancelled. */
+  hold(): Timer;
   /** A number in [0, 1). */
   random(): number;
   /** Bytes fit for nonces and identifiers. */
@@ -40,6 +42,10 @@ export const nodeEnvironment: Environment = {
     return { cancel: () => clearTimeout(timer) };
   },
   defer: (callback) => void setImmediate(callback),
+  hold() {
+    const timer = setInterval(() => undefined, 2 ** 31 - 1);
+    return { cancel: () => clearInterval(timer) };
+  },
   random: () => randomInt(0x1_0000_0000) / 0x1_0000_0000,
   randomBytes: (length) => randomBytes(length),
   files: nodeFileSystem,

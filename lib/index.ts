@@ -31,6 +31,7 @@ export { raft, type ConsensusOption } from './replica/consensus.js';
 export type { RaftOptions } from './consensus/raft/options.js';
 export { memoryNetwork, type MemoryNetwork, type MemoryNetworkOptions } from './mesh/memory/network.js';
 export { webrtc, type WebrtcOptions } from './mesh/webrtc/webrtc.js';
+export { webSocketSignaling, type WebSocketSignalingOptions } from './mesh/signaling/webSocket.js';
 export { localSignaling } from './mesh/signaling/local.js';
 export { serveSignaling, SignalingServer } from './mesh/signaling/server.js';
 export type { Signaling, SignalingHost, SignalingSession } from './mesh/signaling/signaling.js';

@@ -6,7 +6,7 @@ import { decodeEntries, decodeEpoch, encodeEntries, encodeEpoch } from '../stora
 import type { MessageCodec, Travel } from './codec.js';
 
 const types = ['vote', 'voteReply', 'append', 'heartbeat', 'ack', 'read', 'readReply'] as const;
-const GENESIS_BYTES = 128;
+const ID_BYTES = 128;
 
 const urgent: Travel = { urgent: true, size: 0 };
 
@@ -20,6 +20,7 @@ export const raftCodec: MessageCodec<RaftMessage> = {
         writer.varint(message.lastIndex);
         writer.varint(message.lastTerm);
         writer.string(message.genesis);
+        writer.string(message.recorded);
         break;
       case 'voteReply':
         writer.u8((message.pre ? 1 : 0) + (message.granted ? 2 : 0));
@@ -67,12 +68,13 @@ export const raftCodec: MessageCodec<RaftMessage> = {
         const term = reader.varint();
         const lastIndex = reader.varint();
         const lastTerm = reader.varint();
-        return { type, pre, term, lastIndex, lastTerm, genesis: reader.string(GENESIS_BYTES) };
+        const genesis = reader.string(ID_BYTES);
+        return { type, pre, term, lastIndex, lastTerm, genesis, recorded: reader.string(ID_BYTES) };
       }
       case 'voteReply': {
         const flags = reader.u8();
         const term = reader.varint();
-        return { type, pre: (flags & 1) !== 0, granted: (flags & 2) !== 0, term, genesis: reader.string(GENESIS_BYTES) };
+        return { type, pre: (flags & 1) !== 0, granted: (flags & 2) !== 0, term, genesis: reader.string(ID_BYTES) };
       }
       case 'append': {
         const term = reader.varint();
@@ -85,7 +87,7 @@ export const raftCodec: MessageCodec<RaftMessage> = {
         const term = reader.varint();
         const commit = reader.varint();
         const round = reader.varint();
-        return { type, term, commit, round, genesis: reader.string(GENESIS_BYTES) };
+        return { type, term, commit, round, genesis: reader.string(ID_BYTES) };
       }
       case 'ack': {
         const term = reader.varint();

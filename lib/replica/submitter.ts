@@ -72,6 +72,8 @@ class Batch {
   deadline: number;
   /** Set when all its commands timed out: kept only so that a retry can find it. */
   keepUntil = 0;
+  /** Somebody was told that a command of it may still take effect: its sequences are spoken for. */
+  promised = false;
   /** How many snapshots had been restored when it was first sent. */
   restores = 0;
 
@@ -166,9 +168,9 @@ export class Submitter {
       throw new QuorateError('ERR_TOO_LARGE', message, { fate: 'refused' });
     }
     this.#bytes += batch.items.length - before;
-    batch.ends.push(batch.items.length);
     waiter.batch = batch;
     waiter.at = batch.count;
+    batch.ends.push(batch.items.length);
     batch.waiters.push(waiter);
     batch.unsettled++;
     this.#commands++;
@@ -258,7 +260,8 @@ export class Submitter {
 
   #fateOf(batch: Batch, at: number): { fate: Fate; requestId: string | undefined } {
     const chosen = batch.requestIds[at];
-    if (batch.accepted.size === 0) return { fate: 'refused', requestId: chosen };
+    if (batch.accepted.size === 0 && !batch.promised) return { fate: 'refused', requestId: chosen };
+    batch.promised = true;
     const session = batch.session === 0 ? this.#session : batch.session;
     return { fate: 'ambiguous', requestId: chosen ?? formatRequestId({ session, sequence: batch.first + at }) };
   }
@@ -267,7 +270,7 @@ export class Submitter {
   #shelve(batch: Batch): void {
     if (batch.session !== 0) {
       this.#foreign.delete(keyOf({ session: batch.session, sequence: batch.first }));
-    } else if (batch.accepted.size > 0) {
+    } else if (batch.promised) {
       batch.keepUntil = this.#environment.now() + AMBIGUOUS_MS;
     } else {
       this.#pending.delete(batch.first);
@@ -317,8 +320,9 @@ export class Submitter {
 
   #seal(batch: Batch): void {
     batch.first = this.#nextSequence;
-    this.#nextSequence += batch.count;
     batch.body = batch.items.take();
+    this.#drop(batch);
+    this.#nextSequence += batch.count;
     this.#pending.set(batch.first, batch);
     batch.data = encodeBatch(this.#session, this.#floor(), batch.first, batch.count, batch.body);
   }
@@ -339,13 +343,16 @@ export class Submitter {
       // A new leader may have the batch in its log. Once an entry of its reign is applied here, what it had is decided.
       if (!sameEpoch && this.#appliedEpoch < status.epoch.n && !stale) return;
     }
-    if (batch.accepted.size === 0) this.#drop(batch);
+    if (batch.accepted.size === 0 && batch.session === 0 && batch.unsettled < batch.count) {
+      this.#drop(batch);
+      batch.data = encodeBatch(this.#session, this.#floor(), batch.first, batch.count, batch.body!);
+    }
     this.#send(batch, status, now, out);
   }
 
   /** Takes the commands that nobody waits for out of a batch that is not in the log. */
   #drop(batch: Batch): void {
-    if (batch.unsettled === batch.count || batch.session !== 0 || !batch.body) return;
+    if (batch.unsettled === batch.count || batch.promised || !batch.body) return;
     const writer = new ByteWriter(batch.body.length);
     const ends = batch.ends.splice(0);
     const waiters = batch.waiters.splice(0);
@@ -360,7 +367,6 @@ export class Submitter {
       if (requestId !== undefined) batch.requestIds[batch.waiters.length - 1] = requestId;
     }
     batch.body = writer.take();
-    batch.data = encodeBatch(this.#session, this.#floor(), batch.first, batch.count, batch.body);
   }
 
   #send(batch: Batch, status: GroupStatus, now: number, out: Proposal[]): void {
@@ -494,6 +500,7 @@ export class Submitter {
   #requeue(batch: Batch): void {
     if (batch.unsettled === 0 || !batch.body) return;
     batch.accepted.clear();
+    batch.promised = false;
     batch.route = undefined;
     this.#drop(batch);
     batch.items.raw(batch.body);

@@ -1,0 +1,99 @@
+import { expect } from 'chai';
+import fc from 'fast-check';
+import { Session, SESSION_LIMITS, SessionTable } from '../../../lib/replica/sessions.js';
+
+describe('sessions', () => {
+  it('know which sequences were applied, in whatever order batches come', () => {
+    const batches = fc.array(fc.tuple(fc.integer({ min: 1, max: 60 }), fc.integer({ min: 1, max: 8 }), fc.integer({ min: 0, max: 3 })));
+    fc.assert(
+      fc.property(batches, (steps) => {
+        const session = new Session(1, 'a', 'nonce', 0);
+        const applied = new Map<number, string>();
+        let floor = 1;
+        for (const [first, count, raise] of steps) {
+          floor += raise;
+          session.raiseFloor(floor);
+          for (let at = first; at < first + count; at++) {
+            const fresh = session.isFresh(at, 1);
+            expect(fresh).to.equal(at >= floor && !applied.has(at));
+            if (!fresh) continue;
+            session.record(at, [`r${at}`]);
+            applied.set(at, `r${at}`);
+          }
+        }
+        const copy = Session.restore(session.image());
+        for (let at = 1; at < 80; at++) {
+          for (const one of [session, copy]) {
+            const found = one.find(at);
+            if (at < floor) expect(found).to.not.equal(undefined);
+            else if (applied.has(at)) expect(found).to.deep.equal({ known: true, outcome: `r${at}` });
+            else expect(found).to.equal(undefined);
+          }
+        }
+        expect(copy.image()).to.deep.equal(session.image());
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  it('take a range as fresh only if none of it was applied', () => {
+    const session = new Session(1, 'a', 'nonce', 0);
+    session.record(10, ['x', 'y']);
+    session.record(20, ['z']);
+    session.record(12, ['between']);
+    expect(session.isFresh(1, 9)).to.equal(true);
+    expect(session.isFresh(1, 10)).to.equal(false);
+    expect(session.isFresh(13, 7)).to.equal(true);
+    expect(session.isFresh(13, 8)).to.equal(false);
+    expect(session.isFresh(21, 100)).to.equal(true);
+    session.raiseFloor(15);
+    expect(session.isFresh(14, 1)).to.equal(false);
+    expect(session.image().ranges).to.deep.equal([[20, 20]]);
+  });
+
+  it('forget results above their cap, but never that the command was applied', () => {
+    const session = new Session(1, 'a', 'nonce', 0);
+    const big = 'x'.repeat(SESSION_LIMITS.resultBytes / 2);
+    for (let at = 1; at <= 4; at++) session.record(at, [big]);
+    expect(session.find(1)).to.deep.equal({ known: false });
+    expect(session.find(4)).to.deep.equal({ known: true, outcome: big });
+    expect(session.isFresh(1, 1)).to.equal(false);
+  });
+
+  it('expire by log time, least recently used first, and are then unknown', () => {
+    const table = new SessionTable();
+    table.register(1, 'a', 'n1', 1000);
+    table.register(2, 'b', 'n2', 1000);
+    expect(table.use(1, 1000 + SESSION_LIMITS.expiryMs)?.id).to.equal(1);
+    expect(table.use(2, 1001 + SESSION_LIMITS.expiryMs)).to.equal(undefined);
+    expect(table.use(1, 1001 + SESSION_LIMITS.expiryMs)?.id).to.equal(1);
+  });
+
+  it('are capped in number', () => {
+    const table = new SessionTable();
+    for (let id = 1; id <= SESSION_LIMITS.sessions + 10; id++) table.register(id, 'a', `n${id}`, 1);
+    expect(table.size).to.equal(SESSION_LIMITS.sessions);
+    expect(table.peek(10)).to.equal(undefined);
+    expect(table.peek(11)?.id).to.equal(11);
+  });
+
+  it('register the same nonce once', () => {
+    const table = new SessionTable();
+    expect(table.register(1, 'a', 'n', 1).id).to.equal(1);
+    expect(table.register(5, 'a', 'n', 1).id).to.equal(1);
+    expect(table.register(6, 'b', 'n', 1).id).to.equal(6);
+  });
+
+  it('survive an image, with the order of use', () => {
+    const table = new SessionTable();
+    table.register(1, 'a', 'n1', 10);
+    table.register(2, 'b', 'n2', 20);
+    table.use(1, 30)?.record(1, ['one']);
+    table.recordRequest('order-1', { ok: true }, 30);
+    const copy = new SessionTable();
+    copy.restore(table.image());
+    expect(copy.image()).to.deep.equal(table.image());
+    expect(copy.image().sessions.map(({ id }) => id)).to.deep.equal([2, 1]);
+    expect(copy.request('order-1')).to.have.property('outcome').that.deep.equals({ ok: true });
+  });
+});
