@@ -105,10 +105,13 @@ export interface PeerHello {
 }
 
 /** Why a core did not take a proposal, a read or a request. */
-export type Refusal = 'notLeader' | 'preparing' | 'quota' | 'transferring' | 'configPending' | 'stopped' | 'tooLarge';
+export type Refusal =
+  'notLeader' | 'preparing' | 'quota' | 'transferring' | 'configPending' | 'stopped' | 'tooLarge';
 
 /** The answer to a proposal: where it went, or why not. It may still be superseded. */
-export type Accepted = { readonly ok: true; readonly index: Index; readonly epoch: Epoch } | { readonly ok: false; readonly why: Refusal };
+export type Accepted =
+  | { readonly ok: true; readonly index: Index; readonly epoch: Epoch }
+  | { readonly ok: false; readonly why: Refusal };
 
 /** A node's part in a group. */
 export type Role = 'leader' | 'candidate' | 'follower' | 'learner';
@@ -122,6 +125,7 @@ export interface CoreStatus {
   /** Leader: a quorum answered within the last election time-out. Others: a leader is heard. */
   readonly quorum: boolean;
   readonly membership: Membership;
+  /** The group's genesis once it is known to be committed, or empty: what a hello tells. */
   readonly genesis: string;
   readonly commitIndex: Index;
   readonly lastIndex: Index;
@@ -140,7 +144,10 @@ export interface Outgoing<M extends MessageBase = MessageBase> {
   readonly message: M;
 }
 
-/** Entries that are no longer in a core's memory, wanted from storage for a follower that lags. */
+/**
+ * Entries that are no longer in a core's memory, wanted from storage for a follower that lags: whole ones, beginning with the
+ * one that holds `from`, none beyond `to`.
+ */
 export interface FetchRequest {
   readonly request: number;
   readonly from: Index;
@@ -167,7 +174,10 @@ export interface Effects<M extends MessageBase = MessageBase> {
   /** Remove entries from this index on before appending; 0: no truncation. */
   truncateFrom: Index;
   append: Entry[];
-  /** A snapshot that was received whole: the log begins anew after it. */
+  /**
+   * A snapshot that was received whole: the log begins anew after it. Comes without truncation and entries; those wait for the
+   * next drain.
+   */
   install: SnapshotMeta | undefined;
   /** To be sent now. What has to wait for the disk is held back by the core until `persisted`. */
   send: Outgoing<M>[];
@@ -186,8 +196,18 @@ export interface Effects<M extends MessageBase = MessageBase> {
 /** An empty {@link Effects}. */
 export function createEffects<M extends MessageBase>(): Effects<M> {
   return {
-    io: 0, hard: undefined, truncateFrom: 0, append: [], install: undefined, send: [], commit: 0,
-    reads: [], readsFailed: [], fetch: [], snapshotTo: [], changed: false,
+    io: 0,
+    hard: undefined,
+    truncateFrom: 0,
+    append: [],
+    install: undefined,
+    send: [],
+    commit: 0,
+    reads: [],
+    readsFailed: [],
+    fetch: [],
+    snapshotTo: [],
+    changed: false,
   };
 }
 
@@ -201,7 +221,7 @@ export interface MembershipChange {
 /** A consensus core of one group on one node. */
 export interface Consensus<M extends MessageBase = MessageBase> {
   readonly status: CoreStatus;
-  /** There are effects to drain. */
+  /** There are effects to drain. Still set after a drain that handed out a snapshot alone: drain again. */
   readonly dirty: boolean;
   /** The monotonic time at which the next `tick` is needed. */
   nextDeadline(): number;

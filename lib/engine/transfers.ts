@@ -20,7 +20,11 @@ interface Incoming {
   readonly session: number;
   readonly begin: Extract<TransferFrame, { type: 'begin' }>;
   writer: SnapshotWriter | undefined;
+  /** Bytes that have arrived, and that are written. */
   offset: number;
+  written: number;
+  /** Given up: what is still queued for it is void. */
+  abandoned: boolean;
   work: Promise<boolean>;
 }
 
@@ -121,6 +125,7 @@ export class Transfers {
 
   #discard(key: string, incoming: Incoming): void {
     this.#incoming.delete(key);
+    incoming.abandoned = true;
     incoming.work = incoming.work.then(async () => {
       await incoming.writer?.abort();
       return true;
@@ -146,7 +151,7 @@ export class Transfers {
       return this.#write(key, peer, incoming, frame.bytes);
     }
     this.#incoming.delete(key);
-    return this.#finish(peer, incoming, frame.ok && incoming.offset === incoming.begin.size);
+    return this.#finish(peer, incoming, frame.ok);
   }
 
   #begin(key: string, peer: NodeId, session: number, begin: Incoming['begin']): boolean | Promise<boolean> {
@@ -154,7 +159,7 @@ export class Transfers {
     if (!group || group.over) return true;
     const old = this.#incoming.get(key);
     if (old) this.#discard(key, old);
-    const incoming: Incoming = { group, session, begin, writer: undefined, offset: 0, work: Promise.resolve(true) };
+    const incoming: Incoming = { group, session, begin, writer: undefined, offset: 0, written: 0, abandoned: false, work: Promise.resolve(true) };
     this.#incoming.set(key, incoming);
     return this.#step(key, peer, incoming, async () => {
       incoming.writer = await group.store.createSnapshot(group.name);
@@ -162,17 +167,21 @@ export class Transfers {
   }
 
   #write(key: string, peer: NodeId, incoming: Incoming, bytes: Uint8Array): Promise<boolean> {
-    return this.#step(key, peer, incoming, async () => incoming.writer?.write(bytes));
+    return this.#step(key, peer, incoming, async () => {
+      await incoming.writer?.write(bytes);
+      incoming.written += bytes.length;
+    });
   }
 
   #step(key: string, peer: NodeId, incoming: Incoming, work: () => Promise<void>): Promise<boolean> {
     incoming.work = incoming.work.then(async () => {
-      if (this.#incoming.get(key) !== incoming) return true;
+      if (incoming.abandoned) return true;
       try {
         await work();
       } catch {
         // Another snapshot took the place of this one, or the storage has failed; the sender may try again.
-        this.#incoming.delete(key);
+        incoming.abandoned = true;
+        if (this.#incoming.get(key) === incoming) this.#incoming.delete(key);
         this.#host.acknowledge(incoming.group, peer, incoming.begin.request, 0, false);
       }
       return true;
@@ -180,9 +189,11 @@ export class Transfers {
     return incoming.work;
   }
 
-  #finish(peer: NodeId, incoming: Incoming, whole: boolean): Promise<boolean> {
+  #finish(peer: NodeId, incoming: Incoming, sent: boolean): Promise<boolean> {
     const { group, begin } = incoming;
     incoming.work = incoming.work.then(async () => {
+      if (incoming.abandoned) return true;
+      const whole = sent && incoming.written === begin.size;
       let ok = false;
       try {
         if (!whole || group.over || group.core.status.commitIndex >= begin.meta.index) {

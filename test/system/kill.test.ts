@@ -2,7 +2,7 @@
 import { expect } from 'chai';
 import { Cluster } from './support/cluster.js';
 
-const kills = 20;
+const kills = Number(process.env.KILLS ?? 20);
 const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
 describe('kill -9 of random members under load', function () {
@@ -17,6 +17,7 @@ describe('kill -9 of random members under load', function () {
     for (let kill = 0; kill < kills; kill++) {
       await sleep(300 + Math.random() * 700);
       const victim = members[Math.floor(Math.random() * members.length)]!;
+      if (process.env.TRACE) console.log('kill', kill, victim.setup.id, members.map((m) => m.acknowledged.length));
       await victim.kill();
       await sleep(Math.random() * 800);
       await victim.start();

@@ -1,9 +1,9 @@
 /** A member of a test cluster: a process of its own that writes to the ledger, and answers what its parent asks. */
 import { joinMesh } from '../../../lib/mesh/joinMesh.js';
-import { webSocketSignaling } from '../../../lib/mesh/signaling/client.js';
+import { webSocketSignaling } from '../../../lib/mesh/signaling/webSocket.js';
 import { webrtc } from '../../../lib/mesh/webrtc/webrtc.js';
 import { openReplica } from '../../../lib/replica/openReplica.js';
-import { diskStorage } from '../../../lib/storage/disk/diskStorage.js';
+import { diskStorage } from '../../../lib/storage/diskStorage.js';
 import { QuorateError } from '../../../lib/errors.js';
 import { ledger } from './ledger.js';
 import type { MemberSetup, Reply, Request } from './messages.js';
@@ -75,6 +75,7 @@ async function answer(request: Request): Promise<void> {
     }
     case 'status': {
       const { role, epoch, appliedIndex, leader } = replica.status();
+      if (process.env['TRACE'] !== undefined) console.log(setup.id, JSON.stringify({ ...replica.status(), metrics: replica.metrics(), peers: mesh.peers() }));
       reply({ type: 'status', role, epoch, appliedIndex, leader });
       return;
     }
@@ -90,4 +91,15 @@ process.on('message', (request: Request) => {
     process.exit(1);
   });
 });
+if (process.env['TRACE'] !== undefined) {
+  const log = (...what: unknown[]): void => console.log(Math.round(performance.now()), setup.id, ...what);
+  mesh.on('peer:up', (peer) => log('up', peer));
+  mesh.on('peer:unreachable', (peer) => log('unreachable', peer));
+  mesh.on('peer:refused', (peer, error) => log('refused', peer, error.code, error.message));
+  mesh.on('warning', (error) => log('warning', error.message));
+  mesh.on('local:stall', (ms) => log('stall', ms));
+  replica.on('leader:changed', (leader) => log('leader', leader, replica.status().epoch));
+  replica.on('replica:failed', (error) => log('failed', error));
+  replica.on('warning', (error) => log('replica warning', error.message));
+}
 reply({ type: 'open' });

@@ -1,0 +1,87 @@
+/** A member of the measured cluster. */
+import { diskStorage, joinMesh, keyValue, memoryStorage, openReplica, webrtc, webSocketSignaling } from 'quorate';
+import type { Mesh, Replica } from 'quorate';
+import { serve } from '../lib/processes.js';
+import { Samples, spread } from '../lib/stats.js';
+import type { Spread } from '../lib/stats.js';
+
+export interface OpenArgs {
+  readonly id: string;
+  readonly members: readonly string[];
+  readonly signaling: string;
+  /** Undefined: in memory. */
+  readonly dir: string | undefined;
+  readonly keepEntries?: number;
+  readonly snapshotLogBytes?: number;
+}
+
+export interface LoadRun extends Spread {
+  readonly perSecond: number;
+  readonly failed: number;
+}
+
+type Machine = ReturnType<typeof keyValue<string>>;
+
+const opened: { mesh?: Mesh; replica?: Replica<Machine> } = {};
+
+function replica(): Replica<Machine> {
+  if (!opened.replica) throw new Error('not open');
+  return opened.replica;
+}
+
+/** With key and CBOR around it, a command of about 100 bytes. */
+const value = 'v'.repeat(70);
+
+/** Runs `outstanding` loops of an operation for so many seconds. */
+async function load(outstanding: number, seconds: number, operation: (i: number) => Promise<unknown>): Promise<LoadRun> {
+  const samples = new Samples();
+  let failed = 0;
+  let next = 0;
+  const start = performance.now();
+  const end = start + seconds * 1000;
+  const loop = async (): Promise<void> => {
+    while (performance.now() < end) {
+      const began = performance.now();
+      try {
+        await operation(next++);
+        samples.add(performance.now() - began);
+      } catch {
+        failed++;
+      }
+    }
+  };
+  await Promise.all(Array.from({ length: outstanding }, loop));
+  const perSecond = (samples.count / (performance.now() - start)) * 1000;
+  return { ...spread(samples), perSecond, failed };
+}
+
+serve({
+  open: async ({ id, members, signaling, dir, keepEntries = 10_000, snapshotLogBytes = 64 * 1024 * 1024 }: OpenArgs) => {
+    const transport = webrtc({ signaling: webSocketSignaling(signaling) });
+    opened.mesh = await joinMesh({ id, cluster: 'bench', secret: 'the secret of a bench, not of a cluster', transport });
+    opened.replica = await openReplica({
+      mesh: opened.mesh,
+      group: 'bench',
+      members,
+      stateMachine: keyValue<string>(),
+      storage: dir === undefined ? memoryStorage() : diskStorage(dir),
+      snapshot: { keepEntries, logBytes: snapshotLogBytes },
+    });
+  },
+  ready: () => replica().ready(),
+  status: () => replica().status(),
+  submits: ({ outstanding, seconds }: { outstanding: number; seconds: number }) =>
+    load(outstanding, seconds, (i) => replica().submit({ op: 'put', key: `key-${i % 10_000}`, value })),
+  reads: ({ outstanding, seconds }: { outstanding: number; seconds: number }) =>
+    load(outstanding, seconds, (i) => replica().query({ op: 'get', key: `key-${i % 10_000}` })),
+  /** Fills the state with `count` values of `bytes` bytes. */
+  fill: async ({ count, bytes }: { count: number; bytes: number }) => {
+    const large = 'x'.repeat(bytes);
+    let next = 0;
+    const loop = async (): Promise<void> => {
+      while (next < count) await replica().submit({ op: 'put', key: `fill-${next++}`, value: large });
+    };
+    await Promise.all(Array.from({ length: 64 }, loop));
+  },
+  close: () => opened.mesh?.close(),
+});

@@ -1,0 +1,200 @@
+/**
+ * Who leads (Raft §5.2, §5.4.1; dissertation §4.2.3 and §9.6): randomised time-outs, pre-vote, votes by the newer log, and
+ * who may vote or run at all, given that storages can lose their memory (docs/raft.md, "Incarnations and genesis").
+ */
+import { voteResult } from '../quorum.js';
+import type { NodeId } from '../consensus.js';
+import type { Vote, VoteReply } from './messages.js';
+import type { Peer, State } from './state.js';
+
+/** The part of a core that makes leaders. @internal */
+export class Election {
+  readonly #state: State;
+  readonly #lead: (met: ReadonlyMap<NodeId, string>) => void;
+  readonly #votes = new Map<NodeId, boolean>();
+  /** The incarnations of those that granted. */
+  readonly #granted = new Map<NodeId, string>();
+  #deadline = Infinity;
+
+  constructor(state: State, lead: (met: ReadonlyMap<NodeId, string>) => void) {
+    this.#state = state;
+    this.#lead = lead;
+  }
+
+  get deadline(): number {
+    return this.#deadline;
+  }
+
+  /** Waits anew for a random time from one to two election time-outs. */
+  restart(): void {
+    const { now, random, options } = this.#state;
+    this.#deadline = now + options.electionTimeoutMs * (1 + random());
+  }
+
+  /** Nobody else could lead, so there is nothing to wait for. */
+  hasten(): void {
+    this.#deadline = this.#state.now;
+  }
+
+  /** The link to the leader broke: it is probably dead, so wait less. Pre-vote keeps a live leader safe from this. */
+  leaderLost(): void {
+    const { now, random, options } = this.#state;
+    const { heartbeatMs, electionTimeoutMs } = options;
+    this.#deadline = Math.min(this.#deadline, now + heartbeatMs + random() * (electionTimeoutMs / 2));
+  }
+
+  tick(): void {
+    const state = this.#state;
+    if (state.now < this.#deadline) return;
+    this.restart();
+    if (this.#mayRun()) this.#preCampaign();
+    else state.follow(state.term, '');
+  }
+
+  /** The disk got further: the own vote may count now. */
+  persisted(): void {
+    const state = this.#state;
+    if (state.phase !== 'candidate' || !state.disk.voteDurable || this.#votes.has(state.self)) return;
+    this.#votes.set(state.self, true);
+    this.#count();
+  }
+
+  /** A peer is there that was not there when the votes were asked for. */
+  linked(peer: Peer): void {
+    if (this.#state.phase === 'preCandidate' || this.#state.phase === 'candidate') this.#ask(peer.id);
+  }
+
+  onVote(from: Peer, m: Vote): void {
+    const state = this.#state;
+    state.learn(m.genesis);
+    // Stickiness (§4.2.3): who hears a leader lets nobody disturb it. A leader here has heard a quorum, or it stepped down.
+    const hears =
+      state.phase === 'leader' ||
+      (state.leader !== '' && state.now - state.leaderHeardAt < state.options.electionTimeoutMs);
+    const sticky = hears && state.leader !== from.id;
+    if (m.term < state.term || sticky) {
+      this.#reply(from.id, m.pre, false, state.term);
+      return;
+    }
+    if (!m.pre && m.term > state.term) state.follow(m.term, '');
+    const free =
+      state.vote === from.id || (state.vote === '' && (state.leader === '' || state.leader === from.id));
+    const granted = (free || (m.pre && m.term > state.term)) && this.#upToDate(m) && this.#mayGrant(from, m);
+    if (granted && !m.pre) {
+      if (state.vote !== from.id) {
+        state.vote = from.id;
+        state.disk.voteChanged();
+      }
+      this.restart();
+    }
+    this.#reply(from.id, m.pre, granted, granted ? m.term : state.term);
+  }
+
+  onVoteReply(from: Peer, m: VoteReply): void {
+    const state = this.#state;
+    state.learn(m.genesis);
+    if (m.term > state.term && !(m.pre && m.granted)) {
+      state.follow(m.term, '');
+      return;
+    }
+    if (state.phase !== (m.pre ? 'preCandidate' : 'candidate')) return;
+    if (m.granted && m.term !== (m.pre ? state.term + 1 : state.term)) return;
+    // A refusal of an older term answers an older question.
+    if (!m.granted && m.term !== state.term && !m.pre) return;
+    if (this.#votes.has(from.id) || !this.#counts(from)) return;
+    this.#votes.set(from.id, m.granted);
+    if (m.granted) this.#granted.set(from.id, from.incarnation);
+    this.#count();
+  }
+
+  /** A member's vote counts if its storage is the one on record; while founding, there is no record yet. */
+  #counts(peer: Peer): boolean {
+    const state = this.#state;
+    if (state.configs.standingOf(peer.id)?.voter !== true || peer.incarnation === '') return false;
+    return state.founding || state.countsFrom(peer.id) !== Infinity;
+  }
+
+  #mayRun(): boolean {
+    const state = this.#state;
+    if (state.configs.standingOf(state.self)?.voter !== true) return false;
+    return state.founding || (state.consistent && state.countsFrom(state.self) !== Infinity);
+  }
+
+  #mayGrant(candidate: Peer, m: Vote): boolean {
+    const state = this.#state;
+    // A storage that is not the one on record forgot what it promised: here the candidate's, there the own one. What the
+    // candidate's log says counts as well, for the own one may lack the entry, or everything.
+    const recorded = state.configs.standingOf(candidate.id)?.incarnation ?? '';
+    if (recorded !== '' && recorded !== candidate.incarnation) return false;
+    const own = state.configs.standingOf(state.self)?.incarnation ?? '';
+    if (own !== '' && own !== state.incarnation) return false;
+    if (m.genesis !== state.genesis) return false;
+    return m.recorded === '' ? state.founding && m.lastIndex === 0 : m.recorded === state.incarnation;
+  }
+
+  #upToDate(m: Vote): boolean {
+    const { last, lastEpoch } = this.#state.log;
+    return m.lastTerm > lastEpoch.n || (m.lastTerm === lastEpoch.n && m.lastIndex >= last);
+  }
+
+  #preCampaign(): void {
+    const state = this.#state;
+    // Forgetting the leader lets others' pre-votes through, lest all wait for each other (etcd#8501).
+    state.enter('preCandidate');
+    this.#votes.clear();
+    this.#granted.clear();
+    this.#votes.set(state.self, true);
+    this.#askAll();
+    this.#count();
+  }
+
+  #campaign(): void {
+    const state = this.#state;
+    state.term++;
+    state.vote = state.self;
+    state.disk.voteChanged();
+    state.enter('candidate');
+    this.#votes.clear();
+    this.#granted.clear();
+    this.restart();
+    this.#askAll();
+  }
+
+  #count(): void {
+    const state = this.#state;
+    const result = voteResult(state.configs.latest, (id) => this.#votes.get(id));
+    if (result === 'lost') state.follow(state.term, '');
+    if (result !== 'won') return;
+    if (state.phase === 'preCandidate') this.#campaign();
+    else this.#lead(this.#granted);
+  }
+
+  #askAll(): void {
+    for (const id of this.#state.configs.ids()) this.#ask(id);
+  }
+
+  #ask(id: NodeId): void {
+    const state = this.#state;
+    const peer = state.peers.get(id);
+    const standing = state.configs.standingOf(id);
+    if (peer?.up !== true || standing?.voter !== true) return;
+    const pre = state.phase === 'preCandidate';
+    const { last, lastEpoch } = state.log;
+    state.disk.send(id, {
+      type: 'vote',
+      pre,
+      term: pre ? state.term + 1 : state.term,
+      lastIndex: last,
+      lastTerm: lastEpoch.n,
+      genesis: state.genesis,
+      recorded: standing.incarnation,
+    });
+    state.dirty = true;
+  }
+
+  #reply(to: NodeId, pre: boolean, granted: boolean, term: number): void {
+    const { disk, genesis } = this.#state;
+    disk.send(to, { type: 'voteReply', pre, granted, term, genesis });
+    this.#state.dirty = true;
+  }
+}

@@ -1,0 +1,254 @@
+/**
+ * The receiving end of replication (Raft §5.3): takes what the leader sends, says how far the disk agrees with it, and where
+ * the logs part. Truncates only on a real conflict, never what is committed. Appends that overtook others on another lane
+ * wait a moment in a bounded buffer instead of being refused.
+ */
+import { compareEpochs, lastOf } from '../consensus.js';
+import { bytesOf } from '../log.js';
+import { decodeMembership } from '../membership.js';
+import type { Entry, Epoch, Index, NodeId } from '../consensus.js';
+import type { Append, Conflict, Heartbeat } from './messages.js';
+import type { State } from './state.js';
+
+/** The part of a core that follows a leader. @internal */
+export class Follower {
+  readonly #state: State;
+  readonly #heard: () => void;
+  /** Up to here the log in memory agrees with the leader of this reign. */
+  #matched: Index = 0;
+  #round = 0;
+  /** An acknowledgement should go out; one waits for the disk. */
+  #due = false;
+  #waiting = false;
+  #conflict: Conflict | undefined;
+  #early: Append[] = [];
+  #earlyBytes = 0;
+  #gapAt = Infinity;
+
+  constructor(state: State, heard: () => void) {
+    this.#state = state;
+    this.#heard = heard;
+  }
+
+  /** When a gap has lasted too long. */
+  get deadline(): number {
+    return this.#gapAt;
+  }
+
+  /** A reign ended: what was known of its log holds no more. */
+  reset(): void {
+    this.#matched = this.#round = 0;
+    this.#due = this.#waiting = false;
+    this.#conflict = undefined;
+    this.#forgetEarly();
+  }
+
+  tick(): void {
+    if (this.#state.now < this.#gapAt) return;
+    const first = this.#early.reduce((a, b) => (a.prevIndex <= b.prevIndex ? a : b));
+    this.#forgetEarly();
+    this.#refuse(first);
+  }
+
+  /** The disk got further. */
+  persisted(): void {
+    if (!this.#waiting) return;
+    this.#due = this.#state.dirty = true;
+    this.#waiting = this.#state.disk.persistedIndex < this.#matched;
+  }
+
+  /** A snapshot up to `index` replaced the log's beginning. */
+  installed(from: NodeId, index: Index): void {
+    const state = this.#state;
+    this.#matched = Math.min(this.#matched, state.log.last);
+    // The current leader's snapshot is a prefix of its log; another one's says nothing about the current leader's.
+    if (from === state.leader) this.#matched = Math.max(this.#matched, index);
+    this.#waiting = true;
+  }
+
+  onHeartbeat(from: NodeId, m: Heartbeat): boolean {
+    const heard = this.#hear(from, m.term);
+    if (heard !== 'now') return heard === 'late';
+    const state = this.#state;
+    state.learn(m.genesis);
+    this.#commitUpTo(m.commit);
+    if (m.round > 0) {
+      this.#round = Math.max(this.#round, m.round);
+      this.#due = state.dirty = true;
+    }
+    return true;
+  }
+
+  onAppend(from: NodeId, m: Append): boolean {
+    const heard = this.#hear(from, m.term);
+    if (heard !== 'now') return heard === 'late';
+    this.#state.dirty = true;
+    try {
+      if (!this.#take(m)) return false;
+      for (let next = this.#nextEarly(); next !== undefined; next = this.#nextEarly()) {
+        if (!this.#take(next)) return false;
+      }
+    } catch (error) {
+      this.#state.fail(error as Error);
+    }
+    return true;
+  }
+
+  /** At most one acknowledgement a drain, and none of a term that is not durable yet. */
+  drain(): void {
+    const state = this.#state;
+    if (!this.#due || state.leader === '' || state.phase !== 'follower' || !state.disk.voteDurable) return;
+    state.disk.send(state.leader, {
+      type: 'ack',
+      term: state.term,
+      matched: state.consistent ? Math.min(this.#matched, state.disk.persistedIndex) : 0,
+      round: this.#round,
+      conflict: this.#conflict,
+    });
+    this.#due = false;
+    this.#conflict = undefined;
+  }
+
+  #hear(from: NodeId, term: number): 'now' | 'late' | 'never' {
+    const state = this.#state;
+    if (term < state.term) {
+      // Lets a leader of the past, or one that we cannot reach otherwise, know the newer term (etcd#8501).
+      state.disk.send(from, { type: 'ack', term: state.term, matched: 0, round: 0, conflict: undefined });
+      state.dirty = true;
+      return 'late';
+    }
+    const { lastEpoch } = state.log;
+    const another = term === state.term && state.leader !== '' && state.leader !== from;
+    // Two leaders in one term: only when a founding member lost its memory after it had voted.
+    if (another || (lastEpoch.n === term && lastEpoch.node !== from)) return 'never';
+    state.follow(term, from);
+    state.leaderHeardAt = state.now;
+    this.#heard();
+    return 'now';
+  }
+
+  /** Takes an append of the current leader. `false`: it cannot be true. */
+  #take(m: Append): boolean {
+    const { log, commit, disk } = this.#state;
+    if (m.prevIndex > log.last) {
+      if (!this.#keepEarly(m)) this.#refuse(m);
+      return true;
+    }
+    // What is compacted was committed, so the leader has the same.
+    const here = log.epochAt(m.prevIndex);
+    if (here !== undefined && compareEpochs(here, m.prevEpoch) !== 0) {
+      this.#refuse(m);
+      return true;
+    }
+    const fresh = this.#unknownOf(m.entries);
+    if (fresh === undefined || !this.#founded(fresh)) return false;
+    const first = fresh[0];
+    if (first !== undefined) {
+      if (first.index <= commit)
+        throw new Error(`an append would change entry ${first.index}, committed up to ${commit}`);
+      if (first.index <= log.last) this.#truncateFrom(first.index);
+      this.#append(fresh);
+    }
+    const last = m.entries.at(-1);
+    this.#matched = Math.max(this.#matched, last === undefined ? m.prevIndex : lastOf(last));
+    if (this.#conflict !== undefined && this.#conflict.prevIndex <= this.#matched) this.#conflict = undefined;
+    if (disk.persistedIndex >= this.#matched) this.#due = true;
+    else this.#waiting = true;
+    this.#commitUpTo(m.commit);
+    return true;
+  }
+
+  /**
+   * The entries that this log does not hold, from the first that is missing or differs. An append that is old, or came twice,
+   * thus changes nothing (openraft's "old append truncates a matching suffix"). Undefined: they contradict the log.
+   */
+  #unknownOf(entries: readonly Entry[]): readonly Entry[] | undefined {
+    const { log } = this.#state;
+    for (const [at, entry] of entries.entries()) {
+      const end = lastOf(entry);
+      if (end <= log.start) continue;
+      if (entry.index > log.last) return at === 0 ? entries : entries.slice(at);
+      if (!same(log.epochAt(entry.index), entry.epoch)) return entries.slice(at);
+      // One reign's entry at an index is one entry, so it is here whole.
+      if (end > log.last || !same(log.epochAt(end), entry.epoch)) return undefined;
+    }
+    return [];
+  }
+
+  /** Whether memberships among the entries can be read and are of this group's founding. */
+  #founded(entries: readonly Entry[]): boolean {
+    const { genesis } = this.#state;
+    for (const entry of entries) {
+      if (entry.kind !== 'config') continue;
+      const membership = decodeMembership(entry.data);
+      if (membership === undefined || membership.genesis === '') return false;
+      if (genesis !== '' && membership.genesis !== genesis) return false;
+    }
+    return true;
+  }
+
+  #append(entries: readonly Entry[]): void {
+    const state = this.#state;
+    state.log.append(entries);
+    for (const entry of entries) {
+      state.disk.append(entry);
+      if (entry.kind !== 'config') continue;
+      state.configs.append(entry);
+      state.changed = true;
+    }
+  }
+
+  #truncateFrom(index: Index): void {
+    const state = this.#state;
+    state.log.truncateFrom(index);
+    state.disk.truncateFrom(index);
+    if (state.configs.truncateFrom(index)) state.changed = true;
+  }
+
+  #commitUpTo(commit: Index): void {
+    if (this.#state.consistent) this.#state.advanceCommit(Math.min(commit, this.#matched));
+  }
+
+  #refuse(m: Append): void {
+    const at = this.#state.log.findConflict(m.prevIndex, m.prevEpoch);
+    this.#conflict = { prevIndex: m.prevIndex, index: at.index, epoch: at.epoch };
+    this.#due = this.#state.dirty = true;
+  }
+
+  /** Keeps an append that overtook another one, once the leader pipelines. */
+  #keepEarly(m: Append): boolean {
+    const { options, now } = this.#state;
+    if (m.entries.length === 0 || this.#matched === 0) return false;
+    const bytes = bytesOf(m.entries);
+    const full =
+      this.#early.length >= options.maxInflightMessages ||
+      this.#earlyBytes + bytes > options.maxInflightBytes;
+    if (full) return false;
+    if (this.#early.some((other) => other.prevIndex === m.prevIndex)) return true;
+    if (this.#early.length === 0) this.#gapAt = now + options.heartbeatMs;
+    this.#early.push(m);
+    this.#earlyBytes += bytes;
+    return true;
+  }
+
+  /** Takes out an append whose turn has come. */
+  #nextEarly(): Append | undefined {
+    if (this.#early.length === 0) return undefined;
+    const at = this.#early.findIndex((m) => m.prevIndex <= this.#state.log.last);
+    if (at < 0) return undefined;
+    const [m] = this.#early.splice(at, 1);
+    this.#earlyBytes -= bytesOf(m!.entries);
+    this.#gapAt = this.#early.length === 0 ? Infinity : this.#state.now + this.#state.options.heartbeatMs;
+    return m;
+  }
+
+  #forgetEarly(): void {
+    this.#early = [];
+    this.#earlyBytes = 0;
+    this.#gapAt = Infinity;
+  }
+}
+
+function same(a: Epoch | undefined, b: Epoch): boolean {
+  return a === undefined || compareEpochs(a, b) === 0;
+}

@@ -1,0 +1,69 @@
+/** What can be set on the Raft core, and what it is set to otherwise. */
+
+/** Options of the Raft protocol, `raft()`. */
+export interface RaftOptions {
+  /**
+   * How often a leader lets itself be heard, in milliseconds. From 1 to 60 000, and at most half of `electionTimeoutMs`.
+   *
+   * @defaultValue 50
+   */
+  readonly heartbeatMs?: number;
+  /**
+   * How long a follower bears silence before it thinks of an election: a random time from this value to twice this value.
+   * Also how long a leader keeps on without a quorum that answers, and how long a follower that hears a leader refuses
+   * votes. In milliseconds, from 10 to 600 000.
+   *
+   * @defaultValue 300
+   */
+  readonly electionTimeoutMs?: number;
+  /**
+   * How many bytes of entries travel in one message; a single entry may be larger. From 1024 to 16 MiB.
+   *
+   * @defaultValue 262144 (256 KiB)
+   */
+  readonly maxMessageBytes?: number;
+  /**
+   * How many appends may be under way to one follower. From 1 to 4096.
+   *
+   * @defaultValue 64
+   */
+  readonly maxInflightMessages?: number;
+  /**
+   * How many bytes of entries may be under way to one follower; at least `maxMessageBytes`, at most 1 GiB.
+   *
+   * @defaultValue 8388608 (8 MiB)
+   */
+  readonly maxInflightBytes?: number;
+  /**
+   * How many bytes of entries a leader takes in that no quorum holds yet; beyond it proposals are refused. At least
+   * `maxMessageBytes`, at most 1 GiB.
+   *
+   * @defaultValue 67108864 (64 MiB)
+   */
+  readonly maxUncommittedBytes?: number;
+  /**
+   * How many bytes of the newest entries stay in memory. Entries that are not committed yet always stay and may exceed it.
+   * From 0 to 4 GiB.
+   *
+   * @defaultValue 33554432 (32 MiB)
+   */
+  readonly cacheBytes?: number;
+  /**
+   * How many reads may wait for an answer at one node; beyond it reads are refused. From 1 to 1 048 576.
+   *
+   * @defaultValue 65536
+   */
+  readonly maxPendingReads?: number;
+}
+
+/** The values that hold where an option is left out. */
+export const raftDefaults: Required<RaftOptions> = {
+  heartbeatMs: 50,
+  electionTimeoutMs: 300,
+  maxMessageBytes: 256 * 1024,
+  maxInflightMessages: 64,
+  maxInflightBytes: 8 * 1024 * 1024,
+  maxUncommittedBytes: 64 * 1024 * 1024,
+  cacheBytes: 32 * 1024 * 1024,
+  maxPendingReads: 65_536,
+};

@@ -1,0 +1,312 @@
+/**
+ * The Raft core: the consensus contract over its parts. Pure: time, randomness and everything that happens is handed in, and
+ * what should happen is handed out by `drain`. See docs/raft.md.
+ *
+ * Diego Ongaro, John Ousterhout: In Search of an Understandable Consensus Algorithm (2014); Diego Ongaro: Consensus: Bridging
+ * Theory and Practice (dissertation, 2014).
+ */
+import { compareEpochs } from '../consensus.js';
+import { Election } from './election.js';
+import { Follower } from './follower.js';
+import { raftDefaults } from './options.js';
+import { Reads } from './reads.js';
+import { Replication } from './replication.js';
+import { State } from './state.js';
+import { isSound } from './validate.js';
+import type {
+  Accepted,
+  Consensus,
+  ConsensusProtocol,
+  CoreSetup,
+  CoreStatus,
+  Effects,
+  Entry,
+  HardState,
+  Index,
+  IoToken,
+  NodeId,
+  PeerHello,
+  Refusal,
+  Role,
+  SnapshotMeta,
+} from '../consensus.js';
+import type { RaftMessage } from './messages.js';
+import type { RaftOptions } from './options.js';
+
+/** So many commits are reached before the commit index is written again along with something else. */
+const COMMIT_STRIDE = 1000;
+
+/**
+ * The Raft protocol. The options must be valid: whoever offers them to users checks them.
+ *
+ * @internal
+ */
+export function createRaftProtocol(options: RaftOptions = {}): ConsensusProtocol<RaftMessage> {
+  const complete = { ...raftDefaults, ...options };
+  return { name: 'raft', create: (setup) => new RaftCore(setup, complete) };
+}
+
+class RaftCore implements Consensus<RaftMessage> {
+  readonly #state: State;
+  readonly #election: Election;
+  readonly #follower: Follower;
+  readonly #replication: Replication;
+  readonly #reads: Reads;
+  #status: CoreStatus & { commitIndex: Index; lastIndex: Index };
+  /** One stall is forgiven until a leader is heard or an election begins. */
+  #forgiven = false;
+
+  constructor(setup: CoreSetup, options: Required<RaftOptions>) {
+    const state = (this.#state = new State(setup, options));
+    this.#replication = new Replication(state);
+    this.#reads = new Reads(state, this.#replication);
+    this.#election = new Election(state, (met) => {
+      state.enter('leader');
+      this.#replication.begin(met);
+    });
+    this.#follower = new Follower(state, () => {
+      this.#forgiven = false;
+      this.#election.restart();
+    });
+    state.onReign = (wasLeader) => {
+      this.#forgiven = false;
+      this.#follower.reset();
+      this.#reads.reset();
+      if (!wasLeader) return;
+      this.#replication.end();
+      this.#election.restart();
+    };
+    this.#election.restart();
+    if (state.configs.latest.voters.length === 1 && !state.configs.hasOthers(state.self))
+      this.#election.hasten();
+    this.#status = this.#newStatus();
+    state.dirty = state.disk.pending;
+  }
+
+  get status(): CoreStatus {
+    if (this.#state.statusOld) {
+      this.#status = this.#newStatus();
+      this.#state.statusOld = false;
+    }
+    this.#status.commitIndex = this.#state.commit;
+    this.#status.lastIndex = this.#state.log.last;
+    return this.#status;
+  }
+
+  get dirty(): boolean {
+    return this.#state.dirty;
+  }
+
+  nextDeadline(): number {
+    const { stopped, phase, dirty, now, configs, self, options } = this.#state;
+    if (stopped !== undefined) return Infinity;
+    if (dirty) return now;
+    if (phase === 'leader') return configs.hasOthers(self) ? this.#replication.deadline : Infinity;
+    // Looking in at least twice an election time-out tells a long silence from a long stall.
+    return Math.min(this.#election.deadline, this.#follower.deadline, now + options.electionTimeoutMs / 2);
+  }
+
+  tick(now: number): void {
+    if (!this.#enter(now)) return;
+    if (this.#state.phase === 'leader') {
+      this.#replication.tick();
+    } else {
+      this.#follower.tick();
+      this.#election.tick();
+    }
+    this.#reads.tick();
+  }
+
+  receive(now: number, from: NodeId, message: RaftMessage): boolean {
+    if (!this.#enter(now)) return true;
+    const peer = this.#state.peers.get(from);
+    if (!isSound(message, this.#state.term)) return false;
+    if (peer?.up !== true) return true;
+    switch (message.type) {
+      case 'append':
+        return this.#follower.onAppend(from, message);
+      case 'heartbeat':
+        return this.#follower.onHeartbeat(from, message);
+      case 'ack':
+        if (!this.#replication.onAck(peer, message)) return false;
+        this.#reads.confirm();
+        return true;
+      case 'vote':
+        this.#election.onVote(peer, message);
+        return true;
+      case 'voteReply':
+        this.#election.onVoteReply(peer, message);
+        return true;
+      case 'read':
+        this.#reads.onRead(from, peer.session, message.batch);
+        return true;
+      case 'readReply':
+        this.#reads.onReadReply(from, message);
+        return true;
+    }
+  }
+
+  propose(now: number, time: number, data: Uint8Array, count: number): Accepted {
+    if (!this.#enter(now)) return { ok: false, why: 'stopped' };
+    return this.#replication.propose(time, data, count);
+  }
+
+  read(now: number, context: number): { ok: true } | { ok: false; why: Refusal } {
+    if (!this.#enter(now)) return { ok: false, why: 'stopped' };
+    const why = this.#reads.read(context);
+    return why === undefined ? { ok: true } : { ok: false, why };
+  }
+
+  persisted(now: number, upTo: IoToken): void {
+    if (!this.#enter(now) || !this.#state.disk.persisted(upTo)) return;
+    this.#follower.persisted();
+    this.#election.persisted();
+    this.#replication.persisted();
+    // Answers may have waited for the term to be durable.
+    this.#state.dirty = true;
+  }
+
+  ioFailed(error: Error): void {
+    this.#state.fail(error);
+  }
+
+  compacted(meta: SnapshotMeta, keepFrom: Index): void {
+    const { stopped, log, commit } = this.#state;
+    if (stopped === undefined) log.compact(Math.min(keepFrom - 1, meta.index, commit));
+  }
+
+  fetched(now: number, request: number, entries: readonly Entry[] | 'compacted'): void {
+    if (this.#enter(now)) this.#replication.fetched(request, entries);
+  }
+
+  snapshotDone(now: number, request: number, index: Index, ok: boolean): void {
+    if (this.#enter(now)) this.#replication.snapshotDone(request, index, ok);
+  }
+
+  install(now: number, from: NodeId, meta: SnapshotMeta): boolean {
+    if (!this.#enter(now)) return false;
+    const state = this.#state;
+    const { log, configs, disk } = state;
+    const { genesis } = meta.membership;
+    if (state.phase === 'leader' || meta.index <= state.commit) return false;
+    if (genesis === '' || (state.genesis !== '' && genesis !== state.genesis)) return false;
+    if (meta.epoch.n > state.term) state.follow(meta.epoch.n, '');
+    const held = log.epochAt(meta.index);
+    const keeps = held !== undefined && compareEpochs(held, meta.epoch) === 0;
+    if (keeps) log.compact(meta.index);
+    else log.reset(meta.index, meta.epoch, meta.time);
+    // The snapshot's membership replaces what was known up to there (openraft#1808).
+    configs.reset(meta.index, meta.membership, keeps);
+    disk.install(meta, keeps);
+    state.commit = meta.index;
+    state.learn(genesis);
+    this.#follower.installed(from, meta.index);
+    state.dirty = state.changed = true;
+    return true;
+  }
+
+  link(now: number, id: NodeId, session: number, up: boolean, hello?: PeerHello): void {
+    if (!this.#enter(now) || id === this.#state.self) return;
+    const state = this.#state;
+    let peer = state.peers.get(id);
+    // The end of a link that was replaced by now.
+    if (peer !== undefined && session < peer.session) return;
+    peer ??= { id, session, up: false, incarnation: '', progress: undefined };
+    state.peers.set(id, peer);
+    if (!up || session > peer.session) this.#reads.unlinked(id);
+    peer.session = session;
+    peer.up = up;
+    if (!up) {
+      // Strangers come and go without a trace.
+      if (state.configs.standingOf(id) === undefined) state.peers.delete(id);
+      if (id !== state.leader) return;
+      // Its silence began now; others that hear it still will refuse the pre-vote.
+      state.leaderHeardAt = -Infinity;
+      this.#election.leaderLost();
+      return;
+    }
+    const incarnation = hello?.incarnation ?? '';
+    // Another storage: what the old one acknowledged is lost.
+    if (peer.incarnation !== incarnation) peer.progress = undefined;
+    peer.incarnation = incarnation;
+    state.learn(hello?.genesis ?? '');
+    if (state.phase === 'leader') this.#replication.linked(peer);
+    else this.#election.linked(peer);
+  }
+
+  entries(from: Index, to: Index, maxBytes: number): readonly Entry[] {
+    return this.#state.log.slice(from, to, maxBytes);
+  }
+
+  drain(now: number, out: Effects<RaftMessage>): void {
+    const state = this.#state;
+    const { disk } = state;
+    out.fetch.length = out.snapshotTo.length = 0;
+    if (this.#enter(now)) {
+      this.#reads.drain();
+      if (state.phase === 'leader') {
+        this.#replication.drain();
+        [out.fetch, this.#replication.fetch] = [this.#replication.fetch, out.fetch];
+        [out.snapshotTo, this.#replication.snapshotTo] = [this.#replication.snapshotTo, out.snapshotTo];
+      } else {
+        this.#follower.drain();
+      }
+      if (disk.pending && state.commit - state.writtenCommit >= COMMIT_STRIDE) disk.hardDirty = true;
+    }
+    disk.drain(out, () => this.#hardState());
+    out.commit = state.commit;
+    out.reads.length = out.readsFailed.length = 0;
+    [out.reads, this.#reads.answered] = [this.#reads.answered, out.reads];
+    [out.readsFailed, this.#reads.failed] = [this.#reads.failed, out.readsFailed];
+    out.changed = state.changed;
+    state.changed = false;
+    // A received snapshot is handed out alone; what was appended behind it comes next.
+    state.dirty = disk.pending;
+  }
+
+  #hardState(): HardState {
+    const state = this.#state;
+    const { config, term, vote, log, genesis } = state;
+    state.writtenCommit = Math.min(state.commit, log.last);
+    return {
+      protocol: 'raft',
+      config,
+      epoch: { config, n: term, priority: 0, node: '' },
+      vote,
+      commit: state.writtenCommit,
+      genesis,
+    };
+  }
+
+  #newStatus(): CoreStatus & { commitIndex: Index; lastIndex: Index } {
+    const { phase, leader, epoch, configs, genesis, commit, log, stopped, self } = this.#state;
+    let role: Role = configs.standingOf(self)?.voter === true ? 'follower' : 'learner';
+    if (phase !== 'follower') role = phase === 'leader' ? 'leader' : 'candidate';
+    return {
+      role,
+      leader,
+      epoch,
+      quorum: leader !== '',
+      membership: configs.latest,
+      genesis,
+      commitIndex: commit,
+      lastIndex: log.last,
+      stopped,
+    };
+  }
+
+  /** Every input begins here: takes over the time and notices a stall. `false`: stopped, nothing is taken. */
+  #enter(now: number): boolean {
+    const state = this.#state;
+    if (state.stopped !== undefined) return false;
+    const gap = now - state.now;
+    if (gap <= 0) return true;
+    state.now = now;
+    // This process stood still, so the silence says nothing: what was sent meanwhile should be heard first.
+    if (gap > state.options.electionTimeoutMs && state.phase !== 'leader' && !this.#forgiven) {
+      this.#forgiven = true;
+      this.#election.restart();
+    }
+    return true;
+  }
+}

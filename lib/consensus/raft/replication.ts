@@ -1,0 +1,389 @@
+/**
+ * The sending end of replication (Raft §5.3, §5.4.2; dissertation §10.2.1): proposals become entries, entries become appends
+ * when the core is drained, acknowledgements move the commit index. Also heartbeats and check-quorum (dissertation §6.2),
+ * catching up from storage or by snapshot, and putting members' incarnations on record.
+ */
+import { compareEpochs, lastOf } from '../consensus.js';
+import { allMembers, encodeMembership, withIncarnation } from '../membership.js';
+import { hasQuorum, quorumValue } from '../quorum.js';
+import { bytesOf, weightOf } from '../log.js';
+import { Progress } from './progress.js';
+import type {
+  Accepted,
+  Entry,
+  EntryKind,
+  Epoch,
+  FetchRequest,
+  Index,
+  NodeId,
+  SnapshotRequest,
+} from '../consensus.js';
+import type { Ack, Conflict } from './messages.js';
+import type { Peer, State } from './state.js';
+
+/** The part of a core that leads. @internal */
+export class Replication {
+  /** Wanted from the driver. */
+  fetch: FetchRequest[] = [];
+  snapshotTo: SnapshotRequest[] = [];
+  readonly #state: State;
+  #epoch: Epoch;
+  /** The index of this reign's first entry, Infinity without a reign. */
+  #reignStart = Infinity;
+  #ledSince = 0;
+  #heartbeatAt = Infinity;
+  #round = 0;
+  #uncommitted = 0;
+  #requests = 0;
+  readonly #matchedOf: (id: NodeId) => Index;
+  readonly #roundOf: (id: NodeId) => number;
+  readonly #answers: (id: NodeId) => boolean;
+
+  constructor(state: State) {
+    this.#state = state;
+    this.#epoch = state.epoch;
+    this.#matchedOf = (id) => {
+      const matched =
+        id === state.self ? state.disk.persistedIndex : (state.peers.get(id)?.progress?.matched ?? 0);
+      return matched >= state.countsFrom(id) ? matched : 0;
+    };
+    this.#roundOf = (id) => {
+      if (this.#matchedOf(id) < state.countsFrom(id)) return 0;
+      return id === state.self ? Infinity : (state.peers.get(id)?.progress?.ackedRound ?? 0);
+    };
+    this.#answers = (id) => {
+      if (state.countsFrom(id) === Infinity) return false;
+      const heardAt = state.peers.get(id)?.progress?.heardAt ?? -Infinity;
+      return id === state.self || state.now - heardAt < state.options.electionTimeoutMs;
+    };
+  }
+
+  get deadline(): number {
+    return this.#heartbeatAt;
+  }
+
+  /** Whether an entry of this reign is committed: only then is the commit index known to be up to date (Raft §8). */
+  get settled(): boolean {
+    return this.#state.commit >= this.#reignStart;
+  }
+
+  /** The newest round that a quorum answered. */
+  get confirmedRound(): number {
+    return quorumValue(this.#state.configs.latest, this.#roundOf);
+  }
+
+  /** Begins a reign. `met`: the incarnations of those that voted for it. */
+  begin(met: ReadonlyMap<NodeId, string>): void {
+    const state = this.#state;
+    const { log, configs } = state;
+    this.#epoch = state.epoch;
+    this.#reignStart = log.last + 1;
+    this.#ledSince = this.#heartbeatAt = state.now;
+    this.#round = 1;
+    this.#uncommitted = log.weigh(state.commit + 1, log.last);
+    this.#trackMembers();
+    if (configs.latest.genesis !== '') {
+      this.#append('noop', new Uint8Array(0), 1, 0);
+      return;
+    }
+    let membership = withIncarnation(configs.latest, state.self, state.incarnation);
+    for (const { id } of membership.voters) {
+      const peer = state.peers.get(id);
+      // Of a voter, the storage that voted counts, even when another one is linked by now.
+      const incarnation = met.get(id) ?? (peer?.up === true ? peer.incarnation : '');
+      if (id !== state.self && incarnation !== '') membership = withIncarnation(membership, id, incarnation);
+    }
+    this.#append('config', encodeMembership({ ...membership, genesis: state.genesisCandidate }), 1, 0);
+  }
+
+  end(): void {
+    this.#reignStart = this.#heartbeatAt = Infinity;
+    this.#uncommitted = 0;
+    this.fetch.length = this.snapshotTo.length = 0;
+    for (const peer of this.#state.peers.values()) peer.progress = undefined;
+  }
+
+  propose(time: number, data: Uint8Array, count: number): Accepted {
+    const state = this.#state;
+    if (state.stopped !== undefined) return { ok: false, why: 'stopped' };
+    if (state.phase !== 'leader') return { ok: false, why: 'notLeader' };
+    // No user entry before the founding is committed: so whatever disk holds a user entry holds the genesis too.
+    if (state.genesis === '') return { ok: false, why: 'preparing' };
+    const { maxUncommittedBytes } = state.options;
+    if (this.#uncommitted > 0 && this.#uncommitted + data.length > maxUncommittedBytes)
+      return { ok: false, why: 'quota' };
+    return { ok: true, index: this.#append('user', data, count, time), epoch: this.#epoch };
+  }
+
+  tick(): void {
+    const state = this.#state;
+    const { now, options } = state;
+    if (
+      now - this.#ledSince >= options.electionTimeoutMs &&
+      !hasQuorum(state.configs.latest, this.#answers)
+    ) {
+      state.follow(state.term, '');
+      return;
+    }
+    for (const { progress } of state.peers.values()) {
+      if (progress === undefined || now < progress.retryAt) continue;
+      progress.toProbe(progress.next);
+      state.dirty = true;
+    }
+    if (now < this.#heartbeatAt) return;
+    this.#heartbeatAt = now + options.heartbeatMs;
+    this.#beat();
+  }
+
+  /** A round that confirms all that is registered by now; sent at once. */
+  openRound(): number {
+    this.#round++;
+    this.#beat();
+    return this.#round;
+  }
+
+  /** Hands the followers what they lack: called once a drain, so a turn's entries travel together. */
+  drain(): void {
+    for (const peer of this.#state.peers.values()) {
+      if (peer.progress === undefined || !peer.up) continue;
+      this.#feed(peer, peer.progress);
+      this.#tellCommit(peer, peer.progress);
+    }
+  }
+
+  linked(peer: Peer): void {
+    const state = this.#state;
+    const next = state.log.last + 1;
+    if (state.configs.standingOf(peer.id) === undefined) return;
+    if (peer.progress === undefined) peer.progress = this.#track(next);
+    else peer.progress.toProbe(peer.progress.matched > 0 ? peer.progress.matched + 1 : next);
+    state.dirty = true;
+    this.#record();
+  }
+
+  /** The disk got further. */
+  persisted(): void {
+    this.#commit();
+  }
+
+  /** A follower answered. `false`: it cannot be true. */
+  onAck(peer: Peer, m: Ack): boolean {
+    const state = this.#state;
+    if (m.term > state.term) state.follow(m.term, '');
+    const { progress } = peer;
+    if (m.term < state.term || state.phase !== 'leader' || progress === undefined) return true;
+    if (m.matched > state.log.last || m.round > this.#round) return false;
+    progress.heardAt = state.now;
+    progress.ackedRound = Math.max(progress.ackedRound, m.round);
+    const moved = progress.acknowledged(m.matched, state.now);
+    if (m.conflict !== undefined) this.#conflict(progress, m.conflict);
+    else this.#agree(peer, progress, m.matched);
+    state.dirty = true;
+    if (moved) this.#commit();
+    return true;
+  }
+
+  fetched(request: number, entries: readonly Entry[] | 'compacted'): void {
+    const state = this.#state;
+    for (const peer of state.peers.values()) {
+      const { progress } = peer;
+      if (progress?.fetch !== request) continue;
+      progress.fetch = 0;
+      state.dirty = true;
+      if (entries !== 'compacted' && this.#continues(entries, progress.next)) progress.fetched = entries;
+      else this.#snapshot(peer, progress);
+      return;
+    }
+  }
+
+  snapshotDone(request: number, index: Index, ok: boolean): void {
+    const state = this.#state;
+    for (const { progress } of state.peers.values()) {
+      if (progress?.snapshot !== request) continue;
+      state.dirty = true;
+      // Its own acknowledgement, not this, says what it holds.
+      if (ok) progress.toProbe(Math.min(index, state.log.last) + 1);
+      else progress.retryAt = state.now + state.options.electionTimeoutMs;
+      return;
+    }
+  }
+
+  #append(kind: EntryKind, data: Uint8Array, count: number, time: number): Index {
+    const { log, disk, configs } = this.#state;
+    const entry: Entry = {
+      index: log.last + 1,
+      count,
+      epoch: this.#epoch,
+      time: Math.max(time, log.lastTime),
+      kind,
+      data,
+    };
+    log.append([entry]);
+    disk.append(entry);
+    this.#uncommitted += weightOf(entry);
+    this.#state.dirty = true;
+    if (kind === 'config') {
+      configs.append(entry);
+      this.#state.changed = true;
+      this.#trackMembers();
+    }
+    return entry.index;
+  }
+
+  #track(next: Index): Progress {
+    const { maxInflightMessages, maxInflightBytes } = this.#state.options;
+    return new Progress(next, maxInflightMessages, maxInflightBytes);
+  }
+
+  #trackMembers(): void {
+    const { peers, configs, log } = this.#state;
+    for (const peer of peers.values()) {
+      if (configs.standingOf(peer.id) === undefined) peer.progress = undefined;
+      else peer.progress ??= this.#track(log.last + 1);
+    }
+  }
+
+  /** Commits what a quorum holds, by counting entries of this reign only: older ones go with them (Figure 8). */
+  #commit(): void {
+    const state = this.#state;
+    if (state.phase !== 'leader') return;
+    const reached = quorumValue(state.configs.latest, this.#matchedOf);
+    if (reached <= state.commit || reached < this.#reignStart) return;
+    const index = state.log.boundAtMost(reached);
+    if (index <= state.commit || index < this.#reignStart) return;
+    this.#uncommitted -= state.log.weigh(state.commit + 1, index);
+    state.advanceCommit(index);
+    this.#record();
+  }
+
+  /**
+   * Puts the incarnations of members that were never met before on record. Like any change of who counts, only when the
+   * membership before is committed and so is an entry of this reign: else two leaders could build on different records.
+   */
+  #record(): void {
+    const { configs, commit, peers } = this.#state;
+    if (!this.settled || configs.latestIndex > commit) return;
+    let membership = configs.latest;
+    for (const member of allMembers(configs.latest)) {
+      const peer = peers.get(member.id);
+      if (member.incarnation !== '' || peer?.up !== true || peer.incarnation === '') continue;
+      membership = withIncarnation(membership, member.id, peer.incarnation);
+    }
+    if (membership !== configs.latest) this.#append('config', encodeMembership(membership), 1, 0);
+  }
+
+  /** An answer without conflict. */
+  #agree(peer: Peer, progress: Progress, matched: Index): void {
+    const { now, options, log } = this.#state;
+    const overdue = options.electionTimeoutMs;
+    if (progress.state === 'probe') {
+      if (matched >= progress.next - 1) progress.toReplicate();
+      else if (now - progress.probedAt >= overdue) progress.probing = false;
+    } else if (progress.state === 'snapshot') {
+      // Whoever brought it there, it is past the snapshot.
+      if (matched > 0 && log.epochAt(matched) !== undefined) progress.toReplicate();
+    } else if (progress.inflight > 0 && now - progress.movedAt >= overdue) {
+      // Nothing moved although it answers: were the appends lost? The answer to an empty one at the end of the window tells,
+      // and it is sent even when the window is full (etcd#14633).
+      progress.movedAt = now;
+      if (!this.#sendAppend(peer, progress.next - 1, [])) progress.toProbe(progress.matched + 1);
+    }
+  }
+
+  #conflict(progress: Progress, conflict: Conflict): void {
+    const { log } = this.#state;
+    // Older than what is known by now, or not an answer to the probe that is under way.
+    if (conflict.prevIndex <= progress.matched || progress.state === 'snapshot') return;
+    if (progress.state === 'probe' && conflict.prevIndex !== progress.next - 1) return;
+    const at = log.findConflict(Math.min(conflict.index, conflict.prevIndex - 1), conflict.epoch);
+    // An index where both have the same epoch ends an entry in both.
+    const agree = at.index === conflict.index && compareEpochs(at.epoch, conflict.epoch) === 0;
+    progress.toProbe((agree ? at.index : log.boundAtMost(at.index)) + 1);
+  }
+
+  #feed(peer: Peer, progress: Progress): void {
+    const { log, options, now } = this.#state;
+    while (progress.open) {
+      if (progress.next > log.last && progress.state !== 'probe') return;
+      let entries: readonly Entry[] = [];
+      if (progress.next <= log.last) {
+        entries = log.slice(progress.next, log.last, options.maxMessageBytes);
+        if (entries.length === 0) entries = progress.fetchedSlice(options.maxMessageBytes);
+        if (entries.length === 0) {
+          if (progress.next <= log.start) this.#snapshot(peer, progress);
+          else this.#fetch(progress);
+          return;
+        }
+        progress.next = entries[0]!.index;
+      }
+      if (!this.#sendAppend(peer, progress.next - 1, entries)) {
+        this.#snapshot(peer, progress);
+        return;
+      }
+      const last = entries.at(-1);
+      progress.sent(last === undefined ? progress.next - 1 : lastOf(last), bytesOf(entries), now);
+    }
+  }
+
+  /** `false`: the log no longer knows what comes before. */
+  #sendAppend(peer: Peer, prevIndex: Index, entries: readonly Entry[]): boolean {
+    const { log, commit, term, disk } = this.#state;
+    const prevEpoch = log.epochAt(prevIndex);
+    if (prevEpoch === undefined) return false;
+    disk.send(peer.id, { type: 'append', term, prevIndex, prevEpoch, entries, commit });
+    const last = entries.at(-1);
+    if (last !== undefined) peer.progress!.toldCommit = Math.min(commit, lastOf(last));
+    return true;
+  }
+
+  #fetch(progress: Progress): void {
+    const { log, options } = this.#state;
+    if (progress.fetch !== 0) return;
+    progress.fetch = ++this.#requests;
+    const maxBytes = Math.min(options.maxMessageBytes * 4, options.maxInflightBytes);
+    this.fetch.push({ request: progress.fetch, from: progress.next, to: log.cachedFrom - 1, maxBytes });
+  }
+
+  /** Whether what storage brought starts at `next` and is what the log says it should be. */
+  #continues(entries: readonly Entry[], next: Index): boolean {
+    const { log } = this.#state;
+    const first = entries[0];
+    if (first === undefined || first.index > next || lastOf(first) < next) return false;
+    let index = first.index;
+    for (const entry of entries) {
+      const epoch = log.epochAt(entry.index);
+      if (entry.index !== index || epoch === undefined || compareEpochs(epoch, entry.epoch) !== 0)
+        return false;
+      index = lastOf(entry) + 1;
+    }
+    return index - 1 <= log.last;
+  }
+
+  #snapshot(peer: Peer, progress: Progress): void {
+    const { log } = this.#state;
+    progress.toSnapshot(++this.#requests);
+    const atLeast = log.epochAt(log.start) === undefined ? log.start + 1 : log.start;
+    this.snapshotTo.push({ request: progress.snapshot, to: peer.id, atLeast });
+  }
+
+  /** A commit that no append carried is told at once: followers apply, and answer, on it. No answer is wanted. */
+  #tellCommit(peer: Peer, progress: Progress): void {
+    const { commit, term, disk } = this.#state;
+    const known = Math.min(commit, progress.matched);
+    if (known <= progress.toldCommit) return;
+    progress.toldCommit = known;
+    disk.send(peer.id, { type: 'heartbeat', term, commit: known, round: 0, genesis: '' });
+  }
+
+  #beat(): void {
+    const { peers, commit, term, disk, genesis } = this.#state;
+    for (const { id, up, progress } of peers.values()) {
+      if (!up || progress === undefined) continue;
+      const known = Math.min(commit, progress.matched);
+      progress.toldCommit = Math.max(progress.toldCommit, known);
+      const news = progress.matched === 0 ? genesis : '';
+      disk.send(id, { type: 'heartbeat', term, commit: known, round: this.#round, genesis: news });
+      this.#state.dirty = true;
+    }
+  }
+}

@@ -1,0 +1,206 @@
+/**
+ * What the parts of a Raft core share: term, vote, role, log, memberships, peers, disk; and the one place where a reign
+ * ends. The parts (election, follower, replication, reads) never call each other's insides, they meet here.
+ */
+import { NO_EPOCH } from '../consensus.js';
+import { Log } from '../log.js';
+import { foundingMembership } from '../membership.js';
+import { Configs } from './configs.js';
+import { Disk } from './disk.js';
+import type { CoreSetup, Epoch, Index, NodeId, Recovered } from '../consensus.js';
+import type { RaftOptions } from './options.js';
+import type { Progress } from './progress.js';
+
+/** A node's part, seen from within: a candidate first asks (`preCandidate`), then runs. @internal */
+export type Phase = 'follower' | 'preCandidate' | 'candidate' | 'leader';
+
+/** A node that contact was made with. @internal */
+export interface Peer {
+  readonly id: NodeId;
+  session: number;
+  up: boolean;
+  /** Of its storage, as of the newest contact; empty when it was not told. */
+  incarnation: string;
+  /** Only while this node leads and the peer is a member. */
+  progress: Progress | undefined;
+}
+
+/** The shared state of a Raft core. @internal */
+export class State {
+  readonly options: Required<RaftOptions>;
+  readonly self: NodeId;
+  readonly incarnation: string;
+  readonly genesisCandidate: string;
+  readonly random: () => number;
+  readonly log: Log;
+  readonly configs: Configs;
+  readonly disk: Disk;
+  readonly peers = new Map<NodeId, Peer>();
+  now: number;
+  phase: Phase = 'follower';
+  config = 0;
+  term = 0;
+  vote: NodeId = '';
+  leader: NodeId = '';
+  /** When the leader was last heard. */
+  leaderHeardAt = -Infinity;
+  commit: Index = 0;
+  /** The commit index that was last written to disk. */
+  writtenCommit: Index = 0;
+  /** The group's genesis, once it is known to be committed here or elsewhere; never that of a founding under way. */
+  genesis = '';
+  stopped: Error | undefined;
+  dirty = false;
+  /** The status must be made anew. */
+  statusOld = true;
+  #changed = true;
+  /** Called when the term, the leader or the own phase changed, after the change. */
+  onReign: (wasLeader: boolean) => void = () => undefined;
+
+  constructor(setup: CoreSetup, options: Required<RaftOptions>) {
+    this.options = options;
+    this.self = setup.self;
+    this.incarnation = setup.incarnation;
+    this.genesisCandidate = setup.genesisCandidate;
+    this.random = setup.random;
+    this.now = setup.now;
+    this.log = new Log(options.cacheBytes);
+    this.configs = new Configs(foundingMembership(setup.founders));
+    try {
+      if (setup.recovered !== undefined) this.#recover(setup.recovered);
+    } catch (error) {
+      this.stopped = error as Error;
+    }
+    this.disk = new Disk(this.log.last);
+    this.#learnCommitted();
+  }
+
+  /** Something in the status besides an index changed since the last drain. */
+  get changed(): boolean {
+    return this.#changed;
+  }
+
+  set changed(changed: boolean) {
+    this.#changed = changed;
+    if (changed) this.statusOld = true;
+  }
+
+  /** Nothing was ever written here and no group was heard of: only then may a group be founded. */
+  get founding(): boolean {
+    return this.log.last === 0 && this.genesis === '';
+  }
+
+  /** The log does not belong to another founding than the one that was heard of. */
+  get consistent(): boolean {
+    const { genesis } = this.configs.latest;
+    return this.genesis === '' || genesis === '' || genesis === this.genesis;
+  }
+
+  get epoch(): Epoch {
+    return { config: this.config, n: this.term, priority: 0, node: this.leader };
+  }
+
+  /**
+   * From which index on an acknowledgement of this member counts, Infinity if never: its storage must be the one on
+   * record, and the entry with the record be among those acknowledged.
+   */
+  countsFrom(id: NodeId): Index {
+    const standing = this.configs.standingOf(id);
+    if (standing === undefined || standing.incarnation === '') return Infinity;
+    const incarnation = id === this.self ? this.incarnation : this.peers.get(id)?.incarnation;
+    return incarnation === standing.incarnation ? standing.since : Infinity;
+  }
+
+  /** Follows `leader` (or nobody, when empty) in `term`, which is not older than the own one. */
+  follow(term: number, leader: NodeId): void {
+    if (term === this.term && leader === this.leader && this.phase === 'follower') return;
+    const wasLeader = this.phase === 'leader';
+    if (term > this.term) {
+      this.term = term;
+      this.vote = '';
+      this.disk.voteChanged();
+    }
+    this.phase = 'follower';
+    this.leader = leader;
+    this.#touch();
+    this.onReign(wasLeader);
+  }
+
+  /** Enters another phase of its own candidacy or reign. */
+  enter(phase: Exclude<Phase, 'follower'>): void {
+    this.phase = phase;
+    this.leader = phase === 'leader' ? this.self : '';
+    this.#touch();
+    this.onReign(false);
+  }
+
+  /** A genesis was heard of. It is final: a node that founded, or is about to, steps back from another one. */
+  learn(genesis: string): void {
+    if (genesis === '' || this.genesis !== '') return;
+    const stepsBack = this.phase !== 'follower' && this.configs.latest.genesis !== genesis;
+    this.genesis = genesis;
+    this.disk.hardDirty = true;
+    this.#touch();
+    if (stepsBack) this.follow(this.term, '');
+  }
+
+  /** Entries up to `index` are committed. */
+  advanceCommit(index: Index): void {
+    if (index <= this.commit) return;
+    this.commit = index;
+    this.dirty = true;
+    if (this.configs.committed(index)) {
+      this.changed = true;
+      this.#learnCommitted();
+    }
+    this.log.evict(index);
+  }
+
+  /** Stops for good. */
+  fail(error: Error): void {
+    if (this.stopped !== undefined) return;
+    this.stopped = error;
+    const wasLeader = this.phase === 'leader';
+    this.phase = 'follower';
+    this.leader = '';
+    this.onReign(wasLeader);
+    this.disk.stop();
+    this.#touch();
+  }
+
+  #touch(): void {
+    this.changed = this.dirty = true;
+  }
+
+  #learnCommitted(): void {
+    const { genesis } = this.configs.stable;
+    if (this.genesis !== '' || genesis === '') return;
+    this.genesis = genesis;
+    this.disk.hardDirty = this.changed = this.dirty = true;
+  }
+
+  #recover(recovered: Recovered): void {
+    const { hard, snapshot, runs, firstIndex, lastIndex, lastTime, configs, tail } = recovered;
+    const covered = snapshot?.index ?? 0;
+    if (firstIndex - 1 > covered)
+      throw new Error(`log: entries ${covered + 1} to ${firstIndex - 1} are missing`);
+    if (snapshot !== undefined && (lastIndex < firstIndex || lastIndex < covered)) {
+      this.log.reset(covered, snapshot.epoch, snapshot.time);
+    } else {
+      const before = firstIndex - 1;
+      const epoch = before === 0 ? NO_EPOCH : before === covered ? snapshot?.epoch : undefined;
+      this.log.restore(before, epoch, runs, lastIndex, lastTime, tail);
+    }
+    if (snapshot !== undefined) this.configs.reset(covered, snapshot.membership, false);
+    for (const entry of configs) {
+      if (entry.index > covered && entry.index <= this.log.last) this.configs.append(entry);
+    }
+    this.config = hard?.config ?? 0;
+    this.term = Math.max(hard?.epoch.n ?? 0, this.log.lastEpoch.n);
+    this.vote = this.term === hard?.epoch.n ? hard.vote : '';
+    this.genesis = hard?.genesis ?? '';
+    this.commit = this.writtenCommit = Math.max(covered, Math.min(hard?.commit ?? 0, this.log.last));
+    this.configs.committed(this.commit);
+    this.log.evict(this.commit);
+  }
+}

@@ -1,0 +1,124 @@
+import { expect } from 'chai';
+import { trio } from './bench.js';
+import { configEntry, entry, epoch, foundEntries, Rig, snapshotMeta } from './rig.js';
+import type { Entry, Index } from '../../../lib/consensus/consensus.js';
+import type { RaftOptions } from '../../../lib/consensus/raft/options.js';
+
+describe('catching a follower up', () => {
+  /** A leader whose memory reaches back only a little; `at` is where the log begins. */
+  function longLog(start: Index, options: RaftOptions = {}): Rig {
+    const log: Entry[] = [configEntry(1, 1, trio)];
+    for (let i = 2; i <= 50; i++) log.push(entry(i, 1));
+    const recovered = { ...foundEntries(log, { commit: 50 }), tail: log.slice(-5) };
+    const rig = new Rig({ recovered, options }).link('b', 'c').lead('b').flush();
+    rig.ack('b', 51);
+    rig.drain();
+    if (start > 0) rig.core.compacted(snapshotMeta(40, 1, trio), start + 1);
+    rig.sent = [];
+    return rig;
+  }
+
+  function refused(rig: Rig, index: Index): void {
+    rig.ack('c', 0, { conflict: { prevIndex: 50, index, epoch: epoch(index === 0 ? 0 : 1) } });
+    rig.drain();
+  }
+
+  it('reads from storage what memory no longer holds, one request at a time', () => {
+    const rig = longLog(0);
+    refused(rig, 10);
+    const [request, ...more] = rig.fx.fetch;
+    expect([request!.from, request!.to, more.length]).to.deep.equal([11, 45, 0]);
+    rig.pass(50).drain();
+    expect(rig.fx.fetch).to.deep.equal([]);
+    const entries = Array.from({ length: 10 }, (_, i) => entry(11 + i, 1));
+    rig.core.fetched(rig.now, request!.request, entries);
+    rig.drain();
+    expect(rig.take('append', 'c').at(-1)).to.deep.include({ prevIndex: 10, entries });
+    rig.ack('c', 20);
+    rig.drain();
+    expect(rig.fx.fetch[0]).to.deep.include({ from: 21, to: 45 });
+  });
+
+  it('ignores what was read for a question that is no longer asked', () => {
+    const rig = longLog(0);
+    refused(rig, 10);
+    const { request } = rig.fx.fetch[0]!;
+    rig.meet('c', { session: 2 });
+    rig.drain();
+    rig.core.fetched(rig.now, request, [entry(11, 1)]);
+    rig.drain();
+    expect(rig.take('append', 'c').some((m) => m.entries[0]?.index === 11)).to.equal(false);
+  });
+
+  it('falls back to a snapshot when storage has compacted it, or brings something else', () => {
+    for (const answer of ['compacted', [], [entry(12, 1)], [entry(11, 9)]] as const) {
+      const rig = longLog(0);
+      refused(rig, 10);
+      rig.core.fetched(rig.now, rig.fx.fetch[0]!.request, answer);
+      rig.drain();
+      expect(rig.fx.snapshotTo.map(({ to }) => to)).to.deep.equal(['c']);
+    }
+  });
+
+  // Pitfall 24 (raft#31): a slow follower after a compaction.
+  it('sends a snapshot for what is compacted, and goes on behind it', () => {
+    const rig = longLog(30);
+    refused(rig, 10);
+    const [request] = rig.fx.snapshotTo;
+    expect(request).to.deep.include({ to: 'c', atLeast: 30 });
+    rig.pass(200).drain();
+    rig.ack('b', 51, { round: 1 });
+    rig.propose();
+    rig.drain();
+    expect(rig.take('append', 'c')).to.deep.equal([]);
+    expect(rig.take('heartbeat', 'c')).to.have.length.above(0);
+    rig.core.snapshotDone(rig.now, request!.request, 40, true);
+    rig.drain();
+    // It is not believed to match before it says so itself.
+    expect(rig.fx.fetch[0]).to.deep.include({ from: 41 });
+    rig.core.fetched(rig.now, rig.fx.fetch[0]!.request, [
+      entry(41, 1),
+      entry(42, 1),
+      entry(43, 1),
+      entry(44, 1),
+      entry(45, 1),
+    ]);
+    rig.drain();
+    expect(rig.take('append', 'c')[0]).to.deep.include({ prevIndex: 40 });
+  });
+
+  it('tries again a while after a snapshot failed', () => {
+    const rig = longLog(30);
+    refused(rig, 10);
+    rig.core.snapshotDone(rig.now, rig.fx.snapshotTo[0]!.request, 0, false);
+    let again = 0;
+    for (let i = 0; i < 5; i++) {
+      rig.pass(80).ack('b', 51, { round: 1 });
+      rig.drain();
+      again += rig.fx.snapshotTo.length;
+      if (i < 3) expect(again).to.equal(0);
+    }
+    expect(again).to.equal(1);
+  });
+
+  it('learns from an acknowledgement that a snapshot arrived, and not when it is still behind', () => {
+    const rig = longLog(30);
+    refused(rig, 10);
+    rig.ack('c', 20);
+    rig.propose();
+    rig.drain();
+    expect(rig.take('append', 'c')).to.deep.equal([]);
+    rig.ack('c', 49);
+    rig.drain();
+    expect(rig.take('append', 'c')[0]).to.deep.include({ prevIndex: 49 });
+  });
+
+  it('knows when it does not know what comes before its log', () => {
+    const log = Array.from({ length: 10 }, (_, i) => entry(41 + i, 1));
+    const recovered = { ...foundEntries(log, { commit: 50 }), snapshot: snapshotMeta(45, 1, trio) };
+    const rig = new Rig({ recovered }).link('b', 'c').lead('b').flush();
+    rig.ack('c', 0, { conflict: { prevIndex: 50, index: 40, epoch: epoch(1) } });
+    rig.drain();
+    expect(rig.fx.snapshotTo[0]).to.deep.include({ to: 'c', atLeast: 41 });
+  });
+});

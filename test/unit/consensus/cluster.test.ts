@@ -1,0 +1,36 @@
+import { expect } from 'chai';
+import { live } from './life.js';
+
+const SEEDS = Number(process.env['RAFT_SEEDS'] ?? 1000);
+const FIRST = Number(process.env['RAFT_FIRST_SEED'] ?? 1);
+
+describe('Raft in a simulated cluster', function () {
+  this.timeout(120_000);
+
+  it('keeps its promises under every kind of trouble, and gets well afterwards', () => {
+    let committed = 0;
+    let answered = 0;
+    let installs = 0;
+    for (let seed = FIRST; seed < FIRST + SEEDS; seed++) {
+      try {
+        const cluster = live(seed);
+        committed += cluster.watch.committed;
+        answered += cluster.answered;
+        installs += cluster.installs;
+      } catch (error) {
+        throw new Error(`seed ${seed}: ${(error as Error).message}`, { cause: error });
+      }
+    }
+    // The trouble must not be such that nothing happens at all.
+    expect(committed).to.be.above(SEEDS * 50);
+    expect(answered).to.be.above(SEEDS * 20);
+    expect(installs).to.be.above(SEEDS / 10);
+  });
+
+  it('is decided by the seed alone', () => {
+    const one = live(7);
+    const two = live(7);
+    expect(one.now).to.equal(two.now);
+    expect([...one.watch.log.keys()]).to.deep.equal([...two.watch.log.keys()]);
+  });
+});

@@ -1,0 +1,187 @@
+/** What must hold of a cluster at every step, whatever happens to it. */
+import { compareEpochs, lastOf } from '../../../lib/consensus/consensus.js';
+import { decodeMembership, findMember } from '../../../lib/consensus/membership.js';
+import { hasQuorum } from '../../../lib/consensus/quorum.js';
+import type { Effects, Entry, Index, NodeId } from '../../../lib/consensus/consensus.js';
+import type { Membership } from '../../../lib/consensus/membership.js';
+import type { RaftMessage } from '../../../lib/consensus/raft/messages.js';
+import type { Cluster, SimNode } from './cluster.js';
+import type { SimDisk } from './simDisk.js';
+
+export class Watch {
+  /** Stores that were wiped: what they held once counted, as that of a member that is down for ever. */
+  readonly lost: SimDisk[] = [];
+  /** The highest index committed anywhere. */
+  committed: Index = 0;
+  /** Every committed entry, by its first index. */
+  readonly log = new Map<Index, Entry>();
+  membership: Membership | undefined;
+  readonly #leaders = new Map<number, NodeId>();
+  /** Every entry ever made, by index and epoch, with the epoch before it: equal ones have equal pasts (log matching). */
+  readonly #made = new Map<string, { entry: Entry; before: string }>();
+  readonly #commits = new WeakMap<SimNode, Index>();
+  readonly #votes = new WeakMap<SimDisk, { term: number; vote: NodeId }>();
+  readonly #led = new WeakSet<object>();
+
+  readonly #cluster: Cluster;
+
+  constructor(cluster: Cluster) {
+    this.#cluster = cluster;
+  }
+
+  check(holds: boolean, what: string | (() => string)): void {
+    if (!holds)
+      throw new Error(`at ${this.#cluster.now.toFixed(1)}: ${typeof what === 'string' ? what : what()}`);
+  }
+
+  /** After an input, before its effects are drained. */
+  touched(node: SimNode): void {
+    const { stopped } = node.core.status;
+    this.check(stopped === undefined, () => `${node.id} stopped: ${String(stopped)}`);
+  }
+
+  drained(node: SimNode, fx: Effects<RaftMessage>): void {
+    this.touched(node);
+    this.#checkHard(node, fx);
+    this.#checkMade(node, fx);
+    this.#checkLeader(node);
+    this.#checkCommit(node, fx.commit);
+  }
+
+  /** A message leaves: what it promises must be on disk. */
+  sent(node: SimNode, to: NodeId, m: RaftMessage): void {
+    const { hard } = node.disk.durable;
+    const term = hard?.epoch.n ?? 0;
+    if (m.type === 'voteReply' && m.granted && !m.pre) {
+      const kept = term > m.term || (term === m.term && hard?.vote === to);
+      this.check(kept, `${node.id} grants ${to} term ${m.term}, its disk says ${term} ${hard?.vote}`);
+      // As long as it has not heard of the group, a wiped member is a newcomer like any other, to other newcomers.
+      const knows = hard !== undefined && hard.genesis !== '';
+      this.check(!knows || this.#isMember(node), `${node.id} votes with a storage that is not on record`);
+    }
+    if (m.type === 'vote' && !m.pre)
+      this.check(term >= m.term, `${node.id} runs in ${m.term}, its disk says ${term}`);
+    if (m.type === 'ack') {
+      this.check(term >= m.term, `${node.id} acknowledges in ${m.term}, its disk says ${term}`);
+      const { durable } = node.disk;
+      this.check(
+        m.matched <= Math.max(durable.last, durable.snapshot?.meta.index ?? 0),
+        `${node.id} has no ${m.matched}`,
+      );
+    }
+    if (m.type === 'append' || m.type === 'heartbeat') {
+      this.check(term >= m.term, `${node.id} leads in ${m.term}, its disk says ${term}`);
+    }
+  }
+
+  /** Everyone holds the same committed entries. */
+  converged(): void {
+    for (const node of this.#cluster.nodes.values()) {
+      for (const entry of node.state) {
+        this.check(
+          this.log.get(entry.index)?.data === entry.data,
+          `${node.id} applied another ${entry.index}`,
+        );
+      }
+    }
+  }
+
+  #isMember(node: SimNode): boolean {
+    const record = this.membership && findMember(this.membership, node.id)?.incarnation;
+    return record === undefined || record === '' || record === node.disk.incarnation;
+  }
+
+  #checkHard(node: SimNode, { hard }: Effects<RaftMessage>): void {
+    if (hard === undefined) return;
+    const { term, vote } = this.#votes.get(node.disk) ?? { term: 0, vote: '' };
+    const { n } = hard.epoch;
+    this.check(n >= term, `${node.id} went from term ${term} back to ${n}`);
+    this.check(
+      n > term || vote === '' || vote === hard.vote,
+      `${node.id} changed its vote in ${n} to ${hard.vote}`,
+    );
+    // Only what is durable binds after a crash; in one life what was written binds too.
+    this.#votes.set(node.disk, { term: n, vote: hard.vote });
+  }
+
+  /** A crash takes back what was not durable. */
+  crashed(disk: SimDisk): void {
+    const { hard } = disk.durable;
+    this.#votes.set(disk, { term: hard?.epoch.n ?? 0, vote: hard?.vote ?? '' });
+  }
+
+  #checkMade(node: SimNode, fx: Effects<RaftMessage>): void {
+    for (const entry of fx.append) {
+      const past = node.disk.written.at(entry.index - 1);
+      const before = past === undefined ? '' : keyOf(past);
+      const key = keyOf(entry);
+      const known = this.#made.get(key);
+      if (known === undefined) {
+        this.#made.set(key, { entry, before });
+        continue;
+      }
+      this.check(known.entry.data === entry.data && known.entry.count === entry.count, `two entries ${key}`);
+      this.check(before === '' || known.before === '' || known.before === before, `${key} has two pasts`);
+    }
+  }
+
+  #checkLeader(node: SimNode): void {
+    const { status } = node.core;
+    if (status.role !== 'leader') return;
+    const { n } = status.epoch;
+    const known = this.#leaders.get(n);
+    this.check(known === undefined || known === node.id, `${known} and ${node.id} lead in ${n}`);
+    this.check(this.#isMember(node), `${node.id} leads with a storage that is not on record`);
+    this.#leaders.set(n, node.id);
+    if (this.#led.has(status.epoch)) return;
+    this.#led.add(status.epoch);
+    // Leader completeness, at the first drain of a reign; what is committed later came from it.
+    for (const entry of this.log.values()) {
+      if (entry.epoch.n >= n) continue;
+      this.check(node.disk.written.holds(entry), () => `${node.id} leads in ${n} without ${keyOf(entry)}`);
+    }
+  }
+
+  #checkCommit(node: SimNode, commit: Index): void {
+    const before = this.#commits.get(node) ?? 0;
+    this.check(commit >= before, `${node.id} went from commit ${before} back to ${commit}`);
+    this.#commits.set(node, commit);
+    const { written } = node.disk;
+    const floor = Math.max(written.start, Math.min(before, this.committed));
+    for (let entry = written.at(floor + 1); entry !== undefined && lastOf(entry) <= commit;) {
+      this.#checkCommitted(node, entry);
+      entry = written.at(lastOf(entry) + 1);
+    }
+  }
+
+  #checkCommitted(node: SimNode, entry: Entry): void {
+    const known = this.log.get(entry.index);
+    if (known !== undefined) {
+      const same = compareEpochs(known.epoch, entry.epoch) === 0 && known.data === entry.data;
+      this.check(same, () => `${node.id} committed ${keyOf(entry)}, others ${keyOf(known)}`);
+      return;
+    }
+    this.check(entry.index === this.committed + 1, `commits ${entry.index} after ${this.committed}`);
+    this.log.set(entry.index, entry);
+    this.committed = lastOf(entry);
+    if (entry.kind === 'config') {
+      const membership = decodeMembership(entry.data)!;
+      const { genesis } = this.membership ?? membership;
+      this.check(membership.genesis === genesis, 'a second genesis was committed');
+      this.membership = membership;
+    }
+    // On a quorum of disks, of the incarnations on record in the membership that made the entry.
+    const { disks } = this.#cluster;
+    const membership = node.core.status.membership;
+    const held = hasQuorum(membership, (id) => {
+      const { incarnation } = findMember(membership, id)!;
+      const disk = [disks.get(id)!, ...this.lost].find((other) => other.incarnation === incarnation);
+      return disk?.durable.holds(entry) === true;
+    });
+    this.check(held, () => `${keyOf(entry)} is committed without a quorum of disks`);
+  }
+}
+
+function keyOf({ index, epoch }: Entry): string {
+  return `${index}@${epoch.n}${epoch.node}`;
+}
