@@ -10,7 +10,11 @@ export interface Storage {
    *
    * Throws `ERR_STORAGE_LOCKED`, `ERR_STORAGE_FOREIGN`, `ERR_STORAGE_CORRUPT` (naming file and offset) and `ERR_STORAGE_VERSION`.
    */
-  open(binding: { readonly environment: Environment; readonly cluster: string; readonly node: string }): Promise<NodeStore>;
+  open(binding: {
+    readonly environment: Environment;
+    readonly cluster: string;
+    readonly node: string;
+  }): Promise<NodeStore>;
 }
 
 /** What one group wants written; all of it becomes durable together or not at all. */

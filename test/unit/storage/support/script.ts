@@ -1,0 +1,75 @@
+/** A life of a storage, and what it has to hold after any part of it. */
+import type { DiskStorageOptions } from '../../../../lib/storage/diskStorage.js';
+import type { GroupWrite, NodeStore } from '../../../../lib/storage/storage.js';
+import type { FaultyDisk } from './faultyDisk.js';
+import { entries, entry, expectedAfter, hard, metaAt, openOn, snapshot, write } from './harness.js';
+import type { Step } from './harness.js';
+
+/** Rotations, truncations, compactions, installs, erasures and votes, several of them within one segment and over its bounds. */
+export const SCRIPT: readonly Step[] = [
+  w({ group: 'g', hard: hard(0) }),
+  w({ group: 'g', entries: entries(1, 20, 500) }, { group: 'h', entries: entries(1, 2), hard: hard(1) }),
+  w({ group: 'g', entries: [entry(21, { count: 9, data: new Uint8Array(20_000).fill(7) })] }),
+  w({ group: 'g', truncateFrom: 15, entries: entries(15, 10, 500, 2), hard: hard(10, 2) }),
+  w({ group: 'g', entries: entries(25, 30, 900, 2) }),
+  { group: 'g', snapshot: metaAt(40, 2) },
+  w({ group: 'g', compactTo: 30, hard: hard(40, 2) }),
+  w({ group: 'g', entries: entries(55, 20, 1000, 2) }, { group: 'i', entries: entries(1, 30, 300) }),
+  w({ group: 'g', truncateFrom: 60, hard: hard(40, 3) }),
+  w({ group: 'i', entries: [entry(31, { data: new Uint8Array(90_000).fill(3) })] }),
+  w({ group: 'g', entries: entries(60, 5, 10, 3) }),
+  { group: 'h', snapshot: metaAt(50, 3) },
+  w({ group: 'h', install: metaAt(50, 3), hard: hard(50, 3) }),
+  w({ group: 'h', entries: entries(51, 10, 2000, 3) }, { group: 'i', erase: true }),
+  w({ group: 'g', hard: hard(60, 3), entries: entries(65, 30, 1500, 3) }),
+  { group: 'g', snapshot: metaAt(94, 3) },
+  w({ group: 'g', compactTo: 94 }),
+  w({ group: 'i', entries: entries(1, 3, 100, 4) }),
+  { group: 'h', snapshot: metaAt(60, 3) },
+  w({ group: 'h', compactTo: 58 }, { group: 'g', entries: entries(95, 2, 10, 3) }),
+  w({ group: 'g', entries: entries(97, 40, 1000, 4) }),
+  w({ group: 'g', truncateFrom: 97, hard: hard(96, 5) }),
+];
+
+function w(...writes: GroupWrite[]): Step {
+  return { writes };
+}
+
+const prefixes = new Map<number, Promise<string>>();
+/** What must be read after so many steps. */
+export function expected(steps: number): Promise<string> {
+  let content = prefixes.get(steps);
+  if (content === undefined) prefixes.set(steps, (content = expectedAfter(SCRIPT.slice(0, steps))));
+  return content;
+}
+
+export interface Progress {
+  /** Steps begun, and steps that were acknowledged. */
+  issued: number;
+  acknowledged: number;
+}
+
+/** Plays the script; writes are not waited for one by one, so that they queue up and share flushes. */
+export async function play(
+  disk: FaultyDisk,
+  progress: Progress,
+  options: DiskStorageOptions = {},
+  onOpen: (store: NodeStore) => void = () => {},
+): Promise<void> {
+  const store = await openOn(disk, options);
+  onOpen(store);
+  let last: Promise<void> = Promise.resolve();
+  for (const [i, step] of SCRIPT.entries()) {
+    if ('snapshot' in step) await last;
+    progress.issued = i + 1;
+    if ('writes' in step) {
+      last = write(store, ...step.writes).then(() => void (progress.acknowledged = i + 1));
+      if (i % 3 === 0) await last;
+    } else {
+      await snapshot(store, step.group, step.snapshot);
+      progress.acknowledged = i + 1;
+    }
+  }
+  await last;
+  await store.close();
+}
