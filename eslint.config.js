@@ -15,7 +15,10 @@ export default tseslint.config(
     rules: {
       'tsdoc/syntax': 'error',
       'layers/downward': 'error',
-      '@typescript-eslint/restrict-template-expressions': ['error', { allowNumber: true, allowBoolean: true }],
+      '@typescript-eslint/restrict-template-expressions': [
+        'error',
+        { allowNumber: true, allowBoolean: true },
+      ],
       '@typescript-eslint/no-confusing-void-expression': ['error', { ignoreArrowShorthand: true }],
       '@typescript-eslint/no-non-null-assertion': 'off', // noUncheckedIndexedAccess makes proven indexing need it
       '@typescript-eslint/no-unnecessary-condition': ['error', { allowConstantLoopConditions: true }],

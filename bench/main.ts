@@ -7,5 +7,8 @@ import { reportDataChannel } from './probes/dataChannel.js';
 import { reportFdatasync } from './probes/fdatasync.js';
 
 const options = benchOptions();
-console.log(`node ${process.version}, ${cpus().length} × ${cpus()[0]?.model ?? 'unknown processor'}, ${options.seconds} s a figure\n`);
-for (const report of [reportDataChannel, reportFdatasync, reportCommits, reportSnapshot]) console.log(await report(options));
+console.log(
+  `node ${process.version}, ${cpus().length} × ${cpus()[0]?.model ?? 'unknown processor'}, ${options.seconds} s a figure\n`,
+);
+for (const report of [reportDataChannel, reportFdatasync, reportCommits, reportSnapshot])
+  console.log(await report(options));

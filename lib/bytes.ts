@@ -158,7 +158,8 @@ export class ByteReader {
   /** A view, not a copy. */
   bytes(maxBytes = Number.MAX_SAFE_INTEGER): Uint8Array {
     const length = this.varint();
-    if (length > maxBytes) throw new QuorateError('ERR_CODEC', `a field has ${length} bytes, above its cap of ${maxBytes}`);
+    if (length > maxBytes)
+      throw new QuorateError('ERR_CODEC', `a field has ${length} bytes, above its cap of ${maxBytes}`);
     return this.raw(length);
   }
 
@@ -177,7 +178,10 @@ export class ByteReader {
 
   #need(length: number): void {
     if (this.#at + length > this.#bytes.length) {
-      throw new QuorateError('ERR_CODEC', `the bytes end at ${this.#bytes.length}, ${length} more were due at ${this.#at}`);
+      throw new QuorateError(
+        'ERR_CODEC',
+        `the bytes end at ${this.#bytes.length}, ${length} more were due at ${this.#at}`,
+      );
     }
   }
 }

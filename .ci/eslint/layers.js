@@ -88,7 +88,8 @@ export default {
           if (typeof source !== 'string' || !source.startsWith('.')) return;
           const to = roomOf(resolve(dirname(file), source.replace(/\.js$/, '.ts')), root);
           const allowed = below[from];
-          if (to !== from && allowed && !allowed.includes(to)) context.report({ node, messageId: 'up', data: { from, to } });
+          if (to !== from && allowed && !allowed.includes(to))
+            context.report({ node, messageId: 'up', data: { from, to } });
         };
         return {
           ImportDeclaration: check,

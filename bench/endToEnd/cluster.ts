@@ -57,7 +57,12 @@ export class BenchCluster {
       for (const id of this.members.keys()) {
         if ((await this.status(id)).role !== 'leader') continue;
         const followerId = [...this.members.keys()].find((other) => other !== id)!;
-        return { leader: this.members.get(id)!, follower: this.members.get(followerId)!, leaderId: id, followerId };
+        return {
+          leader: this.members.get(id)!,
+          follower: this.members.get(followerId)!,
+          leaderId: id,
+          followerId,
+        };
       }
       await new Promise((resolve) => setTimeout(resolve, 20));
     }

@@ -35,12 +35,20 @@ export async function reportCommits(options: BenchOptions): Promise<string> {
     const readRows = [];
     for (const outstanding of outstandings) {
       const bare = await measurePipeline(options, outstanding, durable);
-      const runs = await withDirectory(options.dir, (own) => measure(durable ? own : undefined, outstanding, options.seconds));
+      const runs = await withDirectory(options.dir, (own) =>
+        measure(durable ? own : undefined, outstanding, options.seconds),
+      );
       const { leader, follower, leaderReads, followerReads } = runs;
       rows.push([
         `${outstanding}`,
         ...[bare.perSecond, bare.p50],
-        ...[leader.perSecond, leader.p50, leader.p99, ratio(leader.perSecond, bare.perSecond), ratio(leader.p50, bare.p50)],
+        ...[
+          leader.perSecond,
+          leader.p50,
+          leader.p99,
+          ratio(leader.perSecond, bare.perSecond),
+          ratio(leader.p50, bare.p50),
+        ],
         ...[follower.perSecond, follower.p50, follower.p99, ratio(follower.perSecond, leader.perSecond)],
         leader.failed + follower.failed,
       ]);
@@ -51,7 +59,21 @@ export async function reportCommits(options: BenchOptions): Promise<string> {
       ]);
     }
     const where = durable ? `durable, ${diskNote(options.dir)}` : 'in memory';
-    const head = ['outstanding', 'bare/s', 'p50', 'leader/s', 'p50', 'p99 ms', '/s ÷ bare', 'p50 ÷ bare', 'follower/s', 'p50', 'p99 ms', '÷ leader', 'failed'];
+    const head = [
+      'outstanding',
+      'bare/s',
+      'p50',
+      'leader/s',
+      'p50',
+      'p99 ms',
+      '/s ÷ bare',
+      'p50 ÷ bare',
+      'follower/s',
+      'p50',
+      'p99 ms',
+      '÷ leader',
+      'failed',
+    ];
     tables.push(table(`Submits, three processes, ~100 B, ${where}`, head, rows));
     const readHead = ['outstanding', 'leader/s', 'p50', 'p99 ms', 'follower/s', 'p50', 'p99 ms'];
     tables.push(table(`Linearizable reads, ${where}`, readHead, readRows));

@@ -1,5 +1,15 @@
 /** A member of the measured cluster. */
-import { diskStorage, joinMesh, keyValue, memoryStorage, openReplica, webrtc, webSocketSignaling } from 'quorate';
+import { writeFile } from 'node:fs/promises';
+import { Session } from 'node:inspector/promises';
+import {
+  diskStorage,
+  joinMesh,
+  keyValue,
+  memoryStorage,
+  openReplica,
+  webrtc,
+  webSocketSignaling,
+} from 'quorate';
 import type { Mesh, Replica } from 'quorate';
 import { serve } from '../lib/processes.js';
 import { Samples, spread } from '../lib/stats.js';
@@ -33,7 +43,11 @@ function replica(): Replica<Machine> {
 const value = 'v'.repeat(70);
 
 /** Runs `outstanding` loops of an operation for so many seconds. */
-async function load(outstanding: number, seconds: number, operation: (i: number) => Promise<unknown>): Promise<LoadRun> {
+async function load(
+  outstanding: number,
+  seconds: number,
+  operation: (i: number) => Promise<unknown>,
+): Promise<LoadRun> {
   const samples = new Samples();
   let failed = 0;
   let next = 0;
@@ -56,9 +70,21 @@ async function load(outstanding: number, seconds: number, operation: (i: number)
 }
 
 serve({
-  open: async ({ id, members, signaling, dir, keepEntries = 10_000, snapshotLogBytes = 64 * 1024 * 1024 }: OpenArgs) => {
-    const transport = webrtc({ signaling: webSocketSignaling(signaling) });
-    opened.mesh = await joinMesh({ id, cluster: 'bench', secret: 'the secret of a bench, not of a cluster', transport });
+  open: async ({
+    id,
+    members,
+    signaling,
+    dir,
+    keepEntries = 10_000,
+    snapshotLogBytes = 64 * 1024 * 1024,
+  }: OpenArgs) => {
+    const transport = webrtc({ signaling: webSocketSignaling(signaling), bindAddress: '127.0.0.1' });
+    opened.mesh = await joinMesh({
+      id,
+      cluster: 'bench',
+      secret: 'the secret of a bench, not of a cluster',
+      transport,
+    });
     opened.replica = await openReplica({
       mesh: opened.mesh,
       group: 'bench',
@@ -82,6 +108,24 @@ serve({
       while (next < count) await replica().submit({ op: 'put', key: `fill-${next++}`, value: large });
     };
     await Promise.all(Array.from({ length: 64 }, loop));
+  },
+  /** Microseconds of processor time that this process has used. */
+  cpu: () => {
+    const { user, system } = process.cpuUsage();
+    return user + system;
+  },
+  meshMetrics: () => opened.mesh?.metrics(),
+  /** Profiles this process for a while; for whoever looks for what costs. */
+  profile: async ({ seconds, path }: { seconds: number; path: string }) => {
+    const session = new Session();
+    session.connect();
+    await session.post('Profiler.enable');
+    await session.post('Profiler.setSamplingInterval', { interval: 200 });
+    await session.post('Profiler.start');
+    await new Promise((resolve) => setTimeout(resolve, seconds * 1000));
+    const { profile } = await session.post('Profiler.stop');
+    session.disconnect();
+    await writeFile(path, JSON.stringify(profile));
   },
   close: () => opened.mesh?.close(),
 });

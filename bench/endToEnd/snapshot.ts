@@ -29,7 +29,8 @@ async function measure(dir: string, seconds: number): Promise<Figures> {
     let caughtUp = 0;
     const watch = async (): Promise<void> => {
       await cluster.start(followerId);
-      while ((await cluster.status(followerId)).appliedIndex < goal) await new Promise((resolve) => setTimeout(resolve, 10));
+      while ((await cluster.status(followerId)).appliedIndex < goal)
+        await new Promise((resolve) => setTimeout(resolve, 10));
       caughtUp = performance.now();
     };
     const watching = watch();
@@ -40,7 +41,9 @@ async function measure(dir: string, seconds: number): Promise<Figures> {
 }
 
 export async function reportSnapshot(options: BenchOptions): Promise<string> {
-  const { before, during, transferSeconds } = await withDirectory(options.dir, (own) => measure(own, options.seconds));
+  const { before, during, transferSeconds } = await withDirectory(options.dir, (own) =>
+    measure(own, options.seconds),
+  );
   const rows = [
     ['two members, no transfer', before.perSecond, before.p50, before.p99, ''],
     ['while the third gets it', during.perSecond, during.p50, during.p99, ratio(during.p99, before.p99)],

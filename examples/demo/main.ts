@@ -43,14 +43,21 @@ class Node {
       if (this.child !== child) return;
       this.child = undefined;
       this.role = 'down';
-      if (code !== 0 && signal !== 'SIGKILL') stop(`node ${this.id} ended with code ${code ?? signal ?? 'unknown'}`);
+      if (code !== 0 && signal !== 'SIGKILL')
+        stop(`node ${this.id} ended with code ${code ?? signal ?? 'unknown'}`);
     });
     return this.expect('open');
   }
 
   #take(report: Report): void {
     if (report.type === 'status') {
-      ({ role: this.role, leader: this.leader, epoch: this.epoch, commit: this.commit, applied: this.applied } = report);
+      ({
+        role: this.role,
+        leader: this.leader,
+        epoch: this.epoch,
+        commit: this.commit,
+        applied: this.applied,
+      } = report);
     } else if (report.type === 'writes') {
       for (const value of report.acknowledged) this.acknowledged.push(value);
       this.failures += report.failed;
@@ -79,7 +86,10 @@ let onWrites: ((node: Node) => void) | undefined;
 const directory = await mkdtemp(join(tmpdir(), 'quorate-demo-'));
 const signaling = await serveSignaling({});
 const secret = randomBytes(32).toString('base64');
-const nodes = ids.map((id) => new Node(id, { id, members: ids, signaling: signaling.url, secret, directory: join(directory, id) }));
+const nodes = ids.map(
+  (id) =>
+    new Node(id, { id, members: ids, signaling: signaling.url, secret, directory: join(directory, id) }),
+);
 
 const watchdog = setTimeout(() => stop('the demo did not finish within two minutes'), 120_000);
 process.on('SIGINT', () => stop('interrupted'));
@@ -124,7 +134,8 @@ async function watch(ms: number): Promise<{ rate: number; p50: number; p99: numb
     last = now;
   }
   const latencies = nodes.flatMap((node) => node.latencies).sort((x, y) => x - y);
-  const at = (q: number): number => latencies[Math.min(latencies.length - 1, Math.floor(latencies.length * q))] ?? 0;
+  const at = (q: number): number =>
+    latencies[Math.min(latencies.length - 1, Math.floor(latencies.length * q))] ?? 0;
   return { rate: ((total() - before) * 1000) / (performance.now() - start), p50: at(0.5), p99: at(0.99) };
 }
 
@@ -135,14 +146,20 @@ line(bold('quorate demo') + dim('  three processes · WebRTC data channels · Ra
 step('Start a rendezvous and three nodes');
 const opened = performance.now();
 await Promise.all(nodes.map((node) => node.start()));
-done(`rendezvous at ${signaling.url}, nodes ${nodes.map(({ id, child }) => `${bold(id)} (pid ${child?.pid ?? '?'})`).join(', ')}`);
+done(
+  `rendezvous at ${signaling.url}, nodes ${nodes.map(({ id, child }) => `${bold(id)} (pid ${child?.pid ?? '?'})`).join(', ')}`,
+);
 await until('a leader', () => leaderOf() !== undefined && nodes.every(({ leader }) => leader !== undefined));
-done(`${bold(leaderOf()!.id)} leads in term ${leaderOf()!.epoch}, ${((performance.now() - opened) / 1000).toFixed(1)} s after the start`);
+done(
+  `${bold(leaderOf()!.id)} leads in term ${leaderOf()!.epoch}, ${((performance.now() - opened) / 1000).toFixed(1)} s after the start`,
+);
 
 step(`Write from all three members, ${outstanding} writes outstanding each`);
 for (const node of nodes) node.send({ type: 'load', outstanding });
 const calm = await watch(loadMs);
-done(`${thousands(calm.rate)} durable writes/s, p50 ${calm.p50.toFixed(1)} ms, p99 ${calm.p99.toFixed(1)} ms`);
+done(
+  `${thousands(calm.rate)} durable writes/s, p50 ${calm.p50.toFixed(1)} ms, p99 ${calm.p99.toFixed(1)} ms`,
+);
 
 const victim = leaderOf() ?? stop('no leader to kill');
 step(`kill -9 the leader, ${victim.id}`);
@@ -157,7 +174,9 @@ onWrites = () => {
 };
 await until('a write', () => firstWrite > 0);
 onWrites = undefined;
-done(`${bold(leaderOf()!.id)} took over in term ${leaderOf()!.epoch}; next successful write after ${bold(`${(firstWrite - killed).toFixed(0)} ms`)}`);
+done(
+  `${bold(leaderOf()!.id)} took over in term ${leaderOf()!.epoch}; next successful write after ${bold(`${(firstWrite - killed).toFixed(0)} ms`)}`,
+);
 const degraded = await watch(loadMs);
 done(`${thousands(degraded.rate)} writes/s with two of three`);
 
@@ -165,7 +184,9 @@ step(`Restart ${victim.id} from its disk, while the others go on writing`);
 const restarted = performance.now();
 const { restored } = (await victim.start()) as Extract<Report, { type: 'open' }>;
 const behind = Math.max(...survivors.map(({ commit }) => commit)) - restored;
-done(`open ${(performance.now() - restarted).toFixed(0)} ms after the start, ${thousands(behind)} commands behind`);
+done(
+  `open ${(performance.now() - restarted).toFixed(0)} ms after the start, ${thousands(behind)} commands behind`,
+);
 await until('catching up', () => {
   show(yellow('catching up'));
   return victim.applied > 0 && victim.applied >= Math.max(...survivors.map(({ applied }) => applied)) - 2000;
@@ -207,5 +228,9 @@ await signaling.close();
 await rm(directory, { recursive: true, force: true });
 clearTimeout(watchdog);
 line();
-line(sound ? green(bold('Nothing that was acknowledged was lost, and the states are equal.')) : red(bold('The demo found a fault.')));
+line(
+  sound
+    ? green(bold('Nothing that was acknowledged was lost, and the states are equal.'))
+    : red(bold('The demo found a fault.')),
+);
 process.exitCode = sound ? 0 : 1;

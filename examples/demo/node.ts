@@ -11,7 +11,8 @@ const mesh = await joinMesh({
   id: setup.id,
   cluster: 'demo',
   secret: setup.secret,
-  transport: webrtc({ signaling: webSocketSignaling(setup.signaling) }),
+  // All of the demo is on this machine; without `bindAddress` every address but loopback is used.
+  transport: webrtc({ signaling: webSocketSignaling(setup.signaling), bindAddress: '127.0.0.1' }),
 });
 const replica = await openReplica({
   mesh,

@@ -19,8 +19,26 @@ export type Order =
 /** From a node to the demo. */
 export type Report =
   | { readonly type: 'open'; readonly restored: number }
-  | { readonly type: 'status'; readonly role: string; readonly leader: string | undefined; readonly epoch: number; readonly commit: number; readonly applied: number }
+  | {
+      readonly type: 'status';
+      readonly role: string;
+      readonly leader: string | undefined;
+      readonly epoch: number;
+      readonly commit: number;
+      readonly applied: number;
+    }
   /** Sequences acknowledged since the last report, how many failed, and a sample of latencies in milliseconds. */
-  | { readonly type: 'writes'; readonly acknowledged: readonly number[]; readonly failed: number; readonly latencies: readonly number[] }
+  | {
+      readonly type: 'writes';
+      readonly acknowledged: readonly number[];
+      readonly failed: number;
+      readonly latencies: readonly number[];
+    }
   | { readonly type: 'stopped' }
-  | { readonly type: 'verified'; readonly missing: number; readonly checked: number; readonly index: number; readonly digest: string };
+  | {
+      readonly type: 'verified';
+      readonly missing: number;
+      readonly checked: number;
+      readonly index: number;
+      readonly digest: string;
+    };

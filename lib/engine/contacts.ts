@@ -36,11 +36,21 @@ export class Contacts {
   }
 
   /** Judges a hello, and remembers the peer if it is taken. */
-  hear(peer: NodeId, number: number, link: number, hello: Hello, own: { readonly self: NodeId; readonly protocol: string; readonly status: CoreStatus }): Verdict {
+  hear(
+    peer: NodeId,
+    number: number,
+    link: number,
+    hello: Hello,
+    own: { readonly self: NodeId; readonly protocol: string; readonly status: CoreStatus },
+  ): Verdict {
     const known = this.#contacts.get(peer);
     const refusal = judge(peer, hello, own.self, own.protocol, own.status);
     if (refusal) return { type: 'refused', refusal };
-    if (known?.link === link && known.hello.instance === hello.instance && known.hello.genesis === hello.genesis) {
+    if (
+      known?.link === link &&
+      known.hello.instance === hello.instance &&
+      known.hello.genesis === hello.genesis
+    ) {
       return { type: 'known' };
     }
     const contact: Contact = { number, hello, link, session: ++this.#sessions };
@@ -54,14 +64,24 @@ export class Contacts {
   }
 }
 
-function judge(peer: NodeId, hello: Hello, self: NodeId, protocol: string, status: CoreStatus): ContactRefusal | undefined {
+function judge(
+  peer: NodeId,
+  hello: Hello,
+  self: NodeId,
+  protocol: string,
+  status: CoreStatus,
+): ContactRefusal | undefined {
   const { group } = hello;
   if (hello.version !== GROUP_WIRE_VERSION) {
     const message = `${peer} speaks version ${hello.version} of the group protocol, ${self} speaks ${GROUP_WIRE_VERSION}`;
     return { group, code: 'ERR_PEER_VERSION', message };
   }
   if (hello.protocol !== protocol) {
-    return { group, code: 'ERR_PEER_VERSION', message: `${peer} runs group ${group} on ${hello.protocol}, ${self} on ${protocol}` };
+    return {
+      group,
+      code: 'ERR_PEER_VERSION',
+      message: `${peer} runs group ${group} on ${hello.protocol}, ${self} on ${protocol}`,
+    };
   }
   if (hello.genesis !== '' && status.genesis !== '') {
     if (hello.genesis === status.genesis) return undefined;
@@ -69,7 +89,8 @@ function judge(peer: NodeId, hello: Hello, self: NodeId, protocol: string, statu
     return { group, code: 'ERR_GENESIS_DIFFERS', message };
   }
   const { founders } = status.membership;
-  if (founders.length === hello.founders.length && founders.every((id, i) => id === hello.founders[i])) return undefined;
+  if (founders.length === hello.founders.length && founders.every((id, i) => id === hello.founders[i]))
+    return undefined;
   const message = `group ${group}: ${peer} names the founders ${list(hello.founders)}, ${self} names ${list(founders)}`;
   return { group, code: 'ERR_MEMBERS_DIFFER', message };
 }

@@ -12,7 +12,14 @@ import type { AppSide, EngineSide } from './door.js';
 import { Group, type GroupHost } from './group.js';
 import { Outbox } from './outbox.js';
 import { Transfers } from './transfers.js';
-import { decodeHello, decodeRefusal, decodeSnapshotAck, encodeSnapshotAck, ItemType, readItems } from './wire.js';
+import {
+  decodeHello,
+  decodeRefusal,
+  decodeSnapshotAck,
+  encodeSnapshotAck,
+  ItemType,
+  readItems,
+} from './wire.js';
 import type { ByteReader } from '../bytes.js';
 
 /** Rounds of drain within one turn, for storages that are durable at once. */
@@ -60,13 +67,15 @@ export class Engine {
       now: () => environment.now(),
       groupOf: (peer, number) => this.#byNumber.get(peer)?.get(number),
       acknowledge: (group, peer, request, index, ok) => {
-        this.#outbox.item(peer, group.number, ItemType.snapshotAck, true, (writer) => encodeSnapshotAck(writer, request, index, ok));
+        this.#outbox.item(peer, group.number, ItemType.snapshotAck, true, (writer) =>
+          encodeSnapshotAck(writer, request, index, ok),
+        );
         this.#schedule(group);
       },
       schedule: (group) => this.#schedule(group),
     });
     port.handle(FrameKind.group, (peer, session, frame) => this.#receive(peer, session, frame));
-    port.listen({ onPeer: (peer, up, session) => this.#onPeer(peer, up, session) });
+    port.listen({ onPeer: (peer, up) => this.#onPeer(peer, up) });
   }
 
   /** Opens a group. Throws ERR_GROUP_EXISTS, ERR_GROUP_UNKNOWN, and what the storage throws. */
@@ -96,7 +105,10 @@ export class Engine {
     const { name, wired, founders, app } = options;
     const recovered = await store.recover(name);
     if (!recovered && !founders) {
-      throw new QuorateError('ERR_GROUP_UNKNOWN', `the storage holds no group ${name}; give \`members\` to found it`);
+      throw new QuorateError(
+        'ERR_GROUP_UNKNOWN',
+        `the storage holds no group ${name}; give \`members\` to found it`,
+      );
     }
     const environment = this.#environment;
     const now = environment.now();
@@ -179,7 +191,7 @@ export class Engine {
     await (await open.store).close();
   }
 
-  #onPeer(peer: NodeId, up: boolean, _session: number): void {
+  #onPeer(peer: NodeId, up: boolean): void {
     const now = this.#environment.now();
     this.#byNumber.delete(peer);
     for (const group of this.#groups.values()) {
@@ -275,7 +287,10 @@ export class Engine {
   /** One round: every dirty core's effects, one write a storage. `false`: nothing was dirty. */
   #drain(now: number, groups: ReadonlySet<Group>): boolean {
     let dirty = false;
-    const batches = new Map<NodeStore, { writes: GroupWrite[]; tokens: { group: Group; token: number; installed: boolean }[] }>();
+    const batches = new Map<
+      NodeStore,
+      { writes: GroupWrite[]; tokens: { group: Group; token: number; installed: boolean }[] }
+    >();
     for (const group of groups) {
       if (group.over || !group.core.dirty) continue;
       dirty = true;

@@ -1,6 +1,15 @@
 /** One group on one node: its core, its place in the log, its contacts, and the app's side behind the door. */
 import type { ByteReader } from '../bytes.js';
-import { createEffects, type Consensus, type Effects, type Entry, type Index, type MessageBase, type NodeId, type SnapshotMeta } from '../consensus/consensus.js';
+import {
+  createEffects,
+  type Consensus,
+  type Effects,
+  type Entry,
+  type Index,
+  type MessageBase,
+  type NodeId,
+  type SnapshotMeta,
+} from '../consensus/consensus.js';
 import { QuorateError } from '../errors.js';
 import type { Environment } from '../environment.js';
 import type { GroupWrite, NodeStore } from '../storage/storage.js';
@@ -11,8 +20,16 @@ import { Handover } from './handover.js';
 import type { Outbox } from './outbox.js';
 import { LocalSnapshots } from './localSnapshots.js';
 import {
-  decodeProposal, decodeProposalRefused, encodeHello, encodeProposal, encodeProposalRefused, encodeRefusal,
-  GROUP_WIRE_VERSION, ItemType, type ContactRefusal, type Hello,
+  decodeProposal,
+  decodeProposalRefused,
+  encodeHello,
+  encodeProposal,
+  encodeProposalRefused,
+  encodeRefusal,
+  GROUP_WIRE_VERSION,
+  ItemType,
+  type ContactRefusal,
+  type Hello,
 } from './wire.js';
 
 /** What a group needs from the engine it lives in. */
@@ -77,7 +94,14 @@ export class Group {
     this.#app = setup.app;
     this.#instance = Buffer.from(host.environment.randomBytes(8)).toString('hex');
     const wake = (): void => host.schedule(this);
-    this.#handover = new Handover(setup.name, setup.core, setup.store, setup.snapshot?.index ?? 0, wake, (error) => this.fail(error));
+    this.#handover = new Handover(
+      setup.name,
+      setup.core,
+      setup.store,
+      setup.snapshot?.index ?? 0,
+      wake,
+      (error) => this.fail(error),
+    );
     this.snapshots = new LocalSnapshots(setup.name, setup.store, setup.snapshotLogBytes, {
       tell: (notice) => this.tell(notice),
       saved: (meta) => this.#snapshotSaved(meta, setup.keepEntries),
@@ -139,7 +163,9 @@ export class Group {
     if (status.role === 'leader') return this.#append(now, data, count);
     const { leader } = status;
     if (leader === '' || !this.contacts.get(leader)) return 'notLeader';
-    this.#host.outbox.item(leader, this.number, ItemType.proposal, false, (writer) => encodeProposal(writer, token, count, data));
+    this.#host.outbox.item(leader, this.number, ItemType.proposal, false, (writer) =>
+      encodeProposal(writer, token, count, data),
+    );
     return undefined;
   }
 
@@ -181,7 +207,9 @@ export class Group {
     const own = { self: this.#host.self, protocol: this.#wired.protocol.name, status: this.core.status };
     const verdict = this.contacts.hear(peer, number, link, hello, own);
     if (verdict.type === 'refused') {
-      this.#host.outbox.item(peer, this.number, ItemType.refusal, true, (writer) => encodeRefusal(writer, verdict.refusal));
+      this.#host.outbox.item(peer, this.number, ItemType.refusal, true, (writer) =>
+        encodeRefusal(writer, verdict.refusal),
+      );
       this.refused(now, peer, verdict.refusal);
       return;
     }
@@ -220,7 +248,9 @@ export class Group {
         const { token, count, data } = decodeProposal(body);
         const why = this.core.status.role === 'leader' ? this.#append(now, data, count) : 'notLeader';
         if (why) {
-          this.#host.outbox.item(peer, this.number, ItemType.proposalRefused, true, (writer) => encodeProposalRefused(writer, token, why));
+          this.#host.outbox.item(peer, this.number, ItemType.proposalRefused, true, (writer) =>
+            encodeProposalRefused(writer, token, why),
+          );
         }
         return true;
       }
@@ -252,13 +282,15 @@ export class Group {
       if (effects.install) this.#handover.pause();
     }
     for (const { to, message } of effects.send) {
-      if (this.contacts.get(to)) this.#host.outbox.message<MessageBase>(to, this.number, this.#wired.codec, message);
+      if (this.contacts.get(to))
+        this.#host.outbox.message<MessageBase>(to, this.number, this.#wired.codec, message);
     }
     this.#handover.committed(effects.commit);
     for (const read of effects.reads) this.#reads.push(read);
     for (const { context } of effects.readsFailed) this.#readsFailed.push(context);
     for (const { request, from, to, maxBytes } of effects.fetch) this.#fetch(request, from, to, maxBytes);
-    for (const { request, to, atLeast } of effects.snapshotTo) this.#host.sendSnapshot(this, to, request, atLeast);
+    for (const { request, to, atLeast } of effects.snapshotTo)
+      this.#host.sendSnapshot(this, to, request, atLeast);
     if (effects.changed) this.#statusChanged = true;
     if (this.core.status.stopped) this.fail(this.core.status.stopped);
     return effects.io;
@@ -315,8 +347,13 @@ export class Group {
     if (!this.#over) this.#handover.take(entries);
     const commitIndex = this.#handover.commitIndex;
     const quiet =
-      entries.length === 0 && this.#reads.length === 0 && this.#readsFailed.length === 0 && this.#refused.length === 0 &&
-      this.#notices.length === 0 && !this.#statusChanged && commitIndex === this.#commitTold;
+      entries.length === 0 &&
+      this.#reads.length === 0 &&
+      this.#readsFailed.length === 0 &&
+      this.#refused.length === 0 &&
+      this.#notices.length === 0 &&
+      !this.#statusChanged &&
+      commitIndex === this.#commitTold;
     if (quiet) return;
     const batch = {
       entries,

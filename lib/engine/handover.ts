@@ -25,7 +25,14 @@ export class Handover {
   readonly #waiting: { readonly last: Index; readonly bytes: number }[] = [];
   #waitingBytes = 0;
 
-  constructor(group: string, core: Consensus, store: NodeStore, from: Index, wake: () => void, fail: (error: Error) => void) {
+  constructor(
+    group: string,
+    core: Consensus,
+    store: NodeStore,
+    from: Index,
+    wake: () => void,
+    fail: (error: Error) => void,
+  ) {
     this.#group = group;
     this.#core = core;
     this.#store = store;
@@ -73,7 +80,10 @@ export class Handover {
   take(out: Entry[]): void {
     if (this.#paused) return;
     while (this.#handed < this.#commit && this.#waitingBytes < WINDOW_BYTES) {
-      const entries = this.#fetched.length > 0 ? this.#takeFetched() : this.#core.entries(this.#handed + 1, this.#commit, CHUNK_BYTES);
+      const entries =
+        this.#fetched.length > 0
+          ? this.#takeFetched()
+          : this.#core.entries(this.#handed + 1, this.#commit, CHUNK_BYTES);
       if (entries.length === 0) {
         this.#fetch();
         return;

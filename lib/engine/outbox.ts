@@ -46,7 +46,8 @@ export class Outbox {
     for (const [peer, { urgent, normal }] of this.#frames) {
       // What is not urgent goes first: appends lead, and a heartbeat behind them carries the same commit index.
       if (normal.length > 0) this.#port.send(peer, FrameKind.group, normal.take(), { lane: 'control' });
-      if (urgent.length > 0) this.#port.send(peer, FrameKind.group, urgent.take(), { lane: 'control', urgent: true });
+      if (urgent.length > 0)
+        this.#port.send(peer, FrameKind.group, urgent.take(), { lane: 'control', urgent: true });
     }
   }
 

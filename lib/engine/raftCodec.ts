@@ -74,7 +74,13 @@ export const raftCodec: MessageCodec<RaftMessage> = {
       case 'voteReply': {
         const flags = reader.u8();
         const term = reader.varint();
-        return { type, pre: (flags & 1) !== 0, granted: (flags & 2) !== 0, term, genesis: reader.string(ID_BYTES) };
+        return {
+          type,
+          pre: (flags & 1) !== 0,
+          granted: (flags & 2) !== 0,
+          term,
+          genesis: reader.string(ID_BYTES),
+        };
       }
       case 'append': {
         const term = reader.varint();

@@ -9,8 +9,20 @@ const CHUNK = 2;
 const END = 3;
 
 export type TransferFrame =
-  | { readonly type: 'begin'; readonly group: number; readonly request: number; readonly size: number; readonly meta: SnapshotMeta }
-  | { readonly type: 'chunk'; readonly group: number; readonly request: number; readonly offset: number; readonly bytes: Uint8Array }
+  | {
+      readonly type: 'begin';
+      readonly group: number;
+      readonly request: number;
+      readonly size: number;
+      readonly meta: SnapshotMeta;
+    }
+  | {
+      readonly type: 'chunk';
+      readonly group: number;
+      readonly request: number;
+      readonly offset: number;
+      readonly bytes: Uint8Array;
+    }
   | { readonly type: 'end'; readonly group: number; readonly request: number; readonly ok: boolean };
 
 export function encodeTransfer(frame: TransferFrame): Uint8Array {
@@ -64,8 +76,13 @@ function parseMeta(text: string): SnapshotMeta {
   }
   const { index, epoch, time, membership, protocol } = (value ?? {}) as Record<string, unknown>;
   const sound =
-    isCount(index) && index > 0 && typeof time === 'number' && Number.isFinite(time) && typeof protocol === 'string' &&
-    isEpoch(epoch) && checkMembership(membership) !== undefined;
+    isCount(index) &&
+    index > 0 &&
+    typeof time === 'number' &&
+    Number.isFinite(time) &&
+    typeof protocol === 'string' &&
+    isEpoch(epoch) &&
+    checkMembership(membership) !== undefined;
   if (!sound) throw new QuorateError('ERR_CODEC', 'the description of a snapshot is malformed');
   return { index, epoch, time, membership: checkMembership(membership)!, protocol };
 }
@@ -77,5 +94,11 @@ function isCount(value: unknown): value is number {
 function isEpoch(value: unknown): value is Epoch {
   if (typeof value !== 'object' || value === null) return false;
   const { config, n, priority, node } = value as Record<string, unknown>;
-  return isCount(config) && isCount(n) && typeof priority === 'number' && Number.isFinite(priority) && typeof node === 'string';
+  return (
+    isCount(config) &&
+    isCount(n) &&
+    typeof priority === 'number' &&
+    Number.isFinite(priority) &&
+    typeof node === 'string'
+  );
 }

@@ -43,7 +43,10 @@ export class Transfers {
   readonly #queue = new PQueue({ concurrency: CONCURRENT });
   readonly #incoming = new Map<string, Incoming>();
   /** Outgoing transfers that wait for the receiver's word. */
-  readonly #unacknowledged = new Map<string, { readonly group: Group; readonly settle: (index: Index, ok: boolean) => void }>();
+  readonly #unacknowledged = new Map<
+    string,
+    { readonly group: Group; readonly settle: (index: Index, ok: boolean) => void }
+  >();
 
   constructor(port: MeshPort, host: TransferHost) {
     this.#port = port;
@@ -54,15 +57,25 @@ export class Transfers {
   /** Streams the newest snapshot of a group to a peer, and tells the core how it ended. */
   send(group: Group, to: NodeId, request: number, atLeast: Index): void {
     const transfer = async (): Promise<void> => {
-      const { index, ok } = await this.#send(group, to, request, atLeast).catch(() => ({ index: 0, ok: false }));
+      const { index, ok } = await this.#send(group, to, request, atLeast).catch(() => ({
+        index: 0,
+        ok: false,
+      }));
       if (group.over) return;
       group.core.snapshotDone(this.#host.now(), request, index, ok);
       this.#host.schedule(group);
     };
-    void this.#queue.add(transfer).catch((error: unknown) => group.fail(error instanceof Error ? error : new Error(String(error))));
+    void this.#queue
+      .add(transfer)
+      .catch((error: unknown) => group.fail(error instanceof Error ? error : new Error(String(error))));
   }
 
-  async #send(group: Group, to: NodeId, request: number, atLeast: Index): Promise<{ index: Index; ok: boolean }> {
+  async #send(
+    group: Group,
+    to: NodeId,
+    request: number,
+    atLeast: Index,
+  ): Promise<{ index: Index; ok: boolean }> {
     const failed = { index: 0, ok: false };
     const contact = group.contacts.get(to);
     if (!contact || group.over) return failed;
@@ -80,14 +93,24 @@ export class Transfers {
     }
   }
 
-  async #stream(group: Group, to: NodeId, request: number, reader: SnapshotReader, session: number): Promise<{ index: Index; ok: boolean }> {
+  async #stream(
+    group: Group,
+    to: NodeId,
+    request: number,
+    reader: SnapshotReader,
+    session: number,
+  ): Promise<{ index: Index; ok: boolean }> {
     const failed = { index: 0, ok: false };
     const alive = (): boolean => !group.over && group.contacts.get(to)?.session === session;
-    const say = (frame: TransferFrame): boolean => this.#port.send(to, FrameKind.snapshot, encodeTransfer(frame), { lane: 'bulk' });
+    const say = (frame: TransferFrame): boolean =>
+      this.#port.send(to, FrameKind.snapshot, encodeTransfer(frame), { lane: 'bulk' });
     const { meta, size } = reader;
     const address = { group: group.number, request };
     const answer = new Promise<{ index: Index; ok: boolean }>((resolve) => {
-      this.#unacknowledged.set(`${to} ${request} ${group.number}`, { group, settle: (index, ok) => resolve({ index, ok }) });
+      this.#unacknowledged.set(`${to} ${request} ${group.number}`, {
+        group,
+        settle: (index, ok) => resolve({ index, ok }),
+      });
     });
     try {
       if (!alive() || !say({ type: 'begin', ...address, size, meta })) return failed;
@@ -146,7 +169,8 @@ export class Transfers {
     // A late frame of a transfer that was given up here.
     if (incoming?.begin.request !== frame.request || incoming.session !== session) return true;
     if (frame.type === 'chunk') {
-      if (frame.offset !== incoming.offset || frame.offset + frame.bytes.length > incoming.begin.size) return false;
+      if (frame.offset !== incoming.offset || frame.offset + frame.bytes.length > incoming.begin.size)
+        return false;
       incoming.offset += frame.bytes.length;
       return this.#write(key, peer, incoming, frame.bytes);
     }
@@ -159,7 +183,16 @@ export class Transfers {
     if (!group || group.over) return true;
     const old = this.#incoming.get(key);
     if (old) this.#discard(key, old);
-    const incoming: Incoming = { group, session, begin, writer: undefined, offset: 0, written: 0, abandoned: false, work: Promise.resolve(true) };
+    const incoming: Incoming = {
+      group,
+      session,
+      begin,
+      writer: undefined,
+      offset: 0,
+      written: 0,
+      abandoned: false,
+      work: Promise.resolve(true),
+    };
     this.#incoming.set(key, incoming);
     return this.#step(key, peer, incoming, async () => {
       incoming.writer = await group.store.createSnapshot(group.name);
@@ -194,7 +227,7 @@ export class Transfers {
     incoming.work = incoming.work.then(async () => {
       if (incoming.abandoned) return true;
       const whole = sent && incoming.written === begin.size;
-      let ok = false;
+      let ok: boolean;
       try {
         if (!whole || group.over || group.core.status.commitIndex >= begin.meta.index) {
           await incoming.writer?.abort();

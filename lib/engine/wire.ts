@@ -33,7 +33,13 @@ export interface Hello {
   readonly wantsAnswer: boolean;
 }
 
-const refusalReasons: readonly ProposalRefusal[] = ['notLeader', 'overloaded', 'diskFull', 'tooLarge', 'stopped'];
+const refusalReasons: readonly ProposalRefusal[] = [
+  'notLeader',
+  'overloaded',
+  'diskFull',
+  'tooLarge',
+  'stopped',
+];
 
 export function encodeHello(writer: ByteWriter, hello: Hello): void {
   writer.varint(hello.version);
@@ -55,10 +61,20 @@ export function decodeHello(reader: ByteReader): Hello {
   const incarnation = reader.string(128);
   const genesis = reader.string(128);
   const count = reader.varint();
-  if (count > 1024) throw new QuorateError('ERR_CODEC', `a hello names ${count} founders, at most 1024 are allowed`);
+  if (count > 1024)
+    throw new QuorateError('ERR_CODEC', `a hello names ${count} founders, at most 1024 are allowed`);
   const founders: string[] = [];
   for (let i = 0; i < count; i++) founders.push(reader.string(128));
-  return { version, group, instance, protocol, incarnation, genesis, founders, wantsAnswer: reader.u8() === 1 };
+  return {
+    version,
+    group,
+    instance,
+    protocol,
+    incarnation,
+    genesis,
+    founders,
+    wantsAnswer: reader.u8() === 1,
+  };
 }
 
 /** Why contact for a group was refused. */
@@ -68,7 +84,12 @@ export interface ContactRefusal {
   readonly message: string;
 }
 
-const contactCodes: readonly ErrorCode[] = ['ERR_MEMBERS_DIFFER', 'ERR_GENESIS_DIFFERS', 'ERR_PEER_VERSION', 'ERR_NOT_A_MEMBER'];
+const contactCodes: readonly ErrorCode[] = [
+  'ERR_MEMBERS_DIFFER',
+  'ERR_GENESIS_DIFFERS',
+  'ERR_PEER_VERSION',
+  'ERR_NOT_A_MEMBER',
+];
 
 export function encodeRefusal(writer: ByteWriter, refusal: ContactRefusal): void {
   writer.string(refusal.group);
@@ -93,7 +114,8 @@ export function encodeProposal(writer: ByteWriter, token: number, count: number,
 export function decodeProposal(reader: ByteReader): { token: number; count: number; data: Uint8Array } {
   const token = reader.varint();
   const count = reader.varint();
-  if (count < 1 || count > 65_536) throw new QuorateError('ERR_CODEC', `a proposal counts ${count} commands, 1 to 65536 are allowed`);
+  if (count < 1 || count > 65_536)
+    throw new QuorateError('ERR_CODEC', `a proposal counts ${count} commands, 1 to 65536 are allowed`);
   return { token, count, data: reader.raw(reader.remaining) };
 }
 
@@ -122,7 +144,12 @@ export function decodeSnapshotAck(reader: ByteReader): { request: number; index:
 }
 
 /** Appends an item to a frame; `body` writes it. */
-export function writeItem(frame: ByteWriter, group: number, type: number, body: (writer: ByteWriter) => void): void {
+export function writeItem(
+  frame: ByteWriter,
+  group: number,
+  type: number,
+  body: (writer: ByteWriter) => void,
+): void {
   frame.varint(group);
   frame.u8(type);
   const at = frame.length;
@@ -132,7 +159,10 @@ export function writeItem(frame: ByteWriter, group: number, type: number, body: 
 }
 
 /** Calls `take` for each item of a frame. Throws ERR_CODEC where the frame is malformed. */
-export function readItems(frame: Uint8Array, take: (group: number, type: number, body: ByteReader) => void): void {
+export function readItems(
+  frame: Uint8Array,
+  take: (group: number, type: number, body: ByteReader) => void,
+): void {
   const reader = new ByteReader(frame);
   while (reader.remaining > 0) {
     const group = reader.varint();

@@ -107,7 +107,12 @@ export class AppSnapshots {
 
   /** The chunks of the state as it is now. */
   capture(): AsyncGenerator<Uint8Array, void, undefined> {
-    return snapshotChunks(this.#codec, this.#machine.version, this.#applier.sessions.image(), this.#machine.snapshot());
+    return snapshotChunks(
+      this.#codec,
+      this.#machine.version,
+      this.#applier.sessions.image(),
+      this.#machine.snapshot(),
+    );
   }
 
   #next(): void {

@@ -3,7 +3,14 @@
  * much to do. Holds the replicated state beside the machine's own: sessions, membership, the place in the log.
  */
 import { ByteReader } from '../bytes.js';
-import { lastOf, NO_EPOCH, type Entry, type Epoch, type Index, type SnapshotMeta } from '../consensus/consensus.js';
+import {
+  lastOf,
+  NO_EPOCH,
+  type Entry,
+  type Epoch,
+  type Index,
+  type SnapshotMeta,
+} from '../consensus/consensus.js';
 import { decodeMembership, type Membership } from '../consensus/membership.js';
 import type { Environment } from '../environment.js';
 import { QuorateError } from '../errors.js';
@@ -92,7 +99,13 @@ export class Applier {
   /** What a snapshot captured now says of itself; undefined before there is anything to capture. */
   get meta(): SnapshotMeta | undefined {
     if (!this.#membership || this.#entryIndex === 0) return undefined;
-    return { index: this.#entryIndex, epoch: this.#epoch, time: this.#time, membership: this.#membership, protocol: this.#protocol };
+    return {
+      index: this.#entryIndex,
+      epoch: this.#epoch,
+      time: this.#time,
+      membership: this.#membership,
+      protocol: this.#protocol,
+    };
   }
 
   set protocol(name: string) {
@@ -163,7 +176,8 @@ export class Applier {
     }
     if (entry.kind === 'config') {
       const membership = decodeMembership(entry.data);
-      if (!membership) throw new QuorateError('ERR_INTERNAL', `the config entry at ${entry.index} does not decode`);
+      if (!membership)
+        throw new QuorateError('ERR_INTERNAL', `the config entry at ${entry.index} does not decode`);
       this.#setMembership(membership);
     }
     this.#finish(entry);
@@ -265,4 +279,7 @@ export class Applier {
   }
 }
 
-const resultExpired = new Failure('ERR_RESULT_EXPIRED', 'the command was applied, but its result is not kept any more');
+const resultExpired = new Failure(
+  'ERR_RESULT_EXPIRED',
+  'the command was applied, but its result is not kept any more',
+);

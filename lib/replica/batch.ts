@@ -38,7 +38,12 @@ export function encodeRegistration(origin: string, nonce: string): Uint8Array {
 }
 
 /** Appends one command to a batch's body; leaves the body as it was when the codec throws. Returns the command's own bytes. */
-export function encodeItem(writer: ByteWriter, requestId: string, command: unknown, codec: BatchCodec): number {
+export function encodeItem(
+  writer: ByteWriter,
+  requestId: string,
+  command: unknown,
+  codec: BatchCodec,
+): number {
   const before = writer.length;
   writer.u32(0);
   if (requestId !== '') writer.string(requestId);
@@ -55,7 +60,13 @@ export function encodeItem(writer: ByteWriter, requestId: string, command: unkno
 }
 
 /** Puts the header before a body of items. */
-export function encodeBatch(session: number, floor: number, first: number, count: number, body: Uint8Array): Uint8Array {
+export function encodeBatch(
+  session: number,
+  floor: number,
+  first: number,
+  count: number,
+  body: Uint8Array,
+): Uint8Array {
   const writer = new ByteWriter(body.length + 33);
   writer.u8(COMMANDS);
   writer.varint(session);

@@ -94,7 +94,11 @@ export class ChangeFeed {
   }
 
   /** Begins a stream: after `from` if that is still kept, or with a `reset` at the state's index. */
-  subscribe(applied: number, from: number | undefined, signal: AbortSignal | undefined): AsyncIterableIterator<Change> {
+  subscribe(
+    applied: number,
+    from: number | undefined,
+    signal: AbortSignal | undefined,
+  ): AsyncIterableIterator<Change> {
     if (!this.#started) {
       // From the first consumer on the latest changes are kept, so that one that breaks off can come back.
       this.#started = true;

@@ -20,8 +20,17 @@ const KEPT_BYTES = 1_048_576;
 /** Up to here a copy into memory that cbor-x already has a view of is quicker than a view of the original. */
 const SCRATCH_BYTES = 4096;
 
+/**
+ * Its RESET_BUFFER_MODE: the next value goes where this one is. Not `useBuffer` again and again, which would do so
+ * to the values of others who use this build of cbor-x.
+ */
+const RESET = 1024;
+
 /** What the types of cbor-x leave out. */
-type Encoding = Encoder & { useBuffer(buffer: Uint8Array): void };
+type Encoding = Encoder & {
+  encode(value: unknown, mode: number): Uint8Array;
+  useBuffer(buffer: Uint8Array): void;
+};
 type Decoding = Decoder & { decode(source: Uint8Array, end?: number): unknown };
 
 /**
@@ -138,7 +147,7 @@ class Cbor implements BatchCodec {
     const plain = detach(value);
     let bytes: Uint8Array;
     try {
-      bytes = this.#encoder.encode(plain);
+      bytes = this.#encoder.encode(plain, RESET);
     } catch (cause) {
       this.#release();
       throw this.#tooLarge(cause); // out of memory, or above the 4 GiB of cbor-x

@@ -1,7 +1,6 @@
 /** The protocols that `consensus` can name, with their options checked. */
 import { createRaftProtocol } from '../consensus/raft/raft.js';
 import { raftDefaults, type RaftOptions } from '../consensus/raft/options.js';
-import type { MessageBase } from '../consensus/consensus.js';
 import type { WiredProtocol } from '../engine/codec.js';
 import { raftCodec } from '../engine/raftCodec.js';
 import { checkNumber, QuorateError } from '../errors.js';
@@ -36,14 +35,25 @@ export function raft(options: RaftOptions = {}): ConsensusOption {
   checkNumber('raft.maxUncommittedBytes', merged.maxUncommittedBytes, 1024, GIB);
   checkNumber('raft.cacheBytes', merged.cacheBytes, 0, 4 * GIB);
   checkNumber('raft.maxPendingReads', merged.maxPendingReads, 1, 1_048_576);
-  atMost('raft.heartbeatMs', merged.heartbeatMs, 'half of raft.electionTimeoutMs', merged.electionTimeoutMs / 2);
+  atMost(
+    'raft.heartbeatMs',
+    merged.heartbeatMs,
+    'half of raft.electionTimeoutMs',
+    merged.electionTimeoutMs / 2,
+  );
   atMost('raft.maxMessageBytes', merged.maxMessageBytes, 'raft.maxInflightBytes', merged.maxInflightBytes);
-  atMost('raft.maxMessageBytes', merged.maxMessageBytes, 'raft.maxUncommittedBytes', merged.maxUncommittedBytes);
+  atMost(
+    'raft.maxMessageBytes',
+    merged.maxMessageBytes,
+    'raft.maxUncommittedBytes',
+    merged.maxUncommittedBytes,
+  );
   const wired: unknown = { protocol: createRaftProtocol(merged), codec: raftCodec };
   // Outside the protocol nobody looks into a message: they pass from the codec to the core and back.
-  return { name: 'raft', wired: wired as WiredProtocol<MessageBase> };
+  return { name: 'raft', wired: wired as WiredProtocol };
 }
 
 function atMost(name: string, value: number, other: string, limit: number): void {
-  if (value > limit) throw new QuorateError('ERR_CONFIG', `${name} must be at most ${other} (${limit}), got ${value}`);
+  if (value > limit)
+    throw new QuorateError('ERR_CONFIG', `${name} must be at most ${other} (${limit}), got ${value}`);
 }

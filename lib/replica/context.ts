@@ -50,15 +50,23 @@ export class MachineContext implements ApplyContext {
   readonly reject = (code: string, data?: unknown): never => {
     const detached = data === undefined ? undefined : detach(data);
     // eslint-disable-next-line @typescript-eslint/only-throw-error -- a private signal, caught by failureOf
-    throw new Rejection(new Failure('ERR_REJECTED', `the state machine rejected the command: ${code}`, code, detached));
+    throw new Rejection(
+      new Failure('ERR_REJECTED', `the state machine rejected the command: ${code}`, code, detached),
+    );
   };
 
   /** The failure that an error thrown by `apply` stands for. */
   failureOf(error: unknown): Failure {
     if (error instanceof Rejection) return error.failure;
-    if (error instanceof QuorateError && (error.code === 'ERR_UNKNOWN_OPERATION' || error.code === 'ERR_CODEC')) {
+    if (
+      error instanceof QuorateError &&
+      (error.code === 'ERR_UNKNOWN_OPERATION' || error.code === 'ERR_CODEC')
+    ) {
       return new Failure(error.code, error.message);
     }
-    return new Failure('ERR_COMMAND_FAILED', `apply threw: ${error instanceof Error ? error.message : String(error)}`);
+    return new Failure(
+      'ERR_COMMAND_FAILED',
+      `apply threw: ${error instanceof Error ? error.message : String(error)}`,
+    );
   }
 }

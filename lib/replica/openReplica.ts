@@ -61,7 +61,9 @@ export async function openReplica<M extends StateMachine>(options: ReplicaOption
   if (replica.status().state === 'failed') {
     const reason = await replica.closed;
     await replica.close();
-    throw reason.type === 'failed' ? reason.error : new QuorateError('ERR_CLOSED', 'the replica was closed while it opened');
+    throw reason.type === 'failed'
+      ? reason.error
+      : new QuorateError('ERR_CLOSED', 'the replica was closed while it opened');
   }
   return replica;
 }

@@ -105,14 +105,18 @@ export interface CheckedOptions {
 const MAX_MEMBERS = 63;
 
 /** Checks the options; throws ERR_CONFIG naming the one that is wrong. @internal */
-export function checkOptions<M extends StateMachine>(options: ReplicaOptions<M>, self: string): CheckedOptions {
+export function checkOptions<M extends StateMachine>(
+  options: ReplicaOptions<M>,
+  self: string,
+): CheckedOptions {
   const group = checkName('group', options.group);
   const { stateMachine, storage, members, onNoQuorum = 'wait', snapshot = {} } = options;
   checkMachine(stateMachine);
   if (typeof (storage as { open?: unknown } | undefined)?.open !== 'function') {
     throw configError('storage', storage, 'a storage, such as diskStorage(directory) or memoryStorage()');
   }
-  if (!['wait', 'reject'].includes(onNoQuorum)) throw configError('onNoQuorum', onNoQuorum, "'wait' or 'reject'");
+  if (!['wait', 'reject'].includes(onNoQuorum))
+    throw configError('onNoQuorum', onNoQuorum, "'wait' or 'reject'");
   return {
     group,
     members: members === undefined ? undefined : checkMembers(members, self),
@@ -123,8 +127,18 @@ export function checkOptions<M extends StateMachine>(options: ReplicaOptions<M>,
     codec: options.codec ?? cbor(),
     timeout: checkNumber('timeout', options.timeout ?? 30_000, 1, 2 ** 31 - 1),
     maxPending: checkNumber('maxPending', options.maxPending ?? 65_536, 1, 1_000_000),
-    maxPendingBytes: checkNumber('maxPendingBytes', options.maxPendingBytes ?? 64 * 1024 * 1024, 1024, 2 ** 40),
-    maxCommandBytes: checkNumber('maxCommandBytes', options.maxCommandBytes ?? 16 * 1024 * 1024, 1, 32 * 1024 * 1024),
+    maxPendingBytes: checkNumber(
+      'maxPendingBytes',
+      options.maxPendingBytes ?? 64 * 1024 * 1024,
+      1024,
+      2 ** 40,
+    ),
+    maxCommandBytes: checkNumber(
+      'maxCommandBytes',
+      options.maxCommandBytes ?? 16 * 1024 * 1024,
+      1,
+      32 * 1024 * 1024,
+    ),
   };
 }
 
@@ -136,11 +150,13 @@ function checkMachine(machine: unknown): void {
 }
 
 function checkMembers(members: readonly string[], self: string): readonly string[] {
-  if (!Array.isArray(members) || members.length === 0 || members.length > MAX_MEMBERS) {
+  if (!Array.isArray(members) || given.length === 0 || given.length > MAX_MEMBERS) {
     throw configError('members', members, `a list of 1 to ${MAX_MEMBERS} node ids`);
   }
   for (const [at, member] of members.entries()) checkName(`members[${at}]`, member);
-  if (new Set(members).size !== members.length) throw configError('members', members, 'a list without repeated ids');
-  if (!members.includes(self)) throw configError('members', members, `a list that holds this node's own id ${self}`);
+  if (new Set(members).size !== members.length)
+    throw configError('members', members, 'a list without repeated ids');
+  if (!members.includes(self))
+    throw configError('members', members, `a list that holds this node's own id ${self}`);
   return members;
 }

@@ -18,7 +18,12 @@ export class Failure {
   toError(requestId?: string): QuorateError {
     // A command that was applied and failed is settled; only what was never applied as asked has an open fate.
     const fate = this.code === 'ERR_SESSION_EXPIRED' ? 'ambiguous' : undefined;
-    return new QuorateError(this.code, this.message, { reason: this.reason, data: this.data, requestId, fate });
+    return new QuorateError(this.code, this.message, {
+      reason: this.reason,
+      data: this.data,
+      requestId,
+      fate,
+    });
   }
 }
 

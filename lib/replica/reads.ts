@@ -59,7 +59,10 @@ export class Reads {
   /** Queues a read. Throws ERR_OVERLOADED. */
   add(run: () => void, reject: (error: unknown) => void, timeoutMs = this.#timeoutMs): ReadWaiter {
     if (this.#pending >= this.#maxPending) {
-      throw new QuorateError('ERR_OVERLOADED', `${this.#pending} reads are in flight, at most ${this.#maxPending} are allowed`);
+      throw new QuorateError(
+        'ERR_OVERLOADED',
+        `${this.#pending} reads are in flight, at most ${this.#maxPending} are allowed`,
+      );
     }
     const waiter = new ReadWaiter(run, reject, this.#environment.now() + timeoutMs);
     this.#queued.push(waiter);
@@ -122,7 +125,8 @@ export class Reads {
 
   /** The state has reached `index`. */
   applied(index: Index): void {
-    while (this.#confirmed.length > 0 && this.#confirmed[0]!.index <= index) this.#run(this.#confirmed.shift()!);
+    while (this.#confirmed.length > 0 && this.#confirmed[0]!.index <= index)
+      this.#run(this.#confirmed.shift()!);
   }
 
   #run({ waiters }: Round): void {
@@ -140,7 +144,8 @@ export class Reads {
       this.#sweepTimer = undefined;
       const now = this.#environment.now();
       for (const waiter of this.#all()) {
-        if (waiter.deadline <= now) this.abandon(waiter, 'ERR_TIMEOUT', 'no leader with a quorum confirmed the read in time');
+        if (waiter.deadline <= now)
+          this.abandon(waiter, 'ERR_TIMEOUT', 'no leader with a quorum confirmed the read in time');
       }
       this.#queued = this.#queued.filter((waiter) => !waiter.done);
       if (this.#pending > 0) this.#armSweep();

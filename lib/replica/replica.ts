@@ -35,6 +35,8 @@ export interface SubmitOptions extends CallOptions {
  */
 export type Consistency = 'linearizable' | 'committed' | 'local';
 
+const consistencies: readonly string[] = ['linearizable', 'committed', 'local'] satisfies Consistency[];
+
 /** What `query` takes. */
 export interface QueryOptions extends CallOptions {
   /**
@@ -181,7 +183,10 @@ export class Replica<M extends StateMachine = StateMachine> extends Emitter<Repl
   }
 
   /** Puts the replica to work. @internal */
-  static async open<M extends StateMachine>(replica: Replica<M>, connect: (room: Room) => Promise<EngineSide>): Promise<void> {
+  static async open<M extends StateMachine>(
+    replica: Replica<M>,
+    connect: (room: Room) => Promise<EngineSide>,
+  ): Promise<void> {
     replica.#engine = await connect(replica.#room);
     await replica.#room.open(replica.#engine);
   }
@@ -212,7 +217,12 @@ export class Replica<M extends StateMachine = StateMachine> extends Emitter<Repl
     }) as Promise<ResultOf<M, C>>;
   }
 
-  #submitWith(command: unknown, options: SubmitOptions, resolve: (result: unknown) => void, reject: (error: unknown) => void): void {
+  #submitWith(
+    command: unknown,
+    options: SubmitOptions,
+    resolve: (result: unknown) => void,
+    reject: (error: unknown) => void,
+  ): void {
     const { requestId, timeout, signal } = options;
     const limited = this.#limit(
       timeout,
@@ -231,7 +241,8 @@ export class Replica<M extends StateMachine = StateMachine> extends Emitter<Repl
       },
     );
     try {
-      if (signal?.aborted) throw new QuorateError('ERR_ABORTED', 'the signal had fired already', { fate: 'refused' });
+      if (signal?.aborted)
+        throw new QuorateError('ERR_ABORTED', 'the signal had fired already', { fate: 'refused' });
       const id = requestId === undefined ? undefined : parseRequestId(requestId);
       if (typeof id === 'object') this.#room.submitter.retry(id, command, tracked);
       else this.#room.submitter.add(command, id, tracked);
@@ -242,7 +253,12 @@ export class Replica<M extends StateMachine = StateMachine> extends Emitter<Repl
   }
 
   /** Arms time-out and signal; the function it returns disarms them. */
-  #limit(timeout: number | undefined, signal: AbortSignal | undefined, onTimeout: () => void, onAbort: () => void): () => void {
+  #limit(
+    timeout: number | undefined,
+    signal: AbortSignal | undefined,
+    onTimeout: () => void,
+    onAbort: () => void,
+  ): () => void {
     if (timeout !== undefined) checkNumber('timeout', timeout, 1, 2 ** 31 - 1);
     const timer = timeout === undefined ? undefined : this.#environment.setTimer(timeout, onTimeout);
     signal?.addEventListener('abort', onAbort, { once: true });
@@ -263,7 +279,7 @@ export class Replica<M extends StateMachine = StateMachine> extends Emitter<Repl
     const { consistency = 'linearizable' } = options;
     this.#queries++;
     if (consistency === 'linearizable') return this.#linearize(() => this.#ask(query), options);
-    if (consistency !== 'local' && consistency !== 'committed') {
+    if (!consistencies.includes(consistency)) {
       throw configError('consistency', consistency, "'linearizable', 'committed' or 'local'");
     }
     return this.peek(query);
@@ -276,13 +292,18 @@ export class Replica<M extends StateMachine = StateMachine> extends Emitter<Repl
   }
 
   #ask<Q extends QueryOf<M>>(query: Q): AnswerOf<M, Q> {
-    if (!this.#machine.query) throw new QuorateError('ERR_UNKNOWN_OPERATION', 'the state machine answers no queries');
+    if (!this.#machine.query)
+      throw new QuorateError('ERR_UNKNOWN_OPERATION', 'the state machine answers no queries');
     let answer: unknown;
     try {
       answer = this.#machine.query(query);
     } catch (cause) {
       if (cause instanceof QuorateError) throw cause;
-      throw new QuorateError('ERR_QUERY_FAILED', `query threw: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
+      throw new QuorateError(
+        'ERR_QUERY_FAILED',
+        `query threw: ${cause instanceof Error ? cause.message : String(cause)}`,
+        { cause },
+      );
     }
     return detach(answer) as AnswerOf<M, Q>;
   }
@@ -295,12 +316,12 @@ export class Replica<M extends StateMachine = StateMachine> extends Emitter<Repl
         try {
           resolve(run());
         } catch (error) {
-          reject(error as Error);
+          reject(asError(error));
         }
       };
       const fail = (error: unknown): void => {
         limited?.();
-        reject(error as Error);
+        reject(asError(error));
       };
       if (signal?.aborted) throw new QuorateError('ERR_ABORTED', 'the signal had fired already');
       if (timeout !== undefined) checkNumber('timeout', timeout, 1, 2 ** 31 - 1);
@@ -312,7 +333,12 @@ export class Replica<M extends StateMachine = StateMachine> extends Emitter<Repl
           : this.#limit(
               timeout,
               signal,
-              () => reads.abandon(waiter, 'ERR_TIMEOUT', `no leader with a quorum confirmed the read within ${timeout ?? 0} ms`),
+              () =>
+                reads.abandon(
+                  waiter,
+                  'ERR_TIMEOUT',
+                  `no leader with a quorum confirmed the read within ${timeout ?? 0} ms`,
+                ),
               () => reads.abandon(waiter, 'ERR_ABORTED', 'the read was aborted'),
             );
     });
@@ -341,7 +367,9 @@ export class Replica<M extends StateMachine = StateMachine> extends Emitter<Repl
    * state, which holds everything up to the reset's index, and go on. A consumer that falls too far behind gets a `reset` too.
    * Ends when the signal fires or the replica closes.
    */
-  changes(options: { readonly from?: number; readonly signal?: AbortSignal } = {}): AsyncIterableIterator<Change<CommandOf<M>>> {
+  changes(
+    options: { readonly from?: number; readonly signal?: AbortSignal } = {},
+  ): AsyncIterableIterator<Change<CommandOf<M>>> {
     this.#checkOpen();
     const { from, signal } = options;
     if (from !== undefined) checkNumber('from', from, 0, Number.MAX_SAFE_INTEGER);
@@ -450,4 +478,8 @@ export class Replica<M extends StateMachine = StateMachine> extends Emitter<Repl
     // What holds files and timers is released; the app may still ask for status, and close.
     this.#engine?.close().catch(() => undefined);
   }
+}
+
+function asError(error: unknown): Error {
+  return error instanceof Error ? error : new Error(String(error));
 }

@@ -1,6 +1,14 @@
 /** The app's side of a group: everything behind the door, put together. */
 import type { Entry, Index, SnapshotMeta } from '../consensus/consensus.js';
-import type { AppBatch, AppNotice, AppSide, EngineBatch, EngineSide, GroupStatus, Proposal } from '../engine/door.js';
+import type {
+  AppBatch,
+  AppNotice,
+  AppSide,
+  EngineBatch,
+  EngineSide,
+  GroupStatus,
+  Proposal,
+} from '../engine/door.js';
 import type { Environment } from '../environment.js';
 import { Applier } from './applier.js';
 import { AppSnapshots } from './appSnapshots.js';
@@ -68,7 +76,14 @@ export class Room implements AppSide {
       progress: (index) => this.#progress(index),
       command: (index, time, origin, bytes, outcome) => {
         const command = this.#codec.decode(bytes);
-        this.changes.applied({ type: 'applied', index, time, origin, command, ok: !(outcome instanceof Failure) });
+        this.changes.applied({
+          type: 'applied',
+          index,
+          time,
+          origin,
+          command,
+          ok: !(outcome instanceof Failure),
+        });
       },
       failed: (error) => this.#fail(error),
     });
@@ -126,7 +141,8 @@ export class Room implements AppSide {
     }
     const applied = this.applier.appliedIndex;
     const notices = this.#notices;
-    if (proposals.length === 0 && reads.length === 0 && notices.length === 0 && applied === this.#told) return undefined;
+    if (proposals.length === 0 && reads.length === 0 && notices.length === 0 && applied === this.#told)
+      return undefined;
     if (notices.length > 0) this.#notices = [];
     this.#told = applied;
     this.#untold = 0;

@@ -42,7 +42,8 @@ export interface SessionImage {
 }
 
 /** What became of a sequence: applied with a kept result, applied without, or never applied. */
-export type Found = { readonly known: true; readonly outcome: Outcome } | { readonly known: false } | undefined;
+export type Found =
+  { readonly known: true; readonly outcome: Outcome } | { readonly known: false } | undefined;
 
 /** One session. */
 export class Session {
@@ -91,7 +92,10 @@ export class Session {
     if (floor <= this.floor) return;
     this.floor = floor;
     let gone = 0;
-    while (gone < this.#blocks.length && this.#blocks[gone]!.first + this.#blocks[gone]!.outcomes.length <= floor) {
+    while (
+      gone < this.#blocks.length &&
+      this.#blocks[gone]!.first + this.#blocks[gone]!.outcomes.length <= floor
+    ) {
       this.#results -= this.#blocks[gone]!.outcomes.length;
       this.#cost -= this.#blocks[gone]!.cost;
       gone++;
@@ -158,7 +162,10 @@ export class Session {
     this.#results += outcomes.length;
     this.#cost += cost;
     // Beyond its cap a session forgets results, oldest first, but never that the commands were applied.
-    while (this.#blocks.length > 1 && (this.#results > SESSION_LIMITS.results || this.#cost > SESSION_LIMITS.resultBytes)) {
+    while (
+      this.#blocks.length > 1 &&
+      (this.#results > SESSION_LIMITS.results || this.#cost > SESSION_LIMITS.resultBytes)
+    ) {
       const oldest = this.#blocks.shift()!;
       this.#results -= oldest.outcomes.length;
       this.#cost -= oldest.cost;
@@ -241,7 +248,8 @@ export class SessionTable {
   /** Forgets what was not used for too long, by log time, and what is above the caps. */
   forget(time: number): void {
     for (const session of this.#sessions.values()) {
-      if (session.time + SESSION_LIMITS.expiryMs >= time && this.#sessions.size <= SESSION_LIMITS.sessions) break;
+      if (session.time + SESSION_LIMITS.expiryMs >= time && this.#sessions.size <= SESSION_LIMITS.sessions)
+        break;
       this.#sessions.delete(session.id);
     }
     for (const [id, request] of this.#requests) {

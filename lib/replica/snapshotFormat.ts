@@ -18,7 +18,15 @@ type Wire = readonly [0, unknown] | readonly [1, string, string, string | undefi
 interface Head {
   readonly format: number;
   readonly machine: number;
-  readonly sessions: readonly (readonly [number, string, string, number, number, SessionImage['ranges'], readonly [number, readonly Wire[]][]])[];
+  readonly sessions: readonly (readonly [
+    number,
+    string,
+    string,
+    number,
+    number,
+    SessionImage['ranges'],
+    readonly [number, readonly Wire[]][],
+  ])[];
   readonly requests: readonly (readonly [string, number, Wire])[];
 }
 
@@ -33,7 +41,12 @@ export async function* snapshotChunks(
     format: FORMAT,
     machine: version,
     sessions: image.sessions.map((s) => [
-      s.id, s.origin, s.nonce, s.time, s.floor, s.ranges,
+      s.id,
+      s.origin,
+      s.nonce,
+      s.time,
+      s.floor,
+      s.ranges,
       s.blocks.map(({ first, outcomes }) => [first, outcomes.map(toWire)]),
     ]),
     requests: image.requests.map(({ id, time, outcome }) => [id, time, toWire(outcome)]),
@@ -48,10 +61,17 @@ export async function* snapshotChunks(
 }
 
 /** Restores sessions and machine from chunks. Throws ERR_CODEC, ERR_MACHINE_VERSION, and what the machine throws. */
-export async function restoreChunks(codec: Codec, machine: StateMachine, chunks: AsyncIterator<Uint8Array>): Promise<SessionsImage> {
+export async function restoreChunks(
+  codec: Codec,
+  machine: StateMachine,
+  chunks: AsyncIterator<Uint8Array>,
+): Promise<SessionsImage> {
   const { head, rest } = await readHead(codec, chunks);
   if (head.format !== FORMAT) {
-    throw new QuorateError('ERR_MACHINE_VERSION', `the snapshot has format ${head.format}, this version reads ${FORMAT}`);
+    throw new QuorateError(
+      'ERR_MACHINE_VERSION',
+      `the snapshot has format ${head.format}, this version reads ${FORMAT}`,
+    );
   }
   if (head.machine !== machine.version) {
     const message = `the snapshot was made by version ${head.machine} of the state machine, this one has version ${machine.version}`;
@@ -60,25 +80,39 @@ export async function restoreChunks(codec: Codec, machine: StateMachine, chunks:
   await machine.restore(follow(rest, chunks));
   return {
     sessions: head.sessions.map(([id, origin, nonce, time, floor, ranges, blocks]) => ({
-      id, origin, nonce, time, floor, ranges,
+      id,
+      origin,
+      nonce,
+      time,
+      floor,
+      ranges,
       blocks: blocks.map(([first, outcomes]) => ({ first, outcomes: outcomes.map(fromWire) })),
     })),
-    requests: head.requests.map(([id, time, outcome]): RequestImage => ({ id, time, outcome: fromWire(outcome) })),
+    requests: head.requests.map(([id, time, outcome]): RequestImage => ({
+      id,
+      time,
+      outcome: fromWire(outcome),
+    })),
   };
 }
 
-async function readHead(codec: Codec, chunks: AsyncIterator<Uint8Array>): Promise<{ head: Head; rest: Uint8Array }> {
+async function readHead(
+  codec: Codec,
+  chunks: AsyncIterator<Uint8Array>,
+): Promise<{ head: Head; rest: Uint8Array }> {
   const parts: Uint8Array[] = [];
   let have = 0;
   let want = 4;
   for (;;) {
     if (have >= 4 && want === 4) {
       want = 4 + new ByteReader(join(parts)).u32();
-      if (want > MAX_HEAD_BYTES) throw new QuorateError('ERR_CODEC', `the head of a snapshot claims ${want} bytes`);
+      if (want > MAX_HEAD_BYTES)
+        throw new QuorateError('ERR_CODEC', `the head of a snapshot claims ${want} bytes`);
     }
     if (have >= want && want > 4) break;
     const next = await chunks.next();
-    if (next.done) throw new QuorateError('ERR_CODEC', `a snapshot ends after ${have} bytes, within its head`);
+    if (next.done)
+      throw new QuorateError('ERR_CODEC', `a snapshot ends after ${have} bytes, within its head`);
     parts.push(next.value);
     have += next.value.length;
   }
@@ -90,7 +124,10 @@ function join(parts: readonly Uint8Array[]): Uint8Array {
   return parts.length === 1 ? parts[0]! : Buffer.concat(parts);
 }
 
-async function* follow(first: Uint8Array, chunks: AsyncIterator<Uint8Array>): AsyncGenerator<Uint8Array, void, undefined> {
+async function* follow(
+  first: Uint8Array,
+  chunks: AsyncIterator<Uint8Array>,
+): AsyncGenerator<Uint8Array, void, undefined> {
   if (first.length > 0) yield first;
   for (let next = await chunks.next(); !next.done; next = await chunks.next()) yield next.value;
 }

@@ -98,7 +98,9 @@ export class Submitter {
   readonly #limits: SubmitLimits;
   readonly #wake: () => void;
   #session = 0;
-  #registration: { readonly nonce: string; readonly data: Uint8Array; route: Route | undefined; sentAt: number } | undefined;
+  #registration:
+    | { readonly nonce: string; readonly data: Uint8Array; route: Route | undefined; sentAt: number }
+    | undefined;
   #nextSequence = 1;
   #queued: Batch[] = [];
   /** Sealed batches of the own session by first sequence, oldest first. */
@@ -123,7 +125,13 @@ export class Submitter {
   /** Why the group cannot be reached, if that is known; the cause of time-outs. */
   obstacle: Error | undefined;
 
-  constructor(self: string, environment: Environment, codec: BatchCodec, limits: SubmitLimits, wake: () => void) {
+  constructor(
+    self: string,
+    environment: Environment,
+    codec: BatchCodec,
+    limits: SubmitLimits,
+    wake: () => void,
+  ) {
     this.#self = self;
     this.#codec = codec;
     this.#environment = environment;
@@ -245,7 +253,9 @@ export class Submitter {
       while (before && before.next !== waiter) before = before.next;
       if (before) before.next = waiter.next;
     }
-    waiter.reject(new QuorateError(code, `${why}; ${explain(fate)}`, { fate, requestId, cause: this.obstacle }));
+    waiter.reject(
+      new QuorateError(code, `${why}; ${explain(fate)}`, { fate, requestId, cause: this.obstacle }),
+    );
     if (batch.waiters[at]) return;
     this.#settled(batch, at);
     this.#failed++;
@@ -254,7 +264,8 @@ export class Submitter {
 
   #abandonAll(batch: Batch, code: ErrorCode, why: string): void {
     for (let at = 0; at < batch.count; at++) {
-      for (let waiter = batch.waiters[at]; waiter; waiter = batch.waiters[at]) this.abandon(waiter, code, why);
+      for (let waiter = batch.waiters[at]; waiter; waiter = batch.waiters[at])
+        this.abandon(waiter, code, why);
     }
   }
 
@@ -263,7 +274,10 @@ export class Submitter {
     if (batch.accepted.size === 0 && !batch.promised) return { fate: 'refused', requestId: chosen };
     batch.promised = true;
     const session = batch.session === 0 ? this.#session : batch.session;
-    return { fate: 'ambiguous', requestId: chosen ?? formatRequestId({ session, sequence: batch.first + at }) };
+    return {
+      fate: 'ambiguous',
+      requestId: chosen ?? formatRequestId({ session, sequence: batch.first + at }),
+    };
   }
 
   /** Nobody waits for the batch any more. */
@@ -308,11 +322,21 @@ export class Submitter {
   #register(status: GroupStatus, now: number, out: Proposal[]): void {
     if (!this.#registration) {
       const nonce = Buffer.from(this.#environment.randomBytes(16)).toString('hex');
-      this.#registration = { nonce, data: encodeRegistration(this.#self, nonce), route: undefined, sentAt: 0 };
+      this.#registration = {
+        nonce,
+        data: encodeRegistration(this.#self, nonce),
+        route: undefined,
+        sentAt: 0,
+      };
     }
     const registration = this.#registration;
     const { route } = registration;
-    if (route?.epoch === status.epoch && route.contact === status.contact && now - registration.sentAt < STALE_MS) return;
+    if (
+      route?.epoch === status.epoch &&
+      route.contact === status.contact &&
+      now - registration.sentAt < STALE_MS
+    )
+      return;
     registration.route = { epoch: status.epoch, contact: status.contact };
     registration.sentAt = now;
     out.push({ token: 0, count: 1, data: registration.data });
@@ -359,7 +383,7 @@ export class Submitter {
     const requestIds = batch.requestIds.splice(0);
     for (const [at, waiter] of waiters.entries()) {
       if (!waiter) continue;
-      writer.raw(batch.body.subarray(at === 0 ? 0 : ends[at - 1]!, ends[at]!));
+      writer.raw(batch.body.subarray(at === 0 ? 0 : ends[at - 1]!, ends[at]));
       for (let each: Waiter | undefined = waiter; each; each = each.next) each.at = batch.count;
       batch.waiters.push(waiter);
       batch.ends.push(writer.length);
@@ -392,7 +416,10 @@ export class Submitter {
     batch.accepted.delete(token);
     if (batch.accepted.size === 0 && (why === 'tooLarge' || why === 'diskFull')) {
       const code = why === 'tooLarge' ? 'ERR_TOO_LARGE' : 'ERR_STORAGE_FULL';
-      const message = why === 'tooLarge' ? 'the leader does not take so large a command' : "the leader's disk is nearly full";
+      const message =
+        why === 'tooLarge'
+          ? 'the leader does not take so large a command'
+          : "the leader's disk is nearly full";
       this.#abandonAll(batch, code, message);
       return;
     }
@@ -527,7 +554,10 @@ export class Submitter {
       const outcomes = batch.waiters.map((_, at) => {
         const found = session.find(batch.first + at);
         if (found?.known) return found.outcome;
-        return new Failure('ERR_RESULT_EXPIRED', 'the command was applied, but its result is not kept any more');
+        return new Failure(
+          'ERR_RESULT_EXPIRED',
+          'the command was applied, but its result is not kept any more',
+        );
       });
       this.applied(session.id, batch.first, outcomes);
     }
@@ -536,14 +566,19 @@ export class Submitter {
   }
 
   #armSweep(): void {
-    this.#sweepTimer ??= this.#environment.setTimer(Math.min(STALE_MS, this.#limits.submitTimeoutMs) / 2, () => this.#sweep());
+    this.#sweepTimer ??= this.#environment.setTimer(
+      Math.min(STALE_MS, this.#limits.submitTimeoutMs) / 2,
+      () => this.#sweep(),
+    );
   }
 
   /** Times out what nobody answered for, and looks again at what may have been lost. */
   #sweep(): void {
     this.#sweepTimer = undefined;
     const now = this.#environment.now();
-    const late = [...this.#foreign.values(), ...this.#pending.values(), ...this.#queued].filter((batch) => batch.deadline <= now);
+    const late = [...this.#foreign.values(), ...this.#pending.values(), ...this.#queued].filter(
+      (batch) => batch.deadline <= now,
+    );
     for (const batch of late) {
       this.#abandonAll(batch, 'ERR_TIMEOUT', `no answer within ${this.#limits.submitTimeoutMs} ms`);
     }

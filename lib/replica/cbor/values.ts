@@ -25,9 +25,7 @@ export const typedArrays = [
 
 type TypedArrayConstructor = new (from: NodeJS.TypedArray) => NodeJS.TypedArray;
 
-const typeOfName = new Map<string, TypedArrayConstructor>([
-  ['Uint8Array', Uint8Array],
-]);
+const typeOfName = new Map<string, TypedArrayConstructor>([['Uint8Array', Uint8Array]]);
 for (const { type } of typedArrays) typeOfName.set(type.name, type);
 
 /** What an object calls itself, such as `Promise`. */

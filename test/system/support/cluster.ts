@@ -11,7 +11,11 @@ class Member {
   readonly setup: MemberSetup;
   readonly acknowledged: string[] = [];
   #child: ChildProcess | undefined;
-  #waiting: { readonly type: Reply['type']; readonly resolve: (reply: Reply) => void; readonly reject: (error: Error) => void }[] = [];
+  #waiting: {
+    readonly type: Reply['type'];
+    readonly resolve: (reply: Reply) => void;
+    readonly reject: (error: Error) => void;
+  }[] = [];
 
   constructor(setup: MemberSetup) {
     this.setup = setup;
@@ -34,7 +38,9 @@ class Member {
       const waiting = this.#waiting;
       this.#waiting = [];
       for (const { type, reject } of waiting) {
-        reject(new Error(`member ${this.setup.id} ended (${code ?? signal ?? '?'}) while '${type}' was awaited`));
+        reject(
+          new Error(`member ${this.setup.id} ended (${code ?? signal ?? '?'}) while '${type}' was awaited`),
+        );
       }
     });
     await this.expect('open');
@@ -80,13 +86,23 @@ export class Cluster {
     this.#directory = directory;
   }
 
-  static async start(ids: readonly string[], options: { readonly snapshotLogBytes: number }): Promise<Cluster> {
+  static async start(
+    ids: readonly string[],
+    options: { readonly snapshotLogBytes: number },
+  ): Promise<Cluster> {
     const directory = await mkdtemp(join(tmpdir(), 'quorate-system-'));
     const signaling = await serveSignaling({});
     const secret = randomBytes(32).toString('base64');
     const members = ids.map((id) => {
       const { snapshotLogBytes } = options;
-      return new Member({ id, members: ids, signaling: signaling.url, secret, directory: join(directory, id), snapshotLogBytes });
+      return new Member({
+        id,
+        members: ids,
+        signaling: signaling.url,
+        secret,
+        directory: join(directory, id),
+        snapshotLogBytes,
+      });
     });
     const cluster = new Cluster(members, signaling, directory);
     await Promise.all(members.map((member) => member.start()));

@@ -13,7 +13,7 @@ const mesh = await joinMesh({
   id: setup.id,
   cluster: 'system-test',
   secret: setup.secret,
-  transport: webrtc({ signaling: webSocketSignaling(setup.signaling) }),
+  transport: webrtc({ signaling: webSocketSignaling(setup.signaling), bindAddress: '127.0.0.1' }),
 });
 const replica = await openReplica({
   mesh,
@@ -47,7 +47,7 @@ async function write(): Promise<void> {
         if (!(error instanceof QuorateError)) throw error;
         if (error.fate === 'ambiguous') requestId = error.requestId;
         else if (error.fate !== 'refused') throw error;
-        if (!writing) break;
+        if (!(writing as boolean)) break;
       }
     }
   }
@@ -75,7 +75,6 @@ async function answer(request: Request): Promise<void> {
     }
     case 'status': {
       const { role, epoch, appliedIndex, leader } = replica.status();
-      if (process.env['TRACE'] !== undefined) console.log(setup.id, JSON.stringify({ ...replica.status(), metrics: replica.metrics(), peers: mesh.peers() }));
       reply({ type: 'status', role, epoch, appliedIndex, leader });
       return;
     }
@@ -91,15 +90,4 @@ process.on('message', (request: Request) => {
     process.exit(1);
   });
 });
-if (process.env['TRACE'] !== undefined) {
-  const log = (...what: unknown[]): void => console.log(Math.round(performance.now()), setup.id, ...what);
-  mesh.on('peer:up', (peer) => log('up', peer));
-  mesh.on('peer:unreachable', (peer) => log('unreachable', peer));
-  mesh.on('peer:refused', (peer, error) => log('refused', peer, error.code, error.message));
-  mesh.on('warning', (error) => log('warning', error.message));
-  mesh.on('local:stall', (ms) => log('stall', ms));
-  replica.on('leader:changed', (leader) => log('leader', leader, replica.status().epoch));
-  replica.on('replica:failed', (error) => log('failed', error));
-  replica.on('warning', (error) => log('replica warning', error.message));
-}
 reply({ type: 'open' });

@@ -27,4 +27,10 @@ export type Reply =
       readonly index: number;
       readonly digest: string;
     }
-  | { readonly type: 'status'; readonly role: string; readonly epoch: number; readonly appliedIndex: number; readonly leader: string | undefined };
+  | {
+      readonly type: 'status';
+      readonly role: string;
+      readonly epoch: number;
+      readonly appliedIndex: number;
+      readonly leader: string | undefined;
+    };

@@ -267,7 +267,9 @@ describe('cbor', () => {
         return;
       }
       try {
-        expect(isDeepStrictEqual(roundTrip(value), detach(value))).to.equal(true);
+        const again = hex(value);
+        expect(hex(roundTrip(value))).to.equal(again);
+        expect(hex(detach(value))).to.equal(again);
       } catch (error) {
         expect((error as QuorateError).message).to.match(/byte order mark|a date more than/);
       }
@@ -307,6 +309,10 @@ describe('cbor', () => {
     const nested = Buffer.alloc(65_536, 0xf6);
     for (let i = 0; i < 200; i++) nested.set([0x99, 0xf0, 0x00], i * 3);
     expect(errorOf(() => codec.decode(nested)).code).to.equal('ERR_CODEC');
+    // As deep as what can be encoded, and no deeper.
+    expect(() => codec.decode(Buffer.concat([Buffer.alloc(256, 0x81), Buffer.of(0)]))).to.not.throw();
+    const tooDeep = errorOf(() => codec.decode(Buffer.concat([Buffer.alloc(257, 0x81), Buffer.of(0)])));
+    expect(tooDeep.message).to.match(/more than 256 deep/);
     const deep = Buffer.alloc(100_000, 0x81);
     expect(errorOf(() => codec.decode(deep)).message).to.match(/more than 256 deep/);
   });

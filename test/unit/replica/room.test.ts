@@ -37,9 +37,21 @@ function room(self: string, environment: Virtual, own: StateMachine, limits = {}
     machine: own,
     codec: cbor(),
     environment,
-    limits: { maxPendingCommands: 10_000, maxPendingBytes: 1e9, maxCommandBytes: 1e6, submitTimeoutMs: 60_000, ...limits },
+    limits: {
+      maxPendingCommands: 10_000,
+      maxPendingBytes: 1e9,
+      maxCommandBytes: 1e6,
+      submitTimeoutMs: 60_000,
+      ...limits,
+    },
     protocol: 'raft',
-    events: { status: () => undefined, warning: () => undefined, failed: (error) => { throw error; } },
+    events: {
+      status: () => undefined,
+      warning: () => undefined,
+      failed: (error) => {
+        throw error;
+      },
+    },
   });
 }
 
@@ -89,7 +101,14 @@ class Engine {
   }
 
   #status(): GroupStatus {
-    return { role: 'follower', leader: 'b', epoch: this.#epoch, quorum: true, membership, contact: this.#contact };
+    return {
+      role: 'follower',
+      leader: 'b',
+      epoch: this.#epoch,
+      quorum: true,
+      membership,
+      contact: this.#contact,
+    };
   }
 
   /** A new leader: what was not committed may be cut off. */
@@ -103,7 +122,11 @@ class Engine {
     this.#epoch = { config: 0, n: ++this.#term, priority: 0, node: 'b' };
     this.#contact++;
     const founding = this.log.length === 0;
-    this.#append(founding ? 'config' : 'noop', 1, founding ? encodeMembership(membership) : new Uint8Array(0));
+    this.#append(
+      founding ? 'config' : 'noop',
+      1,
+      founding ? encodeMembership(membership) : new Uint8Array(0),
+    );
     for (const seat of this.#rooms) this.#deliver(seat, { status: this.#status() });
   }
 
@@ -120,7 +143,14 @@ class Engine {
   }
 
   #append(kind: Entry['kind'], count: number, data: Uint8Array): void {
-    this.log.push({ index: this.#last() + 1, count, epoch: this.#epoch, time: this.#environment.wallClock(), kind, data });
+    this.log.push({
+      index: this.#last() + 1,
+      count,
+      epoch: this.#epoch,
+      time: this.#environment.wallClock(),
+      kind,
+      data,
+    });
   }
 
   #collect(seat: Seat): void {
@@ -151,7 +181,8 @@ class Engine {
     const { random } = this.#environment;
     const share = this.faults ? random() : 1;
     const goal = this.commit + (this.#last() - this.commit) * share;
-    for (const entry of this.log) if (lastOf(entry) <= goal) this.commit = Math.max(this.commit, lastOf(entry));
+    for (const entry of this.log)
+      if (lastOf(entry) <= goal) this.commit = Math.max(this.commit, lastOf(entry));
     for (const seat of this.#rooms) this.#hand(seat);
   }
 
@@ -209,7 +240,12 @@ class Engine {
 
   #deliver(
     seat: Seat,
-    part: { entries?: Entry[]; refused?: { token: number; why: 'overloaded' | 'notLeader' }[]; status?: GroupStatus; notices?: EngineNotice[] },
+    part: {
+      entries?: Entry[];
+      refused?: { token: number; why: 'overloaded' | 'notLeader' }[];
+      status?: GroupStatus;
+      notices?: EngineNotice[];
+    },
   ): void {
     // In a turn of its own, as the engine does it.
     this.#environment.defer(() => {
@@ -272,7 +308,7 @@ async function play(seed: number): Promise<Engine['seen']> {
       });
     }
   };
-  for (let id = 1; id <= 300; ) {
+  for (let id = 1; id <= 300;) {
     const burst = Math.floor(random() * 6);
     for (let i = 0; i < burst; i++, id++) submit(id, random() < 0.2 ? `request-${id % 50}-${id}` : undefined);
     await environment.run(random() * 20);
@@ -330,6 +366,7 @@ describe('the app side behind the door', () => {
       const seen = await play(seed);
       for (const key of Object.keys(total) as (keyof typeof total)[]) total[key] += seen[key];
     }
-    for (const [what, count] of Object.entries(total)) expect(count, `${what} never happened`).to.be.greaterThan(10);
+    for (const [what, count] of Object.entries(total))
+      expect(count, `${what} never happened`).to.be.greaterThan(10);
   });
 });

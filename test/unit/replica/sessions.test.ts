@@ -4,7 +4,13 @@ import { Session, SESSION_LIMITS, SessionTable } from '../../../lib/replica/sess
 
 describe('sessions', () => {
   it('know which sequences were applied, in whatever order batches come', () => {
-    const batches = fc.array(fc.tuple(fc.integer({ min: 1, max: 60 }), fc.integer({ min: 1, max: 8 }), fc.integer({ min: 0, max: 3 })));
+    const batches = fc.array(
+      fc.tuple(
+        fc.integer({ min: 1, max: 60 }),
+        fc.integer({ min: 1, max: 8 }),
+        fc.integer({ min: 0, max: 3 }),
+      ),
+    );
     fc.assert(
       fc.property(batches, (steps) => {
         const session = new Session(1, 'a', 'nonce', 0);
