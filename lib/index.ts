@@ -33,12 +33,28 @@ export { memoryNetwork, type MemoryNetwork, type MemoryNetworkOptions } from './
 export { webrtc, type WebrtcOptions } from './mesh/webrtc/webrtc.js';
 export { webSocketSignaling, type WebSocketSignalingOptions } from './mesh/signaling/webSocket.js';
 export { localSignaling } from './mesh/signaling/local.js';
-export { serveSignaling, SignalingServer } from './mesh/signaling/server.js';
+export {
+  serveSignaling,
+  SignalingServer,
+  type SignalingServerEvents,
+  type SignalingServerMetrics,
+} from './mesh/signaling/server.js';
+export type { Authorize, ServeSignalingOptions } from './mesh/signaling/serverOptions.js';
 export type { Signaling, SignalingHost, SignalingSession } from './mesh/signaling/signaling.js';
-export type { Transport } from './mesh/transport.js';
+export type {
+  Lane,
+  LaneName,
+  RawLink,
+  Transport,
+  TransportHost,
+  TransportSession,
+} from './mesh/transport.js';
+export type { ClusterSecret } from './mesh/secret.js';
+export type { LinkLimits } from './mesh/limits.js';
+export type { PeerState } from './mesh/peer.js';
 export { diskStorage, type DiskStorageOptions } from './storage/diskStorage.js';
 export { memoryStorage } from './storage/memoryStorage.js';
-export type { Storage } from './storage/storage.js';
+export type { GroupWrite, NodeStore, SnapshotReader, SnapshotWriter, Storage } from './storage/storage.js';
 export * from './machines/defineMachine.js';
 export * from './machines/keyValue.js';
 export * from './machines/lock.js';

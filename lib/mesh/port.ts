@@ -44,7 +44,10 @@ export interface MeshPort {
    * Registers who takes frames of a kind. The bytes belong to the handler. A handler returns `false` for a frame that breaks
    * the protocol: the sender loses its link. A handler may return a promise: the receiver's credit is granted when it settles.
    */
-  handle(kind: FrameKind, handler: (peer: NodeId, session: number, frame: Uint8Array) => boolean | Promise<boolean>): void;
+  handle(
+    kind: FrameKind,
+    handler: (peer: NodeId, session: number, frame: Uint8Array) => boolean | Promise<boolean>,
+  ): void;
   listen(listener: MeshListener): void;
   /** Drops the link to a peer that broke the protocol of a layer above. It will be set up again, after a pause. */
   punish(peer: NodeId, reason: string): void;

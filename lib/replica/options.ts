@@ -150,13 +150,16 @@ function checkMachine(machine: unknown): void {
 }
 
 function checkMembers(members: readonly string[], self: string): readonly string[] {
-  if (!Array.isArray(members) || given.length === 0 || given.length > MAX_MEMBERS) {
+  const given: unknown = members;
+  if (!Array.isArray(given) || given.length === 0 || given.length > MAX_MEMBERS) {
     throw configError('members', members, `a list of 1 to ${MAX_MEMBERS} node ids`);
   }
   for (const [at, member] of members.entries()) checkName(`members[${at}]`, member);
-  if (new Set(members).size !== members.length)
+  if (new Set(members).size !== members.length) {
     throw configError('members', members, 'a list without repeated ids');
-  if (!members.includes(self))
+  }
+  if (!members.includes(self)) {
     throw configError('members', members, `a list that holds this node's own id ${self}`);
+  }
   return members;
 }

@@ -4,3 +4,4 @@
  * @packageDocumentation
  */
 export { testStorage, type StorageFixture, type StorageSubject, type TestFramework } from './storage.js';
+export { testTransport, type TestRunner, type TransportUnderTest } from './transport.js';

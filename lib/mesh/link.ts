@@ -1,0 +1,231 @@
+/** One authenticated link: two lanes with framing and credit, heartbeats, and an end. @internal */
+import type { NodeId } from '../consensus/consensus.js';
+import type { Environment } from '../environment.js';
+import { QuorateError } from '../errors.js';
+import type { FailureMonitor, Verdict } from '../failure/failureDetector.js';
+import { linkKind } from './framing.js';
+import type { Hello } from './handshake.js';
+import { LaneReceiver } from './laneReceiver.js';
+import { LaneSender } from './laneSender.js';
+import type { ResolvedLimits } from './limits.js';
+import { decodeLinkFrame, encodeLinkFrame } from './linkFrames.js';
+import type { Farewell } from './linkFrames.js';
+import type { MeshCounters } from './metrics.js';
+import { RoundTrip } from './roundTrip.js';
+import type { LaneName, RawLink } from './transport.js';
+
+/** What a link calls. */
+export interface LinkHost {
+  /** Takes a frame; see `MeshPort.handle`. */
+  onFrame(link: Link, kind: number, frame: Uint8Array): boolean | Promise<boolean>;
+  /** The link is over, once; not called after {@link Link.close}. */
+  onOver(link: Link, end: LinkEnd): void;
+}
+
+/** Why a link is over. */
+export type LinkEnd =
+  /** The transport lost it. */
+  | { readonly kind: 'lost'; readonly reason: string }
+  /** The other end said farewell. */
+  | { readonly kind: 'farewell'; readonly reason: Farewell }
+  /** The other end broke the protocol, or a handler failed. */
+  | { readonly kind: 'broken'; readonly error: QuorateError };
+
+/** What a link is made with. */
+export interface LinkOptions {
+  readonly raw: RawLink;
+  readonly hello: Hello;
+  readonly session: number;
+  readonly limits: ResolvedLimits;
+  readonly environment: Environment;
+  readonly monitor: FailureMonitor;
+  readonly counters: MeshCounters;
+  readonly host: LinkHost;
+}
+
+export class Link {
+  readonly peer: NodeId;
+  readonly incarnation: string;
+  readonly session: number;
+  readonly since: number;
+  /** Largest frame that the other end takes. */
+  readonly maxFrameBytes: number;
+  readonly #raw: RawLink;
+  readonly #hello: Hello;
+  readonly #environment: Environment;
+  readonly #monitor: FailureMonitor;
+  readonly #counters: MeshCounters;
+  readonly #host: LinkHost;
+  readonly #senders: Readonly<Record<LaneName, LaneSender>>;
+  readonly #receivers: Readonly<Record<LaneName, LaneReceiver>>;
+  readonly #roundTrip = new RoundTrip();
+  #over = false;
+
+  constructor(options: LinkOptions) {
+    const { raw, hello, limits } = options;
+    this.peer = raw.peer;
+    this.incarnation = hello.incarnation;
+    this.session = options.session;
+    this.since = options.environment.now();
+    this.maxFrameBytes = Math.min(limits.maxFrameBytes, hello.maxFrameBytes);
+    this.#raw = raw;
+    this.#hello = hello;
+    this.#environment = options.environment;
+    this.#monitor = options.monitor;
+    this.#counters = options.counters;
+    this.#host = options.host;
+    this.#senders = {
+      control: this.#sender('control', limits.controlFragmentBytes, hello.controlWindowBytes, limits),
+      bulk: this.#sender('bulk', limits.bulkFragmentBytes, hello.bulkWindowBytes, limits),
+    };
+    this.#receivers = {
+      control: this.#receiver('control', limits.controlWindowBytes, limits),
+      bulk: this.#receiver('bulk', limits.bulkWindowBytes, limits),
+    };
+    raw.onClosed = (reason) => this.#end({ kind: 'lost', reason });
+  }
+
+  get over(): boolean {
+    return this.#over;
+  }
+
+  get rttMs(): number | undefined {
+    return this.#roundTrip.rttMs;
+  }
+
+  /** Reads what came early, in order, and then whatever comes. */
+  open(earlyBulk: readonly Uint8Array[]): void {
+    this.#raw.control.onMessage = (message) => this.#receive('control', message);
+    this.#raw.bulk.onMessage = (message) => this.#receive('bulk', message);
+    for (const message of earlyBulk) this.#receive('bulk', message);
+  }
+
+  send(kind: number, frame: Uint8Array, lane: LaneName, urgent: boolean): boolean {
+    if (this.#over) return false;
+    const sender = this.#senders[lane];
+    return urgent ? sender.sendUrgent(kind, frame) : sender.send(kind, frame);
+  }
+
+  backlog(lane: LaneName): number {
+    return this.#over ? Infinity : this.#senders[lane].backlog;
+  }
+
+  whenDrained(lane: LaneName, callback: () => void): void {
+    this.#senders[lane].whenDrained(callback);
+  }
+
+  /** Bytes of this lane's frames that handlers have not finished with. */
+  held(lane: LaneName): number {
+    return this.#receivers[lane].held;
+  }
+
+  heartbeat(now: number): void {
+    this.#tell({ op: 'heartbeat', ...this.#roundTrip.next(now) });
+  }
+
+  judge(now: number): Verdict {
+    return this.#monitor.judge(now);
+  }
+
+  excuse(ms: number, now: number): void {
+    this.#monitor.excuse(ms, now);
+  }
+
+  /** Ends the link, with a word to the other end where there is one to say. Calls nobody back. */
+  close(farewell?: Farewell): void {
+    if (this.#over) return;
+    if (farewell !== undefined) {
+      this.#tell({ op: 'farewell', reason: farewell });
+      this.#senders.control.flush();
+    }
+    this.#shut();
+  }
+
+  #sender(name: LaneName, fragmentBytes: number, windowBytes: number, limits: ResolvedLimits): LaneSender {
+    const counters = this.#counters;
+    return new LaneSender({
+      name,
+      lane: this.#raw[name],
+      fragmentBytes,
+      sendQueueBytes: limits.sendQueueBytes,
+      windowBytes,
+      onSent: (bytes, frames) => {
+        counters.bytesSent += bytes;
+        counters.framesSent += frames;
+        counters.messagesSent++;
+      },
+    });
+  }
+
+  #receiver(name: LaneName, windowBytes: number, limits: ResolvedLimits): LaneReceiver {
+    return new LaneReceiver(windowBytes, limits.maxFrameBytes, {
+      onFrame: (kind, frame) => this.#host.onFrame(this, kind, frame),
+      onLinkFrame: (frame) =>
+        name === 'control' ? this.#linkFrame(frame) : 'a frame of the link on the bulk lane',
+      announce: (limit) => this.#tell({ op: 'credit', lane: name, limit }),
+      onBroken: (problem, cause) => this.#broken(problem, cause),
+    });
+  }
+
+  #receive(lane: LaneName, message: Uint8Array): void {
+    if (this.#over) return;
+    this.#counters.messagesReceived++;
+    this.#counters.bytesReceived += message.length;
+    this.#monitor.heard(this.#environment.now()); // any traffic is a sign of life
+    this.#receivers[lane].receive(message);
+  }
+
+  #linkFrame(bytes: Uint8Array): string | undefined {
+    let frame;
+    try {
+      frame = decodeLinkFrame(bytes);
+    } catch {
+      return 'a frame of the link that does not decode';
+    }
+    if (frame === undefined) return undefined;
+    if (frame.op === 'heartbeat') {
+      this.#roundTrip.heard(frame.seq, frame.echo, frame.heldUs, this.#environment.now());
+    } else if (frame.op === 'credit') {
+      const window = frame.lane === 'control' ? this.#hello.controlWindowBytes : this.#hello.bulkWindowBytes;
+      if (!this.#senders[frame.lane].grant(frame.limit, window))
+        return 'a grant of credit that makes no sense';
+    } else {
+      this.#end({ kind: 'farewell', reason: frame.reason });
+    }
+    return undefined;
+  }
+
+  #tell(frame: Parameters<typeof encodeLinkFrame>[0]): void {
+    this.#senders.control.sendUrgent(linkKind, encodeLinkFrame(frame));
+  }
+
+  #broken(problem: string, cause: unknown): void {
+    if (this.#over) return;
+    const error =
+      cause === undefined
+        ? new QuorateError('ERR_PEER_PROTOCOL', `peer ${this.peer} sent ${problem}`)
+        : new QuorateError('ERR_INTERNAL', `peer ${this.peer} sent ${problem}`, { cause });
+    this.#tell({ op: 'farewell', reason: 'protocol' });
+    this.#senders.control.flush();
+    this.#end({ kind: 'broken', error });
+  }
+
+  #end(end: LinkEnd): void {
+    if (this.#over) return;
+    this.#shut();
+    this.#host.onOver(this, end);
+  }
+
+  #shut(): void {
+    this.#over = true;
+    const raw = this.#raw;
+    raw.control.onMessage = undefined;
+    raw.bulk.onMessage = undefined;
+    raw.onClosed = undefined;
+    for (const name of ['control', 'bulk'] as const) {
+      this.#senders[name].close();
+      this.#receivers[name].close();
+    }
+    raw.close();
+  }
+}

@@ -1,0 +1,19 @@
+import { describe, it } from 'mocha';
+import { memoryNetwork } from '../../../lib/mesh/memory/network.js';
+import { localSignaling } from '../../../lib/mesh/signaling/local.js';
+import { webrtc } from '../../../lib/mesh/webrtc/webrtc.js';
+import { testTransport } from '../../../lib/testing/transport.js';
+
+testTransport({ describe, it }, { name: 'memory', create: () => memoryNetwork() });
+testTransport(
+  { describe, it },
+  { name: 'memory with latency', create: () => memoryNetwork({ latencyMs: 3 }) },
+);
+testTransport({ describe, it }, { name: 'webrtc', create: () => webrtc({ signaling: localSignaling() }) });
+testTransport(
+  { describe, it },
+  {
+    name: 'webrtc on loopback',
+    create: () => webrtc({ signaling: localSignaling(), bindAddress: '127.0.0.1' }),
+  },
+);
