@@ -111,8 +111,15 @@ export function configError(option: string, value: unknown, expected: string): Q
 }
 
 /** Checks a number option against an inclusive range; returns it. @internal */
-export function checkNumber(option: string, value: unknown, min: number, max: number, integer = true): number {
-  const valid = typeof value === 'number' && value >= min && value <= max && (!integer || Number.isInteger(value));
+export function checkNumber(
+  option: string,
+  value: unknown,
+  min: number,
+  max: number,
+  integer = true,
+): number {
+  const valid =
+    typeof value === 'number' && value >= min && value <= max && (!integer || Number.isInteger(value));
   if (!valid) {
     throw configError(option, value, `${integer ? 'an integer' : 'a number'} from ${min} to ${max}`);
   }

@@ -21,8 +21,11 @@ export interface FileHandle {
 
 /** A file system. Paths are absolute or relative to the working directory, as node:fs takes them. */
 export interface FileSystem {
-  /** `read`: must exist. `write`: read and write, must exist. `create`: read and write, must not exist. */
-  open(path: string, mode: 'read' | 'write' | 'create'): Promise<FileHandle>;
+  /**
+   * `read`: must exist. `write`: read and write, must exist. `create`: read and write, must not exist. `dsync`: like `write`,
+   * and each write is on the medium when its `done` is called.
+   */
+  open(path: string, mode: 'read' | 'write' | 'create' | 'dsync'): Promise<FileHandle>;
   /** Makes a directory and its parents; fine if it exists. */
   makeDirectory(path: string): Promise<void>;
   /** Names in a directory, sorted. */

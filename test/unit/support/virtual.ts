@@ -67,7 +67,8 @@ export class Virtual implements Environment {
     for (;;) {
       let next: Due | undefined;
       for (const due of this.#due) {
-        if (due.at <= end && (!next || due.at < next.at || (due.at === next.at && due.order < next.order))) next = due;
+        if (due.at <= end && (!next || due.at < next.at || (due.at === next.at && due.order < next.order)))
+          next = due;
       }
       if (!next) break;
       const chosen = next;
