@@ -37,6 +37,6 @@ export default tseslint.config(
   {
     files: ['**/*.js'],
     ...js.configs.recommended,
-    languageOptions: { globals: { process: 'readonly', console: 'readonly' } },
+    languageOptions: { globals: { process: 'readonly', console: 'readonly', URL: 'readonly' } },
   },
 );
