@@ -4,15 +4,19 @@ import { QuorateError } from './errors.js';
 const encoder = new TextEncoder();
 const decoder = new TextDecoder('utf-8', { fatal: true });
 
+const nothing = new Uint8Array(0);
+const nothingView = new DataView(nothing.buffer);
+
 /** Grows as needed; `take` hands the bytes out and starts afresh. */
 export class ByteWriter {
-  #bytes: Uint8Array;
-  #view: DataView;
+  #bytes = nothing;
+  #view = nothingView;
   #length = 0;
+  /** What the next buffer begins with: about what the last one held. */
+  #capacity: number;
 
   constructor(capacity = 256) {
-    this.#bytes = new Uint8Array(capacity);
-    this.#view = new DataView(this.#bytes.buffer);
+    this.#capacity = capacity;
   }
 
   get length(): number {
@@ -77,16 +81,19 @@ export class ByteWriter {
   /** The bytes so far, owned by the caller; this writer begins a new buffer. */
   take(): Uint8Array {
     const out = this.#bytes.subarray(0, this.#length);
-    this.#bytes = new Uint8Array(Math.max(256, Math.min(this.#length * 2, 65536)));
-    this.#view = new DataView(this.#bytes.buffer);
+    this.#capacity = Math.max(256, Math.min(this.#length + (this.#length >> 2), 65536));
+    this.#bytes = nothing;
+    this.#view = nothingView;
     this.#length = 0;
     return out;
   }
 
   #reserve(more: number): void {
     if (this.#length + more <= this.#bytes.length) return;
-    const grown = new Uint8Array(Math.max(this.#bytes.length * 2, this.#length + more));
-    grown.set(this.#bytes.subarray(0, this.#length));
+    const wanted = Math.max(this.#bytes.length * 2, this.#length + more, this.#capacity);
+    // Not zeroed: what was not written is never handed out.
+    const grown = new Uint8Array(Buffer.allocUnsafeSlow(wanted).buffer);
+    if (this.#length > 0) grown.set(this.#bytes.subarray(0, this.#length));
     this.#bytes = grown;
     this.#view = new DataView(grown.buffer);
   }

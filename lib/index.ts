@@ -11,19 +11,19 @@ export { Mesh, type MeshEvents, type PeerStatus } from './mesh/mesh.js';
 export type { MeshMetrics } from './mesh/metrics.js';
 export { openReplica } from './replica/openReplica.js';
 export type { ReplicaOptions, SnapshotOptions } from './replica/options.js';
-export {
-  Replica,
-  type CallOptions,
-  type CloseOptions,
-  type CloseReason,
-  type Consistency,
-  type MemberStatus,
-  type QueryOptions,
-  type ReplicaEvents,
-  type ReplicaMetrics,
-  type ReplicaStatus,
-  type SubmitOptions,
-} from './replica/replica.js';
+export { Replica } from './replica/replica.js';
+export type {
+  CallOptions,
+  CloseOptions,
+  CloseReason,
+  Consistency,
+  MemberStatus,
+  QueryOptions,
+  ReplicaEvents,
+  ReplicaMetrics,
+  ReplicaStatus,
+  SubmitOptions,
+} from './replica/replicaTypes.js';
 export type { AppliedChange, Change, ResetChange } from './replica/changes.js';
 export type * from './replica/stateMachine.js';
 export { cbor, type CborOptions, type Codec } from './replica/codec.js';

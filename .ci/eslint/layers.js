@@ -3,13 +3,14 @@ import { existsSync, readFileSync } from 'node:fs';
 import { dirname, relative, resolve, sep } from 'node:path';
 
 // A room may import from the rooms listed for it, and from itself.
-const base = ['errors', 'files', 'nodeFiles', 'environment', 'bytes', 'defaults', 'events'];
+const base = ['errors', 'files', 'nodeFiles', 'environment', 'bytes', 'crc', 'defaults', 'events'];
 const below = {
   errors: [],
   files: ['errors'],
   nodeFiles: ['errors', 'files'],
   environment: ['errors', 'files', 'nodeFiles'],
   bytes: ['errors'],
+  crc: [],
   events: ['errors'],
 
   consensus: [],

@@ -50,6 +50,8 @@ export class Engine {
   readonly #groups = new Map<string, Group>();
   readonly #byNumber = new Map<NodeId, Map<number, Group>>();
   readonly #stores = new Map<Storage, OpenStore>();
+  /** Storages that are being closed: who opens one again waits for that. */
+  readonly #storesClosing = new Map<Storage, Promise<void>>();
   /** Groups with something to do in the next turn. */
   #awake = new Set<Group>();
   #scheduled = false;
@@ -89,7 +91,9 @@ export class Engine {
       const store = await this.#openStore(storage);
       try {
         const group = await this.#createGroup(options, store);
-        return { self: this.#port.id, wake: () => group.wake(), close: () => this.#close(group, storage) };
+        let closing: Promise<void> | undefined;
+        const close = (): Promise<void> => (closing ??= this.#close(group, storage));
+        return { self: this.#port.id, wake: () => group.wake(), close };
       } catch (error) {
         await this.#releaseStore(storage);
         throw error;
@@ -126,9 +130,9 @@ export class Engine {
       environment,
       outbox: this.#outbox,
       schedule: (group) => this.#schedule(group),
-      linked: () => this.#port.linked(),
       sendSnapshot: (group, to, request, atLeast) => this.#transfers.send(group, to, request, atLeast),
-      punish: (peer, reason) => this.#port.punish(peer, reason),
+      keepFrom: (group) => this.#transfers.holds.keepFrom(group, environment.now()),
+      ended: (group) => this.#transfers.ended(group),
     };
     const group = new Group(host, {
       name,
@@ -148,27 +152,24 @@ export class Engine {
   }
 
   async #close(group: Group, storage: Storage): Promise<void> {
-    if (this.#groups.get(group.name) !== group) return;
     await group.close();
-    this.#flushSoon();
+    this.#outbox.flush();
     this.#groups.delete(group.name);
     this.#awake.delete(group);
     for (const numbers of this.#byNumber.values()) {
       for (const [number, known] of numbers) if (known === group) numbers.delete(number);
     }
-    await this.#releaseStore(storage);
     if (this.#groups.size === 0) {
       this.#timer?.cancel();
       this.#timer = undefined;
       this.#timerAt = Infinity;
     }
-  }
-
-  #flushSoon(): void {
-    this.#outbox.flush();
+    await this.#releaseStore(storage);
   }
 
   async #openStore(storage: Storage): Promise<NodeStore> {
+    // What closing failed with was told to who closed it.
+    for (let closing; (closing = this.#storesClosing.get(storage));) await closing.catch(() => undefined);
     let open = this.#stores.get(storage);
     if (!open) {
       const binding = { environment: this.#environment, cluster: this.#port.cluster, node: this.#port.id };
@@ -179,7 +180,7 @@ export class Engine {
     try {
       return await open.store;
     } catch (error) {
-      this.#stores.delete(storage);
+      if (this.#stores.get(storage) === open) this.#stores.delete(storage);
       throw error;
     }
   }
@@ -188,7 +189,11 @@ export class Engine {
     const open = this.#stores.get(storage);
     if (!open || --open.users > 0) return;
     this.#stores.delete(storage);
-    await (await open.store).close();
+    const closing = open.store
+      .then((store) => store.close())
+      .finally(() => this.#storesClosing.delete(storage));
+    this.#storesClosing.set(storage, closing);
+    await closing;
   }
 
   #onPeer(peer: NodeId, up: boolean): void {
@@ -236,7 +241,10 @@ export class Engine {
     if (type === ItemType.refusal) {
       const refusal = decodeRefusal(body);
       const group = this.#groups.get(refusal.group);
-      if (group && !group.over) group.refused(now, peer, refusal);
+      if (group && !group.over) {
+        this.#transfers.lost(group, peer);
+        group.refused(now, peer, refusal);
+      }
       return true;
     }
     const group = this.#byNumber.get(peer)?.get(number);
@@ -265,16 +273,16 @@ export class Engine {
       this.#tickDue = false;
       for (const group of this.#groups.values()) {
         if (group.over || group.core.nextDeadline() > now) continue;
-        group.core.tick(now);
+        attempt(group, () => group.core.tick(now));
         this.#awake.add(group);
       }
     }
     const groups = this.#awake;
     this.#awake = new Set();
-    for (const group of groups) group.collect(now);
+    for (const group of groups) attempt(group, () => group.collect(now));
     for (let round = 0; round < ROUNDS && this.#drain(now, groups); round++);
     this.#outbox.flush();
-    for (const group of groups) group.deliver();
+    for (const group of groups) attempt(group, () => group.deliver());
     this.#inTurn = false;
     for (const group of groups) if (!group.over && group.core.dirty) this.#awake.add(group);
     if (this.#awake.size > 0) {
@@ -297,17 +305,30 @@ export class Engine {
       let batch = batches.get(group.store);
       if (!batch) batches.set(group.store, (batch = { writes: [], tokens: [] }));
       const before = batch.writes.length;
-      const token = group.drain(now, batch.writes);
+      let token = 0;
+      try {
+        token = group.drain(now, batch.writes);
+      } catch (error) {
+        const written = batch.writes.length > before;
+        batch.writes.length = before;
+        if (written) group.written(now, 0, false, asError(error));
+        else group.fail(asError(error));
+      }
       if (batch.writes.length > before) {
         batch.tokens.push({ group, token, installed: batch.writes[before]!.install !== undefined });
       }
     }
     for (const [store, { writes, tokens }] of batches) {
       if (writes.length === 0) continue;
-      store.write(writes, (error) => {
+      const done = (error?: Error): void => {
         const at = this.#environment.now();
         for (const { group, token, installed } of tokens) group.written(at, token, installed, error);
-      });
+      };
+      try {
+        store.write(writes, done);
+      } catch (error) {
+        done(asError(error)); // it refused a write that makes no sense
+      }
     }
     return dirty;
   }
@@ -333,4 +354,17 @@ export class Engine {
       }
     });
   }
+}
+
+/** A step that throws is a fault of its group; the others, and the turn, go on. */
+function attempt(group: Group, work: () => void): void {
+  try {
+    work();
+  } catch (error) {
+    group.fail(asError(error));
+  }
+}
+
+function asError(error: unknown): Error {
+  return error instanceof Error ? error : new Error(String(error));
 }

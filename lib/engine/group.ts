@@ -39,10 +39,12 @@ export interface GroupHost {
   readonly outbox: Outbox;
   /** There is something to do in the next turn. */
   schedule(group: Group): void;
-  linked(): ReadonlyMap<NodeId, number>;
   /** Stream the newest snapshot to a peer. */
   sendSnapshot(group: Group, to: NodeId, request: number, atLeast: Index): void;
-  punish(peer: NodeId, reason: string): void;
+  /** The first index of the log that transfers still need; Infinity when they need none. */
+  keepFrom(group: Group): Index;
+  /** The group is over on this node. */
+  ended(group: Group): void;
 }
 
 /** How a group is set up. */
@@ -83,6 +85,7 @@ export class Group {
   #whenFlushed: (() => void) | undefined;
   #over = false;
   #saidFailed = false;
+  #closing: Promise<void> | undefined;
 
   constructor(host: GroupHost, setup: GroupSetup) {
     this.name = setup.name;
@@ -128,6 +131,7 @@ export class Group {
 
   /** Tells the app's side something at the end of this turn, or of the next. */
   tell(notice: EngineNotice): void {
+    if (this.#closing) return;
     this.#notices.push(notice);
     this.#host.schedule(this);
   }
@@ -163,10 +167,10 @@ export class Group {
     if (status.role === 'leader') return this.#append(now, data, count);
     const { leader } = status;
     if (leader === '' || !this.contacts.get(leader)) return 'notLeader';
-    this.#host.outbox.item(leader, this.number, ItemType.proposal, false, (writer) =>
+    const sent = this.#host.outbox.sized(leader, this.number, ItemType.proposal, data.length, (writer) =>
       encodeProposal(writer, token, count, data),
     );
-    return undefined;
+    return sent ? undefined : 'overloaded';
   }
 
   #append(now: number, data: Uint8Array, count: number): ProposalRefusal | undefined {
@@ -329,7 +333,8 @@ export class Group {
 
   #snapshotSaved(meta: SnapshotMeta, keepEntries: number): void {
     if (this.#over) return;
-    const keepFrom = Math.max(1, meta.index + 1 - keepEntries);
+    const held = this.#host.keepFrom(this);
+    const keepFrom = Math.max(1, Math.min(held, meta.index + 1 - keepEntries));
     this.core.compacted(meta, keepFrom);
     this.#pendingWrites++;
     this.store.write([{ group: this.name, compactTo: keepFrom - 1 }], (error) => {
@@ -342,6 +347,7 @@ export class Group {
 
   /** Hands the turn's results to the app's side. */
   deliver(): void {
+    if (this.#closing) return;
     if (this.#over && this.#notices.length === 0) return;
     const entries: Entry[] = [];
     if (!this.#over) this.#handover.take(entries);
@@ -383,21 +389,28 @@ export class Group {
   fail(error: Error): void {
     if (this.#saidFailed) return;
     this.#saidFailed = true;
-    this.#over = true;
-    this.snapshots.close();
+    this.#end();
     this.tell({ type: 'failed', error });
   }
 
-  /** Says goodbye to the peers and waits for the writes under way. */
-  async close(): Promise<void> {
-    const wasOver = this.#over;
+  /** Nothing more is sent but a farewell, or written. Peers that heard none would wait for this group in vain. */
+  #end(): void {
+    if (this.#over) return;
     this.#over = true;
     this.snapshots.close();
-    if (!wasOver) {
-      for (const [peer] of this.contacts.entries()) {
-        this.#host.outbox.item(peer, this.number, ItemType.bye, true, () => undefined);
-      }
+    for (const [peer] of this.contacts.entries()) {
+      this.#host.outbox.item(peer, this.number, ItemType.bye, true, () => undefined);
     }
+    this.#host.ended(this);
+  }
+
+  /** Says goodbye to the peers and waits for the writes under way. */
+  close(): Promise<void> {
+    return (this.#closing ??= this.#close());
+  }
+
+  async #close(): Promise<void> {
+    this.#end();
     if (this.#pendingWrites > 0 && !this.store.failed) {
       await new Promise<void>((resolve) => {
         this.#whenFlushed = resolve;

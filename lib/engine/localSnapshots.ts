@@ -1,9 +1,13 @@
 /** Snapshots between the app's side and the storage of this node: when to take one, saving its chunks, restoring from it. */
 import type { Index, SnapshotMeta } from '../consensus/consensus.js';
+import { QuorateError, type ErrorCode } from '../errors.js';
 import type { NodeStore, SnapshotReader, SnapshotWriter } from '../storage/storage.js';
 import type { AppNotice, EngineNotice } from './door.js';
 
 const CHUNK_BYTES = 256 * 1024;
+
+/** What ends a snapshot that is being saved, and nothing else: an incoming one took its place or is newer, or space is short. */
+const passing: readonly ErrorCode[] = ['ERR_CLOSED', 'ERR_COMPACTED', 'ERR_STORAGE_FULL'];
 
 /** What happens around snapshots. */
 export interface SnapshotEvents {
@@ -19,7 +23,7 @@ type State =
   | { readonly type: 'idle' }
   | { readonly type: 'wanted' }
   | { readonly type: 'saving'; readonly meta: SnapshotMeta; writer: SnapshotWriter | undefined }
-  | { readonly type: 'restoring'; reader: SnapshotReader | undefined; offset: number };
+  | { readonly type: 'restoring'; reader: SnapshotReader | undefined; offset: number; again: boolean };
 
 export class LocalSnapshots {
   readonly #group: string;
@@ -88,7 +92,7 @@ export class LocalSnapshots {
   #begin(meta: SnapshotMeta): void {
     const state: State = { type: 'saving', meta, writer: undefined };
     this.#state = state;
-    this.#step(async () => {
+    this.#saveStep(state, async () => {
       state.writer = await this.#store.createSnapshot(this.#group);
       if (this.#state === state) this.#events.tell({ type: 'snapshotPull' });
       else await state.writer.abort();
@@ -96,7 +100,7 @@ export class LocalSnapshots {
   }
 
   #save(state: Extract<State, { type: 'saving' }>, chunk: Uint8Array): void {
-    this.#step(async () => {
+    this.#saveStep(state, async () => {
       if (this.#state !== state || !state.writer) return;
       if (chunk.length > 0) {
         await state.writer.write(chunk);
@@ -110,6 +114,17 @@ export class LocalSnapshots {
       this.#baseline = this.#store.logBytes(this.#group);
       this.#settleWaiting(true);
       this.#events.tell({ type: 'snapshotDone', index: state.meta.index, ok: true });
+    });
+  }
+
+  #saveStep(state: State, work: () => Promise<void>): void {
+    this.#step(async () => {
+      try {
+        await work();
+      } catch (error) {
+        if (!(error instanceof QuorateError && passing.includes(error.code))) throw error;
+        if (this.#isCurrent(state)) this.#giveUp(state);
+      }
     });
   }
 
@@ -130,11 +145,15 @@ export class LocalSnapshots {
   /** Feeds the newest committed snapshot to the app's side. */
   restore(): void {
     const before = this.#state;
-    if (before.type === 'saving' || before.type === 'wanted') this.#giveUp(before);
-    const state: State = { type: 'restoring', reader: undefined, offset: 0 };
+    if (before.type === 'restoring') {
+      // The app's side finishes the one before, so that it is clear which of them its words are about.
+      before.again = true;
+      return;
+    }
+    if (before.type !== 'idle') this.#giveUp(before);
+    const state: State = { type: 'restoring', reader: undefined, offset: 0, again: false };
     this.#state = state;
     this.#step(async () => {
-      if (before.type === 'restoring') await before.reader?.close();
       const reader = await this.#store.openSnapshot(this.#group);
       if (!reader) throw new Error(`the snapshot of group ${this.#group} is gone`);
       if (!this.#isCurrent(state)) {
@@ -159,9 +178,14 @@ export class LocalSnapshots {
   #finishRestore(state: Extract<State, { type: 'restoring' }>): void {
     this.#step(async () => {
       if (this.#state !== state || !state.reader) return;
-      this.#state = { type: 'idle' };
-      this.#baseline = this.#store.logBytes(this.#group);
       await state.reader.close();
+      if (!this.#isCurrent(state)) return;
+      this.#state = { type: 'idle' };
+      if (state.again) {
+        this.restore();
+        return;
+      }
+      this.#baseline = this.#store.logBytes(this.#group);
       this.#events.restored(state.reader.meta);
       this.#settleWaiting(true);
     });

@@ -8,6 +8,8 @@ import { ItemType, writeItem } from './wire.js';
 
 /** Items above this size travel on the bulk lane, so that they delay no heartbeat. */
 const BULK_BYTES = 256 * 1024;
+/** A frame that has grown this large is sent before its turn ends: the mesh drops frames above its cap. */
+const FRAME_BYTES = 1024 * 1024;
 
 /** The frames under way to one peer. */
 interface PeerFrames {
@@ -25,19 +27,29 @@ export class Outbox {
 
   /** Queues an item for the end of the turn. */
   item(to: NodeId, group: number, type: number, urgent: boolean, body: (writer: ByteWriter) => void): void {
-    const frames = this.#framesOf(to);
-    writeItem(urgent ? frames.urgent : frames.normal, group, type, body);
+    const { urgent: fast, normal } = this.#framesOf(to);
+    writeItem(urgent ? fast : normal, group, type, body);
+    if (normal.length >= FRAME_BYTES)
+      this.#port.send(to, FrameKind.group, normal.take(), { lane: 'control' });
+  }
+
+  /** Sends an item of `size` bytes that may be large; it then overtakes, or is overtaken by, what else the turn sends. */
+  sized(to: NodeId, group: number, type: number, size: number, body: (writer: ByteWriter) => void): boolean {
+    if (size <= BULK_BYTES) {
+      this.item(to, group, type, false, body);
+      return true;
+    }
+    const frame = new ByteWriter(size + 256);
+    writeItem(frame, group, type, body);
+    return this.#port.send(to, FrameKind.group, frame.take(), { lane: 'bulk' });
   }
 
   /** Queues a message of a core; `false` when it was large, sent at once, and could not be. */
   message<M extends MessageBase>(to: NodeId, group: number, codec: MessageCodec<M>, message: M): boolean {
     const { urgent, size } = codec.travel(message);
-    if (size > BULK_BYTES) {
-      const frame = new ByteWriter(size + 256);
-      writeItem(frame, group, ItemType.message, (writer) => codec.encode(writer, message));
-      return this.#port.send(to, FrameKind.group, frame.take(), { lane: 'bulk' });
-    }
-    this.item(to, group, ItemType.message, urgent, (writer) => codec.encode(writer, message));
+    const body = (writer: ByteWriter): void => codec.encode(writer, message);
+    if (!urgent) return this.sized(to, group, ItemType.message, size, body);
+    this.item(to, group, ItemType.message, true, body);
     return true;
   }
 

@@ -7,6 +7,7 @@ import type { Index, NodeId } from '../consensus/consensus.js';
 import { FrameKind, type MeshPort } from '../mesh/port.js';
 import type { SnapshotReader, SnapshotWriter } from '../storage/storage.js';
 import type { Group } from './group.js';
+import { Holds } from './holds.js';
 import { decodeTransfer, encodeTransfer, type TransferFrame } from './transferWire.js';
 
 const CHUNK_BYTES = 64 * 1024;
@@ -38,6 +39,8 @@ export interface TransferHost {
 }
 
 export class Transfers {
+  /** What transfers need of the log. */
+  readonly holds = new Holds();
   readonly #port: MeshPort;
   readonly #host: TransferHost;
   readonly #queue = new PQueue({ concurrency: CONCURRENT });
@@ -86,9 +89,15 @@ export class Transfers {
       reader = await group.store.openSnapshot(group.name);
     }
     if (!reader) return failed;
+    const release = this.holds.hold(group, reader.meta.index);
+    let ok = false;
     try {
-      return await this.#stream(group, to, request, reader, contact.session);
+      if (reader.meta.index < atLeast) return failed; // one that was under way already
+      const result = await this.#stream(group, to, request, reader, contact.session);
+      ({ ok } = result);
+      return result;
     } finally {
+      release(this.#host.now(), ok);
       await reader.close();
     }
   }
@@ -106,6 +115,8 @@ export class Transfers {
       this.#port.send(to, FrameKind.snapshot, encodeTransfer(frame), { lane: 'bulk' });
     const { meta, size } = reader;
     const address = { group: group.number, request };
+    let begun = false;
+    let whole = false;
     const answer = new Promise<{ index: Index; ok: boolean }>((resolve) => {
       this.#unacknowledged.set(`${to} ${request} ${group.number}`, {
         group,
@@ -114,6 +125,7 @@ export class Transfers {
     });
     try {
       if (!alive() || !say({ type: 'begin', ...address, size, meta })) return failed;
+      begun = true;
       let offset = 0;
       while (offset < size) {
         const bytes = await reader.read(offset, CHUNK_BYTES);
@@ -124,9 +136,11 @@ export class Transfers {
           await new Promise<void>((resolve) => this.#port.whenDrained(to, 'bulk', resolve));
         }
       }
-      if (!alive() || !say({ type: 'end', ...address, ok: true })) return failed;
-      return await answer;
+      whole = alive() && say({ type: 'end', ...address, ok: true });
+      return whole ? await answer : failed;
     } finally {
+      // Lets the receiver throw away what it has.
+      if (begun && !whole && alive()) say({ type: 'end', ...address, ok: false });
       this.#unacknowledged.delete(`${to} ${request} ${group.number}`);
     }
   }
@@ -144,6 +158,15 @@ export class Transfers {
     for (const [key, incoming] of this.#incoming) {
       if (incoming.group === group && key.startsWith(`${peer} `)) this.#discard(key, incoming);
     }
+  }
+
+  /** A group is over on this node: what was under way for it is void. */
+  ended(group: Group): void {
+    this.holds.drop(group);
+    for (const waiting of this.#unacknowledged.values()) {
+      if (waiting.group === group) waiting.settle(0, false);
+    }
+    for (const [key, incoming] of this.#incoming) if (incoming.group === group) this.#discard(key, incoming);
   }
 
   #discard(key: string, incoming: Incoming): void {

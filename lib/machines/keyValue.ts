@@ -55,7 +55,9 @@ export type KeyValueMachine<V> = TypedStateMachine<KeyValueCommands<V>, KeyValue
 
 /**
  * A replicated map. Keys are strings of at most 4,096 characters, values anything that {@link cbor} carries
- * except `undefined`, which stands for absent; up to 16 million keys.
+ * except `undefined`, which stands for absent; up to 16 million keys. Keys have no half surrogate pairs and no byte
+ * order mark in front. Snapshots are made with {@link cbor} whatever the replica's codec: with another one, take care
+ * to submit only values that both carry, or no snapshot can be made.
  *
  * Commands: `put`, `delete`, `cas` ({@link KeyValueCommands}). Queries: `get`, `list` ({@link KeyValueQueries}).
  * `ERR_REJECTED` has the reason `INVALID_KEY`, `INVALID_VALUE` or `FULL`; other operations than these are
@@ -194,10 +196,22 @@ function problemOf(command: unknown): Problem | undefined {
       message: `key must be a string of at most ${MAX_KEY_LENGTH} characters, got ${got}`,
     };
   }
+  if (!isStorable(key)) {
+    return {
+      reason: 'INVALID_KEY',
+      message: 'key must be well-formed Unicode and not begin with a byte order mark (U+FEFF)',
+    };
+  }
   if (value === undefined && op !== 'delete') {
     return { reason: 'INVALID_VALUE', message: 'value must not be undefined; use delete, or null' };
   }
   return undefined;
+}
+
+/** Whether a snapshot can hold the key. A codec other than {@link cbor} may have brought one that it cannot. */
+function isStorable(key: string): boolean {
+  // isWellFormed is ES2024, in Node since 20.
+  return (key as string & { isWellFormed(): boolean }).isWellFormed() && key.charCodeAt(0) !== 0xfeff;
 }
 
 function unknownCommand(command: unknown): QuorateError {

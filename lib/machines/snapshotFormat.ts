@@ -2,7 +2,7 @@
  * The form of the snapshots that this library's machines make: `Q`, kind, format number, count (varint), that many
  * records (length as u32, bytes), CRC-32 of all before. Cut into chunks at any place. @internal
  */
-import { crc32 } from 'node:zlib';
+import { crc32 } from '../crc.js';
 import { ByteReader, ByteWriter } from '../bytes.js';
 import { QuorateError } from '../errors.js';
 

@@ -9,8 +9,6 @@ import type { StateMachine } from './stateMachine.js';
 /** What happens around them. */
 export interface AppSnapshotHost {
   say(notice: AppNotice): void;
-  /** The state is about to be replaced. */
-  restoring(): void;
   /** The state stands at `meta.index`. */
   restored(meta: SnapshotMeta): void;
   failed(error: Error): void;
@@ -19,30 +17,41 @@ export interface AppSnapshotHost {
 /** Chunks that somebody else pushes and a machine pulls. */
 class ChunkPipe implements AsyncIterator<Uint8Array> {
   readonly #pull: () => void;
-  #take: ((result: IteratorResult<Uint8Array>) => void) | undefined;
+  #taker:
+    | { readonly take: (result: IteratorResult<Uint8Array>) => void; readonly fail: (error: Error) => void }
+    | undefined;
   #ended = false;
+  #abandoned = false;
 
   constructor(pull: () => void) {
     this.#pull = pull;
   }
 
   next(): Promise<IteratorResult<Uint8Array>> {
+    if (this.#abandoned) return Promise.reject(new Error('the restore was given up'));
     if (this.#ended) return Promise.resolve({ done: true, value: undefined });
-    return new Promise((resolve) => {
-      this.#take = resolve;
+    return new Promise((take, fail) => {
+      this.#taker = { take, fail };
       this.#pull();
     });
   }
 
   push(chunk: Uint8Array): void {
-    const take = this.#take;
-    this.#take = undefined;
+    const taker = this.#taker;
+    this.#taker = undefined;
     if (chunk.length === 0) {
       this.#ended = true;
-      take?.({ done: true, value: undefined });
+      taker?.take({ done: true, value: undefined });
     } else {
-      take?.({ done: false, value: chunk });
+      taker?.take({ done: false, value: chunk });
     }
+  }
+
+  /** No more chunks will come: whoever waits for one gets an error. */
+  abandon(): void {
+    this.#abandoned = true;
+    this.#taker?.fail(new Error('the restore was given up'));
+    this.#taker = undefined;
   }
 }
 
@@ -54,6 +63,7 @@ export class AppSnapshots {
   #wanted = false;
   #outgoing: AsyncGenerator<Uint8Array> | undefined;
   #incoming: ChunkPipe | undefined;
+  #restoring: Promise<void> = Promise.resolve();
 
   constructor(machine: StateMachine, codec: Codec, applier: Applier, host: AppSnapshotHost) {
     this.#machine = machine;
@@ -151,24 +161,32 @@ export class AppSnapshots {
     this.#wanted = false;
     this.#drop();
     this.#applier.clear();
-    this.#host.restoring();
     const pipe = new ChunkPipe(() => this.#host.say({ type: 'restorePull' }));
+    this.#incoming?.abandon();
     this.#incoming = pipe;
-    const run = async (): Promise<void> => {
+    // A machine restores one snapshot at a time: one that was overtaken has to end first.
+    this.#restoring = this.#restoring.then(() => this.#run(pipe, meta));
+  }
+
+  async #run(pipe: ChunkPipe, meta: SnapshotMeta): Promise<void> {
+    try {
       const image = await restoreChunks(this.#codec, this.#machine, pipe);
-      if (this.#incoming !== pipe) return; // a newer snapshot is being restored
+      if (this.#incoming !== pipe) return;
       this.#incoming = undefined;
       this.#applier.sessions.restore(image);
       this.#applier.restored(meta);
       this.#host.restored(meta);
       this.#host.say({ type: 'restored' });
-    };
-    run().catch((error: unknown) => this.#host.failed(asError(error)));
+    } catch (error) {
+      if (this.#incoming === pipe) this.#host.failed(asError(error));
+    }
   }
 
   close(): void {
     this.#wanted = false;
+    const incoming = this.#incoming;
     this.#incoming = undefined;
+    incoming?.abandon();
     this.#drop();
   }
 }

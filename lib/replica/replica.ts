@@ -4,123 +4,28 @@ import type { EngineSide, GroupStatus } from '../engine/door.js';
 import type { Environment } from '../environment.js';
 import { checkNumber, configError, QuorateError, type ErrorCode } from '../errors.js';
 import { Emitter } from '../events.js';
+import { armLimits, checkTimeout } from './callLimits.js';
 import type { Change } from './changes.js';
 import { detach } from './detach.js';
 import type { CheckedOptions } from './options.js';
+import { Waiter } from './pending.js';
 import { parseRequestId } from './requestId.js';
+import type {
+  CallOptions,
+  CloseOptions,
+  CloseReason,
+  Consistency,
+  MemberStatus,
+  QueryOptions,
+  ReplicaEvents,
+  ReplicaMetrics,
+  ReplicaStatus,
+  SubmitOptions,
+} from './replicaTypes.js';
 import { Room, type RoomSetup } from './room.js';
 import type { AnswerOf, CommandOf, QueryOf, ResultOf, StateMachine } from './stateMachine.js';
-import { Waiter } from './submitter.js';
-
-/** What every call takes. */
-export interface CallOptions {
-  /** How long to wait, in milliseconds; from 1 to 2^31 - 1. The default is the replica's `timeout`. */
-  readonly timeout?: number;
-  /** Ends the call with an error named `AbortError`. A command that is under way may take effect all the same. */
-  readonly signal?: AbortSignal;
-}
-
-/** What `submit` takes. */
-export interface SubmitOptions extends CallOptions {
-  /**
-   * Names the command, so that submitting it again, from any member and after any crash, takes effect once. 1 to 256
-   * characters; remembered for an hour of the log's time. After an ambiguous error use `error.requestId`.
-   */
-  readonly requestId?: string;
-}
-
-/**
- * How fresh an answer must be. `linearizable`: as if there were one copy. `committed`: from the state that is applied here,
- * which holds only what is committed but may be old. `local`: the same, for now without a difference.
- */
-export type Consistency = 'linearizable' | 'committed' | 'local';
 
 const consistencies: readonly string[] = ['linearizable', 'committed', 'local'] satisfies Consistency[];
-
-/** What `query` takes. */
-export interface QueryOptions extends CallOptions {
-  /**
-   * How fresh the answer must be.
-   *
-   * @defaultValue 'linearizable'
-   */
-  readonly consistency?: Consistency;
-}
-
-/** What `close` takes. */
-export interface CloseOptions {
-  /**
-   * Wait for the commands that are in flight first; at most `timeout`.
-   *
-   * @defaultValue false
-   */
-  readonly drain?: boolean;
-  /**
-   * In milliseconds; from 1 to 2^31 - 1.
-   *
-   * @defaultValue 5000
-   */
-  readonly timeout?: number;
-}
-
-/** A member of the group. */
-export interface MemberStatus {
-  readonly id: string;
-  readonly as: 'voter' | 'learner';
-}
-
-/** Where a replica stands. */
-export interface ReplicaStatus {
-  readonly id: string;
-  readonly group: string;
-  readonly state: 'running' | 'closed' | 'failed';
-  readonly role: 'leader' | 'candidate' | 'follower' | 'learner';
-  /** The leader's id as far as this member knows, or undefined. */
-  readonly leader: string | undefined;
-  /** The number of the current reign: Raft's term. */
-  readonly epoch: number;
-  /** Leader: a quorum answers. Others: a leader is heard. */
-  readonly quorum: boolean;
-  /** The last index that this member knows to be committed. */
-  readonly commitIndex: number;
-  /** The last index that this member has applied. */
-  readonly appliedIndex: number;
-  readonly members: readonly MemberStatus[];
-  /** Commands and reads of this replica that are not settled. */
-  readonly pending: { readonly commands: number; readonly reads: number };
-}
-
-/** Why a replica is over. */
-export type CloseReason = { readonly type: 'closed' } | { readonly type: 'failed'; readonly error: Error };
-
-/** Figures of a replica since it was opened. */
-export interface ReplicaMetrics {
-  readonly submitted: number;
-  readonly committed: number;
-  readonly failed: number;
-  readonly queries: number;
-  readonly pendingCommands: number;
-  readonly pendingReads: number;
-  readonly leaderChanges: number;
-  readonly commitIndex: number;
-  readonly appliedIndex: number;
-}
-
-/** The events of a {@link Replica}. */
-export interface ReplicaEvents {
-  /** This member's role changed. */
-  'role:changed': [role: ReplicaStatus['role']];
-  /** Another member leads, or nobody that is known (undefined). */
-  'leader:changed': [leader: string | undefined];
-  'members:changed': [members: readonly MemberStatus[]];
-  /** No quorum answers any more: submits wait, or are rejected. */
-  'quorum:lost': [];
-  'quorum:regained': [];
-  /** The replica stopped itself: `closed` says the same. */
-  'replica:failed': [error: Error];
-  /** Something that a person should look at, such as a peer whose group was founded apart. */
-  warning: [error: Error];
-}
 
 /**
  * This process's copy of a replicated state machine. Made by {@link openReplica}.
@@ -224,19 +129,19 @@ export class Replica<M extends StateMachine = StateMachine> extends Emitter<Repl
     reject: (error: unknown) => void,
   ): void {
     const { requestId, timeout, signal } = options;
-    const limited = this.#limit(
-      timeout,
-      signal,
+    const disarm = armLimits(
+      this.#environment,
+      options,
       () => this.#room.submitter.abandon(tracked, 'ERR_TIMEOUT', `no answer within ${timeout ?? 0} ms`),
       () => this.#room.submitter.abandon(tracked, 'ERR_ABORTED', 'the submit was aborted'),
     );
     const tracked = new Waiter(
       (result) => {
-        limited();
+        disarm();
         resolve(result);
       },
       (error) => {
-        limited();
+        disarm();
         reject(error);
       },
     );
@@ -247,25 +152,9 @@ export class Replica<M extends StateMachine = StateMachine> extends Emitter<Repl
       if (typeof id === 'object') this.#room.submitter.retry(id, command, tracked);
       else this.#room.submitter.add(command, id, tracked);
     } catch (error) {
-      limited();
+      disarm();
       throw error;
     }
-  }
-
-  /** Arms time-out and signal; the function it returns disarms them. */
-  #limit(
-    timeout: number | undefined,
-    signal: AbortSignal | undefined,
-    onTimeout: () => void,
-    onAbort: () => void,
-  ): () => void {
-    if (timeout !== undefined) checkNumber('timeout', timeout, 1, 2 ** 31 - 1);
-    const timer = timeout === undefined ? undefined : this.#environment.setTimer(timeout, onTimeout);
-    signal?.addEventListener('abort', onAbort, { once: true });
-    return () => {
-      timer?.cancel();
-      signal?.removeEventListener('abort', onAbort);
-    };
   }
 
   /**
@@ -308,11 +197,12 @@ export class Replica<M extends StateMachine = StateMachine> extends Emitter<Repl
     return detach(answer) as AnswerOf<M, Q>;
   }
 
-  #linearize<T>(run: () => T, { timeout, signal }: CallOptions): Promise<T> {
+  #linearize<T>(run: () => T, options: CallOptions): Promise<T> {
     return new Promise((resolve, reject) => {
       this.#checkOpen();
+      const { timeout, signal } = options;
       const settle = (): void => {
-        limited?.();
+        disarm?.();
         try {
           resolve(run());
         } catch (error) {
@@ -320,19 +210,19 @@ export class Replica<M extends StateMachine = StateMachine> extends Emitter<Repl
         }
       };
       const fail = (error: unknown): void => {
-        limited?.();
+        disarm?.();
         reject(asError(error));
       };
       if (signal?.aborted) throw new QuorateError('ERR_ABORTED', 'the signal had fired already');
-      if (timeout !== undefined) checkNumber('timeout', timeout, 1, 2 ** 31 - 1);
+      checkTimeout(timeout);
       const { reads } = this.#room;
       const waiter = reads.add(settle, fail, timeout);
-      const limited =
+      const disarm =
         timeout === undefined && signal === undefined
           ? undefined
-          : this.#limit(
-              timeout,
-              signal,
+          : armLimits(
+              this.#environment,
+              options,
               () =>
                 reads.abandon(
                   waiter,

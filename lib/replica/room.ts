@@ -14,10 +14,11 @@ import { Applier } from './applier.js';
 import { AppSnapshots } from './appSnapshots.js';
 import { ChangeFeed } from './changes.js';
 import { batchCodec, type BatchCodec, type Codec } from './codec.js';
+import type { SubmitLimits } from './load.js';
 import { Failure } from './outcome.js';
 import { Reads } from './reads.js';
 import type { StateMachine } from './stateMachine.js';
-import { Submitter, type SubmitLimits } from './submitter.js';
+import { Submitter } from './submitter.js';
 
 /** Entries of this size may wait on this side before the engine is told of progress out of turn. */
 const UNTOLD_BYTES = 1024 * 1024;
@@ -91,7 +92,6 @@ export class Room implements AppSide {
     this.changes = new ChangeFeed((watching) => (this.applier.watching = watching));
     this.snapshots = new AppSnapshots(machine, this.#codec, this.applier, {
       say: (notice) => this.#say(notice),
-      restoring: () => undefined,
       restored: (meta) => this.#restored(meta),
       failed: (error) => this.#fail(error),
     });

@@ -1,5 +1,5 @@
 /** The footer of a sealed segment: which blocks of which group it holds, so that opening need not scan it. */
-import { crc32 } from 'node:zlib';
+import { crc32 } from '../../crc.js';
 import { ByteReader, ByteWriter } from '../../bytes.js';
 import type { Epoch, Index } from '../../consensus/consensus.js';
 import type { Environment } from '../../environment.js';

@@ -2,7 +2,7 @@
  * The bytes of a log segment that are not entries: its header, the headers of its frames, and the trailer that points to
  * its footer. docs/storage.md describes the format.
  */
-import { crc32 } from 'node:zlib';
+import { crc32 } from '../../crc.js';
 
 /** Raised when the meaning of any file of a storage changes. @internal */
 export const FORMAT_VERSION = 1;

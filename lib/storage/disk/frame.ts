@@ -1,5 +1,5 @@
 /** A batch that is being gathered, and its bytes when it is written. */
-import { crc32 } from 'node:zlib';
+import { crc32 } from '../../crc.js';
 import { ByteWriter } from '../../bytes.js';
 import type { Entry } from '../../consensus/consensus.js';
 import { encodeEntries, ENTRY_OVERHEAD } from '../entryCodec.js';

@@ -1,5 +1,5 @@
 /** Gathers the pieces of a frame: small fields are copied into chunks that are used again, large ones are taken as they are. */
-import { crc32 } from 'node:zlib';
+import { crc32 } from '../../crc.js';
 import type { ByteSink } from '../entryCodec.js';
 
 /** From this size on a field is not copied. @internal */

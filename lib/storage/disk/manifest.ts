@@ -1,6 +1,6 @@
 /** The manifest binds a directory to a cluster and a node. */
 import { join } from 'node:path';
-import { crc32 } from 'node:zlib';
+import { crc32 } from '../../crc.js';
 import { randomId } from '../../environment.js';
 import type { Environment } from '../../environment.js';
 import { QuorateError } from '../../errors.js';

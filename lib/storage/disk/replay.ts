@@ -1,5 +1,5 @@
 /** Carries out on the group table what the frames of the log say. */
-import { crc32 } from 'node:zlib';
+import { crc32 } from '../../crc.js';
 import { ByteReader } from '../../bytes.js';
 import type { Entry, HardState, Index } from '../../consensus/consensus.js';
 import { lastOf } from '../../consensus/consensus.js';

@@ -1,5 +1,5 @@
 /** Reads a segment frame by frame, and judges where its valid frames end. */
-import { crc32 } from 'node:zlib';
+import { crc32 } from '../../crc.js';
 import type { Environment } from '../../environment.js';
 import type { FileHandle } from '../../files.js';
 import {

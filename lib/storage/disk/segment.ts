@@ -1,6 +1,6 @@
 /** A file of the log. */
 import { join } from 'node:path';
-import { crc32 } from 'node:zlib';
+import { crc32 } from '../../crc.js';
 import type { Environment } from '../../environment.js';
 import type { FileHandle } from '../../files.js';
 import { encodeSegmentHeader, SEGMENT_HEADER } from './format.js';

@@ -2,7 +2,7 @@
  * The file of a snapshot: chunks of 64 KiB, each followed by its CRC, then what the snapshot says of itself, then where that
  * is. The CRCs start from the storage's incarnation, so that a file of another storage does not pass.
  */
-import { crc32 } from 'node:zlib';
+import { crc32 } from '../../crc.js';
 import { ByteReader, ByteWriter } from '../../bytes.js';
 import type { SnapshotMeta } from '../../consensus/consensus.js';
 import { QuorateError } from '../../errors.js';

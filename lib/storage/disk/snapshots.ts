@@ -1,7 +1,7 @@
 /** The snapshots of a storage: one current for each group, written beside it and renamed, older ones kept while they are read. */
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
-import { crc32 } from 'node:zlib';
+import { crc32 } from '../../crc.js';
 import type { Index, SnapshotMeta } from '../../consensus/consensus.js';
 import type { Environment } from '../../environment.js';
 import { QuorateError } from '../../errors.js';

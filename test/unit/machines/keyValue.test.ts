@@ -282,6 +282,10 @@ describe('keyValue', () => {
       [{ op: 'put', value: 1 }, 'INVALID_KEY'],
       [{ op: 'delete', key: 5 }, 'INVALID_KEY'],
       [{ op: 'put', key: 'k'.repeat(4097), value: 1 }, 'INVALID_KEY'],
+      [{ op: 'put', key: 'a\ud800', value: 1 }, 'INVALID_KEY'],
+      [{ op: 'cas', key: '\udc00', value: 1 }, 'INVALID_KEY'],
+      [{ op: 'delete', key: '\ud83d' }, 'INVALID_KEY'],
+      [{ op: 'put', key: '\ufeffa', value: 1 }, 'INVALID_KEY'],
       [{ op: 'put', key: 'a' }, 'INVALID_VALUE'],
       [{ op: 'cas', key: 'a', expected: 1 }, 'INVALID_VALUE'],
     ];
@@ -302,6 +306,34 @@ describe('keyValue', () => {
       expect(errorOf(() => machine.query!({ op: 'list', ...bad } as never)).code).to.equal('ERR_CONFIG');
     }
     expect(machine.query!({ op: 'list' })).to.deep.equal([]);
+  });
+
+  it('takes only keys that a snapshot can hold, whatever a codec brings', async () => {
+    const unit = fc.oneof(
+      fc.constantFrom('a', '\ud800', '\udbff', '\udc00', '\udfff', '\ufeff', '\uffff', '😀'),
+      fc.integer({ min: 0, max: 0xffff }).map((code) => String.fromCharCode(code)),
+    );
+    const seen = { taken: 0, rejected: 0 };
+    await fc.assert(
+      fc.asyncProperty(fc.string({ unit, maxLength: 4 }), async (anyKey) => {
+        const machine = keyValue();
+        try {
+          driver(machine)({ op: 'put', key: anyKey, value: 1 });
+          seen.taken++;
+        } catch (error) {
+          expect(error).to.include({ code: 'ERR_REJECTED', reason: 'INVALID_KEY' });
+          expect(() => cbor().encode(anyKey)).to.throw();
+          seen.rejected++;
+          return;
+        }
+        const restored = keyValue();
+        await restored.restore(inChunks(bytesOf(machine)));
+        expect(restored.query!({ op: 'list' })).to.deep.equal([[anyKey, 1]]);
+      }),
+      { numRuns: 300 },
+    );
+    expect(seen.taken).to.be.greaterThan(20);
+    expect(seen.rejected).to.be.greaterThan(20);
   });
 
   it('compares with cas by content', () => {

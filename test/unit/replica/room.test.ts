@@ -11,7 +11,7 @@ import { defineMachine } from '../../../lib/machines/defineMachine.js';
 import { cbor } from '../../../lib/replica/codec.js';
 import { Room } from '../../../lib/replica/room.js';
 import type { StateMachine } from '../../../lib/replica/stateMachine.js';
-import { Waiter } from '../../../lib/replica/submitter.js';
+import { Waiter } from '../../../lib/replica/pending.js';
 import { Virtual } from '../support/virtual.js';
 
 const membership: Membership = { ...foundingMembership(['a', 'b', 'c']), genesis: 'genesis' };

@@ -1,0 +1,109 @@
+/** What the calls of a replica take, and what they tell: options, status, figures, events. */
+
+/** What every call takes. */
+export interface CallOptions {
+  /** How long to wait, in milliseconds; from 1 to 2^31 - 1. The default is the replica's `timeout`. */
+  readonly timeout?: number;
+  /** Ends the call with an error named `AbortError`. A command that is under way may take effect all the same. */
+  readonly signal?: AbortSignal;
+}
+
+/** What `submit` takes. */
+export interface SubmitOptions extends CallOptions {
+  /**
+   * Names the command, so that submitting it again, from any member and after any crash, takes effect once. 1 to 256
+   * characters; remembered for an hour of the log's time. After an ambiguous error use `error.requestId`.
+   */
+  readonly requestId?: string;
+}
+
+/**
+ * How fresh an answer must be. `linearizable`: as if there were one copy. `committed`: from the state that is applied here,
+ * which holds only what is committed but may be old. `local`: the same, for now without a difference.
+ */
+export type Consistency = 'linearizable' | 'committed' | 'local';
+
+/** What `query` takes. */
+export interface QueryOptions extends CallOptions {
+  /**
+   * How fresh the answer must be.
+   *
+   * @defaultValue 'linearizable'
+   */
+  readonly consistency?: Consistency;
+}
+
+/** What `close` takes. */
+export interface CloseOptions {
+  /**
+   * Wait for the commands that are in flight first; at most `timeout`.
+   *
+   * @defaultValue false
+   */
+  readonly drain?: boolean;
+  /**
+   * In milliseconds; from 1 to 2^31 - 1.
+   *
+   * @defaultValue 5000
+   */
+  readonly timeout?: number;
+}
+
+/** A member of the group. */
+export interface MemberStatus {
+  readonly id: string;
+  readonly as: 'voter' | 'learner';
+}
+
+/** Where a replica stands. */
+export interface ReplicaStatus {
+  readonly id: string;
+  readonly group: string;
+  readonly state: 'running' | 'closed' | 'failed';
+  readonly role: 'leader' | 'candidate' | 'follower' | 'learner';
+  /** The leader's id as far as this member knows, or undefined. */
+  readonly leader: string | undefined;
+  /** The number of the current reign: Raft's term. */
+  readonly epoch: number;
+  /** Leader: a quorum answers. Others: a leader is heard. */
+  readonly quorum: boolean;
+  /** The last index that this member knows to be committed. */
+  readonly commitIndex: number;
+  /** The last index that this member has applied. */
+  readonly appliedIndex: number;
+  readonly members: readonly MemberStatus[];
+  /** Commands and reads of this replica that are not settled. */
+  readonly pending: { readonly commands: number; readonly reads: number };
+}
+
+/** Why a replica is over. */
+export type CloseReason = { readonly type: 'closed' } | { readonly type: 'failed'; readonly error: Error };
+
+/** Figures of a replica since it was opened. */
+export interface ReplicaMetrics {
+  readonly submitted: number;
+  readonly committed: number;
+  readonly failed: number;
+  readonly queries: number;
+  readonly pendingCommands: number;
+  readonly pendingReads: number;
+  readonly leaderChanges: number;
+  readonly commitIndex: number;
+  readonly appliedIndex: number;
+}
+
+/** The events of a replica. */
+export interface ReplicaEvents {
+  /** This member's role changed. */
+  'role:changed': [role: ReplicaStatus['role']];
+  /** Another member leads, or nobody that is known (undefined). */
+  'leader:changed': [leader: string | undefined];
+  'members:changed': [members: readonly MemberStatus[]];
+  /** No quorum answers any more: submits wait, or are rejected. */
+  'quorum:lost': [];
+  'quorum:regained': [];
+  /** The replica stopped itself: `closed` says the same. */
+  'replica:failed': [error: Error];
+  /** Something that a person should look at, such as a peer whose group was founded apart. */
+  warning: [error: Error];
+}

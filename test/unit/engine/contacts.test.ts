@@ -1,0 +1,106 @@
+import { expect } from 'chai';
+import { NO_EPOCH, type CoreStatus } from '../../../lib/consensus/consensus.js';
+import { foundingMembership } from '../../../lib/consensus/membership.js';
+import { Contacts } from '../../../lib/engine/contacts.js';
+import { GROUP_WIRE_VERSION, type Hello } from '../../../lib/engine/wire.js';
+
+const hello: Hello = {
+  version: GROUP_WIRE_VERSION,
+  group: 'g',
+  instance: 'i1',
+  protocol: 'raft',
+  incarnation: 'inc',
+  genesis: '',
+  founders: ['a', 'b', 'c'],
+  wantsAnswer: true,
+};
+
+function own(genesis = '', founders = ['c', 'b', 'a']) {
+  const status: CoreStatus = {
+    role: 'follower',
+    leader: '',
+    epoch: NO_EPOCH,
+    quorum: false,
+    membership: foundingMembership(founders),
+    genesis,
+    commitIndex: 0,
+    lastIndex: 0,
+    stopped: undefined,
+  };
+  return { self: 'a', protocol: 'raft', status };
+}
+
+describe('contacts', () => {
+  const table: [what: string, ours: ReturnType<typeof own>, theirs: Partial<Hello>, expected: string][] = [
+    ['the same founders, nothing founded', own(), {}, 'met'],
+    ['founded there, not known here', own(''), { genesis: 'x' }, 'met'],
+    ['founded here, not known there', own('x'), {}, 'met'],
+    ['the same genesis', own('x'), { genesis: 'x' }, 'met'],
+    ['the same genesis, whatever the founders say', own('x'), { genesis: 'x', founders: [] }, 'met'],
+    ['two foundings', own('x'), { genesis: 'y' }, 'ERR_GENESIS_DIFFERS'],
+    [
+      'two foundings by the same founders of another order',
+      own('x'),
+      { genesis: 'y', founders: ['c'] },
+      'ERR_GENESIS_DIFFERS',
+    ],
+    ['fewer founders', own(), { founders: ['a', 'b'] }, 'ERR_MEMBERS_DIFFER'],
+    ['more founders', own('', ['a', 'b']), {}, 'ERR_MEMBERS_DIFFER'],
+    ['other founders', own(), { founders: ['a', 'b', 'd'] }, 'ERR_MEMBERS_DIFFER'],
+    ['other founders of a founded group', own('x'), { founders: ['a'] }, 'ERR_MEMBERS_DIFFER'],
+    ['another wire version', own('x'), { genesis: 'x', version: GROUP_WIRE_VERSION + 1 }, 'ERR_PEER_VERSION'],
+    ['another protocol', own('x'), { genesis: 'x', protocol: 'paxos' }, 'ERR_PEER_VERSION'],
+  ];
+  for (const [what, ours, theirs, expected] of table) {
+    it(`${what}: ${expected}`, () => {
+      const contacts = new Contacts();
+      const verdict = contacts.hear('b', 4, 1, { ...hello, ...theirs }, ours);
+      if (expected === 'met') {
+        expect(verdict).to.deep.equal({ type: 'met', contact: contacts.get('b') });
+        expect(contacts.get('b')).to.deep.include({ number: 4, link: 1, session: 1 });
+      } else {
+        expect(verdict).to.deep.nested.include({
+          type: 'refused',
+          'refusal.code': expected,
+          'refusal.group': 'g',
+        });
+        expect(contacts.get('b')).to.equal(undefined);
+      }
+    });
+  }
+
+  it('a hello said again is nothing new; one of another link, opening or genesis is', () => {
+    const contacts = new Contacts();
+    const hear = (link: number, change: Partial<Hello> = {}) =>
+      contacts.hear('b', 4, link, { ...hello, ...change }, own()).type;
+    expect(hear(1)).to.equal('met');
+    expect(hear(1)).to.equal('known');
+    expect(hear(1, { wantsAnswer: false })).to.equal('known');
+    expect(hear(2)).to.equal('met');
+    expect(hear(2, { instance: 'i2' })).to.equal('met');
+    expect(hear(2, { instance: 'i2', genesis: 'x' })).to.equal('met');
+    expect(hear(2, { instance: 'i2', genesis: 'x' })).to.equal('known');
+    expect(contacts.get('b')?.session).to.equal(4);
+  });
+
+  it('numbers sessions across peers, and never gives one twice', () => {
+    const contacts = new Contacts();
+    contacts.hear('b', 1, 1, hello, own());
+    contacts.hear('c', 1, 1, hello, own());
+    expect(contacts.forget('b')).to.equal(true);
+    expect(contacts.forget('b')).to.equal(false);
+    contacts.hear('b', 1, 1, hello, own());
+    expect([...contacts.entries()].map(([peer, { session }]) => [peer, session])).to.deep.equal([
+      ['c', 2],
+      ['b', 3],
+    ]);
+  });
+
+  it('a refused hello leaves the contact to whoever asked', () => {
+    const contacts = new Contacts();
+    contacts.hear('b', 1, 1, hello, own());
+    const verdict = contacts.hear('b', 2, 1, { ...hello, founders: [] }, own());
+    expect(verdict.type).to.equal('refused');
+    expect(contacts.get('b')?.number).to.equal(1);
+  });
+});
