@@ -4,7 +4,7 @@ import tsdoc from 'eslint-plugin-tsdoc';
 import layers from './.ci/eslint/layers.js';
 
 export default tseslint.config(
-  { ignores: ['dist/', 'build/', 'coverage/', 'site/', 'node_modules/'] },
+  { ignores: ['.ci/consumer/', 'dist/', 'build/', 'coverage/', 'site/', 'node_modules/'] },
   {
     files: ['**/*.ts'],
     extends: [js.configs.recommended, ...tseslint.configs.strictTypeChecked],

@@ -4,8 +4,6 @@ import { EventEmitter } from 'node:events';
 /**
  * An emitter whose listeners cannot harm its owner: an error thrown by a listener surfaces as an uncaught exception of
  * its own turn, never inside the protocol code that emitted.
- *
- * @internal
  */
 export class Emitter<Events extends Record<keyof Events, unknown[]>> {
   readonly #emitter = new EventEmitter();
@@ -28,6 +26,7 @@ export class Emitter<Events extends Record<keyof Events, unknown[]>> {
     return this;
   }
 
+  /** Calls the listeners of an event. @internal */
   protected emit<K extends keyof Events & string>(event: K, ...args: Events[K]): void {
     for (const listener of this.#emitter.rawListeners(event)) {
       try {
@@ -40,6 +39,7 @@ export class Emitter<Events extends Record<keyof Events, unknown[]>> {
     }
   }
 
+  /** Forgets every listener. @internal */
   protected removeAllListeners(): void {
     this.#emitter.removeAllListeners();
   }

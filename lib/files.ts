@@ -14,9 +14,18 @@ export interface FileHandle {
   sync(done: Done): void;
   /** Reads up to `length` bytes; fewer only at the end of the file. */
   read(position: number, length: number): Promise<Uint8Array>;
+  /** Cuts the file off, or fills it up with zeros. */
   truncate(length: number): Promise<void>;
+  /** Its length in bytes. */
   size(): Promise<number>;
+  /** Waits for what is under way, then closes. */
   close(): Promise<void>;
+}
+
+/** The lock of a directory. */
+export interface DirectoryLock {
+  /** Gives it back. */
+  release(): Promise<void>;
 }
 
 /** A file system. Paths are absolute or relative to the working directory, as node:fs takes them. */
@@ -42,5 +51,5 @@ export interface FileSystem {
    * Takes the exclusive lock of a directory, against this process and others; rejects with
    * ERR_STORAGE_LOCKED when it is held. A lock whose process died is taken over.
    */
-  lock(directory: string): Promise<{ release(): Promise<void> }>;
+  lock(directory: string): Promise<DirectoryLock>;
 }

@@ -4,8 +4,20 @@
  * @packageDocumentation
  */
 export { QuorateError, type ErrorCode, type Fate, type QuorateErrorOptions } from './errors.js';
+export { Emitter } from './events.js';
 export type { Environment, Timer } from './environment.js';
-export type { FileHandle, FileSystem } from './files.js';
+export type { DirectoryLock, Done, FileHandle, FileSystem } from './files.js';
+export type {
+  Entry,
+  EntryKind,
+  Epoch,
+  HardState,
+  Index,
+  NodeId,
+  Recovered,
+  SnapshotMeta,
+} from './consensus/consensus.js';
+export type { Member, Membership } from './consensus/membership.js';
 export { joinMesh, type JoinMeshOptions } from './mesh/joinMesh.js';
 export { Mesh, type MeshEvents, type PeerStatus } from './mesh/mesh.js';
 export type { MeshMetrics } from './mesh/metrics.js';

@@ -109,15 +109,18 @@ export interface TypedStateMachine<
   readonly types?: { readonly commands: Commands; readonly queries: Queries };
 }
 
-type TypesOf<M> = 'types' extends keyof M ? NonNullable<M['types']> : never;
-type LookUp<Operations, O> = O extends { readonly op: infer K }
+/** The phantom types of a typed machine, or never. */
+export type TypesOf<M> = 'types' extends keyof M ? NonNullable<M['types']> : never;
+/** What a map of operations says of one operation. */
+export type LookUp<Operations, O> = O extends { readonly op: infer K }
   ? K extends keyof Operations
     ? Operations[K] extends { readonly result: infer R }
       ? R
       : unknown
     : unknown
   : unknown;
-type Method<F> = F extends (...args: infer A) => infer R
+/** Input and output of a method. */
+export type Method<F> = F extends (...args: infer A) => infer R
   ? { readonly input: A extends [infer I, ...unknown[]] ? I : unknown; readonly output: Awaited<R> }
   : never;
 

@@ -67,6 +67,7 @@ export interface NodeStore {
 
 /** Writes a snapshot beside the current one. */
 export interface SnapshotWriter {
+  /** Appends; the chunk may be changed once the promise has resolved. */
   write(chunk: Uint8Array): Promise<void>;
   /** Makes it durable and the current one, atomically. */
   commit(meta: SnapshotMeta): Promise<void>;
@@ -81,5 +82,6 @@ export interface SnapshotReader {
   readonly size: number;
   /** Up to `length` bytes at `offset`; checked against the snapshot's checksum as far as can be, ERR_STORAGE_CORRUPT otherwise. */
   read(offset: number, length: number): Promise<Uint8Array>;
+  /** Releases it; a snapshot that was replaced meanwhile can then be removed. */
   close(): Promise<void>;
 }

@@ -3,5 +3,6 @@
  *
  * @packageDocumentation
  */
-export { testStorage, type StorageFixture, type StorageSubject, type TestFramework } from './storage.js';
-export { testTransport, type TestRunner, type TransportUnderTest } from './transport.js';
+export type { TestFramework } from './framework.js';
+export { testStorage, type StorageFixture, type StorageSubject } from './storage.js';
+export { testTransport, type TransportUnderTest } from './transport.js';

@@ -1,5 +1,6 @@
 /** A conformance suite for whoever writes a storage. */
 import type { Storage } from '../storage/storage.js';
+import type { TestFramework } from './framework.js';
 import { basicsTests } from './storage/basics.js';
 import { Context } from './storage/context.js';
 import { logTests } from './storage/log.js';
@@ -11,19 +12,16 @@ export interface StorageFixture {
   readonly storage: Storage;
   /** The same content, as a process that starts anew would get it. Called when the storage is closed. */
   reopen(): Promise<Storage>;
+  /** Cleans up after the test. */
   dispose(): Promise<void>;
 }
 
 /** What {@link testStorage} tests. */
 export interface StorageSubject {
+  /** Names the suite. */
   readonly name: string;
+  /** Makes a storage afresh, for each test. */
   create(): Promise<StorageFixture>;
-}
-
-/** `describe` and `it` of a test framework: mocha, vitest, jest, node:test. */
-export interface TestFramework {
-  readonly describe: (name: string, body: () => void) => unknown;
-  readonly it: (name: string, body: () => Promise<void>) => unknown;
 }
 
 /**

@@ -2,13 +2,8 @@
 import assert from 'node:assert/strict';
 import { nodeEnvironment } from '../environment.js';
 import type { Environment } from '../environment.js';
+import type { TestFramework } from './framework.js';
 import type { Lane, LaneName, RawLink, Transport, TransportSession } from '../mesh/transport.js';
-
-/** The two functions of a test runner that the suite needs: those of mocha, vitest, jest and node:test all do. */
-export interface TestRunner {
-  readonly describe: (name: string, body: () => void) => unknown;
-  readonly it: (name: string, body: () => Promise<void>) => unknown;
-}
 
 /** What {@link testTransport} tests. */
 export interface TransportUnderTest {
@@ -31,10 +26,10 @@ export interface TransportUnderTest {
  * @example
  * ```ts
  * import { describe, it } from 'mocha';
- * testTransport({ describe, it }, { name: 'memory', create: () => memoryNetwork() });
+ * testTransport({ name: 'memory', create: () => memoryNetwork() }, { describe, it });
  * ```
  */
-export function testTransport(runner: TestRunner, subject: TransportUnderTest): void {
+export function testTransport(subject: TransportUnderTest, runner: TestFramework): void {
   const { describe, it } = runner;
   const lanes: readonly LaneName[] = ['control', 'bulk'];
 

@@ -4,16 +4,16 @@ import { localSignaling } from '../../../lib/mesh/signaling/local.js';
 import { webrtc } from '../../../lib/mesh/webrtc/webrtc.js';
 import { testTransport } from '../../../lib/testing/transport.js';
 
-testTransport({ describe, it }, { name: 'memory', create: () => memoryNetwork() });
+testTransport({ name: 'memory', create: () => memoryNetwork() }, { describe, it });
 testTransport(
-  { describe, it },
   { name: 'memory with latency', create: () => memoryNetwork({ latencyMs: 3 }) },
-);
-testTransport({ describe, it }, { name: 'webrtc', create: () => webrtc({ signaling: localSignaling() }) });
-testTransport(
   { describe, it },
+);
+testTransport({ name: 'webrtc', create: () => webrtc({ signaling: localSignaling() }) }, { describe, it });
+testTransport(
   {
     name: 'webrtc on loopback',
     create: () => webrtc({ signaling: localSignaling(), bindAddress: '127.0.0.1' }),
   },
+  { describe, it },
 );
