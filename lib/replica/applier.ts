@@ -91,6 +91,11 @@ export class Applier {
     return this.#membership;
   }
 
+  /** Whether everything that was handed over is applied. */
+  get idle(): boolean {
+    return !this.#running && this.#queue.length === 0;
+  }
+
   /** Whether the state stands at the end of an entry, where a snapshot can be captured. */
   get atBound(): boolean {
     return this.#running === undefined;

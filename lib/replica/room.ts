@@ -52,7 +52,7 @@ export class Room implements AppSide {
   #engine: EngineSide | undefined;
   #woke = false;
   #told: Index = 0;
-  /** Bytes that were handed over since the engine was told of progress. */
+  /** Bytes that were handed over since the engine was told that everything is applied. */
   #untold = 0;
   #notices: AppNotice[] = [];
   #status: GroupStatus | undefined;
@@ -145,7 +145,8 @@ export class Room implements AppSide {
       return undefined;
     if (notices.length > 0) this.#notices = [];
     this.#told = applied;
-    this.#untold = 0;
+    // What is still being applied has to be told of later, even if nothing more comes.
+    if (this.applier.idle) this.#untold = 0;
     return { proposals, reads, applied, notices };
   }
 
