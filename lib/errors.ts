@@ -8,6 +8,7 @@ export type ErrorCode =
   | 'ERR_ABORTED' // the caller's AbortSignal fired
   | 'ERR_TIMEOUT' // the call's time-out ran out
   | 'ERR_INTERNAL' // a bug in this library
+  | 'ERR_INVARIANT' // a simulation found something that must never be
   // submitting and querying
   | 'ERR_NOT_READY' // no leader, or no quorum
   | 'ERR_OVERLOADED' // too much is in flight; try again later

@@ -15,6 +15,8 @@ export interface Contact {
   readonly link: number;
   /** Ours; grows with every contact made. */
   readonly session: number;
+  /** The peer has shown that it took our hello too. */
+  confirmed: boolean;
 }
 
 /** What a hello means for us: nothing new, a new contact, or one to refuse. */
@@ -25,6 +27,7 @@ export type Verdict =
 
 export class Contacts {
   readonly #contacts = new Map<NodeId, Contact>();
+  readonly #waiting = new Map<Contact, ((confirmed: boolean) => void)[]>();
   #sessions = 0;
 
   get(peer: NodeId): Contact | undefined {
@@ -53,14 +56,45 @@ export class Contacts {
     ) {
       return { type: 'known' };
     }
-    const contact: Contact = { number, hello, link, session: ++this.#sessions };
+    const contact: Contact = { number, hello, link, session: ++this.#sessions, confirmed: false };
+    if (known) this.#settle(known, false);
     this.#contacts.set(peer, contact);
     return { type: 'met', contact };
   }
 
+  /** A peer said something that it says only to those whose hello it took. */
+  confirm(peer: NodeId): void {
+    const contact = this.#contacts.get(peer);
+    if (!contact || contact.confirmed) return;
+    contact.confirmed = true;
+    this.#settle(contact, true);
+  }
+
+  /**
+   * Resolves once the peer is known to have taken our hello, or to `false` when contact ends before. Lanes overtake each other:
+   * what is sent on another lane than the hello may come before it, and nobody would know what to do with it.
+   */
+  confirmed(contact: Contact): Promise<boolean> {
+    if (contact.confirmed) return Promise.resolve(true);
+    if (![...this.#contacts.values()].includes(contact)) return Promise.resolve(false);
+    return new Promise((resolve) => {
+      const waiting = this.#waiting.get(contact);
+      if (waiting) waiting.push(resolve);
+      else this.#waiting.set(contact, [resolve]);
+    });
+  }
+
   /** Forgets a peer; `false` if it was not known. */
   forget(peer: NodeId): boolean {
+    const contact = this.#contacts.get(peer);
+    if (contact) this.#settle(contact, false);
     return this.#contacts.delete(peer);
+  }
+
+  #settle(contact: Contact, confirmed: boolean): void {
+    const waiting = this.#waiting.get(contact) ?? [];
+    this.#waiting.delete(contact);
+    for (const resolve of waiting) resolve(confirmed);
   }
 }
 

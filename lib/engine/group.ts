@@ -218,6 +218,7 @@ export class Group {
       return;
     }
     if (hello.wantsAnswer) this.greet(peer, false);
+    else this.contacts.confirm(peer);
     if (verdict.type === 'known') return;
     const { incarnation, genesis } = hello;
     this.core.link(now, peer, verdict.contact.session, true, { incarnation, genesis });
@@ -244,6 +245,7 @@ export class Group {
   /** Takes an item that a peer sent to this group. Throws ERR_CODEC; `false`: the peer broke the protocol. */
   receive(now: number, peer: NodeId, type: number, body: ByteReader): boolean {
     if (this.#over) return true;
+    this.contacts.confirm(peer);
     this.#host.schedule(this);
     switch (type) {
       case ItemType.message:

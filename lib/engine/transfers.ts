@@ -81,7 +81,7 @@ export class Transfers {
   ): Promise<{ index: Index; ok: boolean }> {
     const failed = { index: 0, ok: false };
     const contact = group.contacts.get(to);
-    if (!contact || group.over) return failed;
+    if (!contact || group.over || !(await group.contacts.confirmed(contact))) return failed;
     let reader = await group.store.openSnapshot(group.name);
     if (!reader || reader.meta.index < atLeast) {
       await reader?.close();
@@ -235,9 +235,11 @@ export class Transfers {
       try {
         await work();
       } catch {
-        // Another snapshot took the place of this one, or the storage has failed; the sender may try again.
+        // Another snapshot took the place of this one: the sender may try again. Or the storage has failed: a member that waits
+        // for a snapshot writes nothing else, so nobody else would say so.
         incoming.abandoned = true;
         if (this.#incoming.get(key) === incoming) this.#incoming.delete(key);
+        failWithStorage(incoming.group);
         this.#host.acknowledge(incoming.group, peer, incoming.begin.request, 0, false);
       }
       return true;
@@ -262,6 +264,7 @@ export class Transfers {
         }
       } catch {
         ok = false;
+        failWithStorage(group);
       }
       this.#host.acknowledge(group, peer, begin.request, begin.meta.index, ok);
       this.#host.schedule(group);
@@ -269,4 +272,9 @@ export class Transfers {
     });
     return incoming.work;
   }
+}
+
+function failWithStorage(group: Group): void {
+  const { failed } = group.store;
+  if (failed) group.fail(failed);
 }

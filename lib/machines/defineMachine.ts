@@ -121,9 +121,11 @@ class DefinedMachine implements TypedStateMachine {
   readonly #validate: ((command: never) => void) | undefined;
   readonly #encode: (state: object) => Uint8Array;
   readonly #decode: (bytes: Uint8Array) => unknown;
+  readonly #definition: LooseDefinition;
   #state: object;
 
   constructor(definition: LooseDefinition) {
+    this.#definition = definition;
     const { version, initial, commands, queries = {}, validate, encode, decode } = definition;
     this.version = checkNumber('version', version, 1, 2 ** 31 - 1);
     if (typeof initial !== 'function') throw configError('initial', initial, 'a function');
@@ -176,6 +178,10 @@ class DefinedMachine implements TypedStateMachine {
   snapshot(): Iterable<Uint8Array> {
     const bytes = this.#encode(this.#state); // now, not when the first chunk is asked for
     return snapshotChunks('state', 1, [bytes], (writer, record) => writer.raw(record));
+  }
+
+  fresh(): TypedStateMachine {
+    return new DefinedMachine(this.#definition);
   }
 
   async restore(chunks: AsyncIterable<Uint8Array>): Promise<void> {

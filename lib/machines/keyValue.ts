@@ -94,6 +94,10 @@ class KeyValue<V> implements KeyValueMachine<V> {
   readonly #index = new KeyIndex();
   readonly #codec = batchCodec(cbor());
 
+  fresh(): KeyValueMachine<V> {
+    return new KeyValue<V>();
+  }
+
   apply(command: Command<V>, context: ApplyContext): unknown {
     const problem = problemOf(command);
     if (problem !== undefined) {

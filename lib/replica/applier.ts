@@ -18,7 +18,7 @@ import { decodeHeader, ItemReader, type BatchHeader } from './batch.js';
 import type { BatchCodec } from './codec.js';
 import { MachineContext } from './context.js';
 import { detach } from './detach.js';
-import { Failure, type Outcome } from './outcome.js';
+import { Failure, resultExpired, type Outcome } from './outcome.js';
 import { SessionTable, type Session } from './sessions.js';
 import type { StateMachine } from './stateMachine.js';
 
@@ -283,8 +283,3 @@ export class Applier {
     this.#listener.members(membership);
   }
 }
-
-const resultExpired = new Failure(
-  'ERR_RESULT_EXPIRED',
-  'the command was applied, but its result is not kept any more',
-);

@@ -142,7 +142,8 @@ export function checkOptions<M extends StateMachine>(
   };
 }
 
-function checkMachine(machine: unknown): void {
+/** Throws ERR_CONFIG for what is no state machine. @internal */
+export function checkMachine(machine: unknown): void {
   const { version, apply, snapshot, restore } = (machine ?? {}) as Record<string, unknown>;
   const whole = [apply, snapshot, restore].every((method) => typeof method === 'function');
   if (!whole) throw configError('stateMachine', machine, 'a state machine with apply, snapshot and restore');

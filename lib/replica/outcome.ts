@@ -47,3 +47,9 @@ export function costOf(outcome: Outcome): number {
       return 8;
   }
 }
+
+/** Of a command that was applied so long ago that nobody remembers how it went. */
+export const resultExpired = new Failure(
+  'ERR_RESULT_EXPIRED',
+  'the command was applied, but its result is not kept any more',
+);

@@ -108,7 +108,9 @@ export class Batch {
   /** Tells all who wait for a command what became of it. */
   settle(at: number, outcome: Outcome): void {
     this.unsettled--;
-    for (let waiter = this.waiters[at]; waiter; waiter = waiter.next) {
+    let waiter = this.waiters[at];
+    this.waiters[at] = undefined;
+    for (; waiter; waiter = waiter.next) {
       waiter.batch = undefined;
       if (outcome instanceof Failure) waiter.reject(outcome.toError(this.requestIds[at]));
       else waiter.resolve(outcome);

@@ -75,6 +75,8 @@ export interface StateMachine<Command = unknown, Query = unknown> {
    * `snapshot` made. Rejects, with the former state untouched, if they make no sense.
    */
   restore(chunks: AsyncIterable<Uint8Array>): Promise<void> | void;
+  /** Makes another machine of this kind in its initial state, for a harness that needs one for each simulated node. */
+  fresh?(): StateMachine<Command, Query>;
 }
 
 /** Operation name → its input (without `op`) and its result. */

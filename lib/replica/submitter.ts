@@ -9,12 +9,12 @@ import { QuorateError, type ErrorCode } from '../errors.js';
 import { encodeBatch, encodeItem } from './batch.js';
 import type { BatchCodec } from './codec.js';
 import { Load, type SubmitLimits } from './load.js';
-import { Failure, type Outcome } from './outcome.js';
+import { Failure, resultExpired, type Outcome } from './outcome.js';
 import { Batch, type Waiter } from './pending.js';
 import { Registration, REGISTRATION_TOKEN } from './registration.js';
 import type { SequenceId } from './requestId.js';
 import { Sends, STALE_MS } from './sends.js';
-import type { SessionTable } from './sessions.js';
+import type { Session, SessionTable } from './sessions.js';
 
 const MAX_BATCH_COMMANDS = 1024;
 const MAX_BATCH_BYTES = 64 * 1024;
@@ -283,14 +283,7 @@ export class Submitter {
 
   /** A batch was applied, now or before: settles those who wait. */
   applied(session: number, first: number, outcomes: readonly Outcome[]): void {
-    if (session === this.#session) {
-      const batch = this.#pending.get(first);
-      if (batch) {
-        this.#pending.delete(first);
-        this.#sends.forget(batch);
-        this.#settleAll(batch, outcomes);
-      }
-    }
+    if (session === this.#session) this.#appliedOwn(first, outcomes);
     if (this.#foreign.size === 0) return;
     for (let at = 0; at < outcomes.length; at++) {
       const key = keyOf({ session, sequence: first + at });
@@ -302,15 +295,31 @@ export class Submitter {
     }
   }
 
-  #settleAll(batch: Batch, outcomes: readonly Outcome[]): void {
-    for (let at = 0; at < batch.count; at++) {
-      if (!batch.waiters[at]) continue;
-      const outcome = outcomes[at];
-      this.#load.remove(batch.sizeOf(at));
-      if (outcome instanceof Failure) this.#load.failed++;
-      else this.#load.committed++;
-      batch.settle(at, outcome);
+  #appliedOwn(first: number, outcomes: readonly Outcome[]): void {
+    const whole = this.#pending.get(first);
+    if (whole?.count === outcomes.length) {
+      this.#pending.delete(first);
+      this.#sends.forget(whole);
+      this.#settleAll(whole, outcomes);
+      return;
     }
+    // One command that was submitted again through another member travels alone: the rest of its batch is still to come.
+    for (const batch of [...this.#pending.values()]) {
+      for (const [at, outcome] of outcomes.entries()) this.#settle(batch, first + at - batch.first, outcome);
+      if (batch.unsettled === 0 && batch.keepUntil === 0) this.#shelve(batch);
+    }
+  }
+
+  #settleAll(batch: Batch, outcomes: readonly Outcome[]): void {
+    for (const [at, outcome] of outcomes.entries()) this.#settle(batch, at, outcome);
+  }
+
+  #settle(batch: Batch, at: number, outcome: Outcome): void {
+    if (!batch.waiters[at]) return;
+    this.#load.remove(batch.sizeOf(at));
+    if (outcome instanceof Failure) this.#load.failed++;
+    else this.#load.committed++;
+    batch.settle(at, outcome);
   }
 
   /** A batch came up in the log whose session was gone: nothing of it was applied, and nothing ever will be. */
@@ -351,20 +360,23 @@ export class Submitter {
       this.expired(this.#session, 0, 0);
       return;
     }
-    for (const batch of [...this.#pending.values()]) {
-      if (session.isFresh(batch.first, batch.count)) continue;
-      const outcomes = batch.waiters.map((_, at) => {
-        const found = session.find(batch.first + at);
-        if (found?.known) return found.outcome;
-        return new Failure(
-          'ERR_RESULT_EXPIRED',
-          'the command was applied, but its result is not kept any more',
-        );
-      });
-      this.applied(session.id, batch.first, outcomes);
-    }
+    for (const batch of [...this.#pending.values()]) this.#settleByTable(batch, session);
     this.#rescan = true;
     this.#wake();
+  }
+
+  /** Settles those commands of a batch that the table says were applied. */
+  #settleByTable(batch: Batch, session: Session): void {
+    if (session.isFresh(batch.first, batch.count)) return;
+    let missing = 0;
+    for (let at = 0; at < batch.count; at++) {
+      const found = session.find(batch.first + at);
+      if (found) this.#settle(batch, at, found.known ? found.outcome : resultExpired);
+      else missing++;
+    }
+    if (missing > 0) return;
+    this.#pending.delete(batch.first);
+    this.#sends.forget(batch);
   }
 
   #armSweep(): void {

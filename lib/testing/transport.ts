@@ -18,6 +18,8 @@ export interface TransportUnderTest {
   readonly timeoutMs?: number;
   /** @internal */
   readonly environment?: Environment;
+  /** Lets the environment's time pass. @internal */
+  readonly sleep?: (ms: number) => Promise<void>;
 }
 
 /**
@@ -276,6 +278,7 @@ class Bench {
   readonly #transport: Transport;
   readonly #environment: Environment;
   readonly #timeoutMs: number;
+  readonly #sleep: (ms: number) => Promise<void>;
   readonly #sessions: TransportSession[] = [];
   readonly #warnings: string[] = [];
   #onLink: ((link: Recorded) => void) | undefined;
@@ -285,6 +288,7 @@ class Bench {
     this.#transport = transport;
     this.#environment = subject.environment ?? nodeEnvironment;
     this.#timeoutMs = subject.timeoutMs ?? 15_000;
+    this.#sleep = subject.sleep ?? ((ms) => new Promise((resolve) => void setTimeout(resolve, ms)));
   }
 
   async start(id: string, cluster = 'conformance'): Promise<Node> {
@@ -347,12 +351,12 @@ class Bench {
         nudgeAt = now() + 2000;
         nudge();
       }
-      await new Promise<void>((resolve) => void setTimeout(resolve, 2));
+      await this.#sleep(2);
     }
   }
 
   async turns(count: number): Promise<void> {
-    for (let i = 0; i < count; i++) await new Promise<void>((resolve) => void setTimeout(resolve, 2));
+    for (let i = 0; i < count; i++) await this.#sleep(2);
   }
 
   async close(): Promise<void> {

@@ -103,7 +103,8 @@ class RaftCore implements Consensus<RaftMessage> {
     if (dirty) return now;
     if (phase === 'leader') return configs.hasOthers(self) ? this.#replication.deadline : Infinity;
     // Looking in at least twice an election time-out tells a long silence from a long stall.
-    return Math.min(this.#election.deadline, this.#follower.deadline, now + options.electionTimeoutMs / 2);
+    const soon = now + options.electionTimeoutMs / 2;
+    return Math.min(this.#election.deadline, this.#follower.deadline, this.#reads.deadline, soon);
   }
 
   tick(now: number): void {

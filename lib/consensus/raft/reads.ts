@@ -109,11 +109,17 @@ export class Reads {
     this.#fail(contexts, 'notLeader');
   }
 
+  /** When the oldest question will have stayed without an answer for too long. */
+  get deadline(): number {
+    for (const { at } of this.#asked.values()) return at + this.#state.options.electionTimeoutMs * 2;
+    return Infinity;
+  }
+
   /** Questions that stayed without an answer are given up: the message may be lost. */
   tick(): void {
     const { now, options } = this.#state;
     for (const [batch, asked] of this.#asked) {
-      if (now - asked.at < options.electionTimeoutMs * 2) break;
+      if (now < asked.at + options.electionTimeoutMs * 2) break;
       this.#asked.delete(batch);
       this.#fail(asked.contexts, 'notLeader');
     }

@@ -282,9 +282,10 @@ export class Replication {
     } else if (progress.state === 'snapshot') {
       // Whoever brought it there, it is past the snapshot.
       if (matched > 0 && log.epochAt(matched) !== undefined) progress.toReplicate();
-    } else if (progress.inflight > 0 && now - progress.movedAt >= overdue) {
-      // Nothing moved although it answers: were the appends lost? The answer to an empty one at the end of the window tells,
-      // and it is sent even when the window is full (etcd#14633).
+    } else if ((progress.inflight > 0 || matched < progress.matched) && now - progress.movedAt >= overdue) {
+      // Nothing moved although it answers: were the appends lost? Or it no longer knows what matches, since it asked for
+      // pre-votes, and so takes no commit index. The answer to an empty append at the end of the window tells, and it is sent
+      // even when the window is full (etcd#14633).
       progress.movedAt = now;
       if (!this.#sendAppend(peer, progress.next - 1, [])) progress.toProbe(progress.matched + 1);
     }

@@ -13,7 +13,7 @@ import type { Frame } from './frame.js';
 import type { GroupLog } from './groupLog.js';
 import type { GroupTable } from './groupTable.js';
 import type { Headroom } from './headroom.js';
-import type { FailStop } from './io.js';
+import { reading, type FailStop } from './io.js';
 import type { Journal } from './journal.js';
 import { changes } from './meta.js';
 import type { Snapshots } from './snapshots.js';
@@ -78,7 +78,11 @@ export class DiskStore implements NodeStore {
     return [...new Set([...this.#table.groups.keys(), ...this.#snapshots.groups()])].sort();
   }
 
-  async recover(name: string): Promise<Recovered | undefined> {
+  recover(name: string): Promise<Recovered | undefined> {
+    return reading(`the log in ${this.#directory}`, () => this.#recover(name));
+  }
+
+  async #recover(name: string): Promise<Recovered | undefined> {
     this.#check();
     const snapshot = this.#snapshots.metaOf(name);
     const log = this.#table.groups.get(name);
@@ -136,7 +140,7 @@ export class DiskStore implements NodeStore {
     this.#check();
     const log = this.#table.groups.get(name);
     if (log === undefined) throw new QuorateError('ERR_INTERNAL', `the storage holds no group ${name}`);
-    return readEntries(this.#source, log, from, to, maxBytes);
+    return reading(`the log in ${this.#directory}`, () => readEntries(this.#source, log, from, to, maxBytes));
   }
 
   async createSnapshot(group: string): Promise<SnapshotWriter> {

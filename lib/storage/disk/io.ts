@@ -25,6 +25,17 @@ export function corrupt(path: string, offset: number, why: string, cause?: unkno
   return new QuorateError('ERR_STORAGE_CORRUPT', `${path} is corrupt at byte ${offset}: ${why}`, { cause });
 }
 
+/** Runs something that reads; whatever the system says comes out as an error of this library, which poisons nothing. @internal */
+export async function reading<T>(what: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (cause) {
+    if (cause instanceof QuorateError) throw cause;
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw new QuorateError('ERR_STORAGE_FAILED', `${what} cannot be read: ${why}`, { cause });
+  }
+}
+
 /** Whether an operation failed for want of space. @internal */
 export function isFull(error: unknown): boolean {
   const code = error instanceof Error && 'code' in error ? error.code : undefined;

@@ -2,6 +2,7 @@
 import { dirname, join } from 'node:path';
 import type { Environment } from '../../environment.js';
 import { checkName, QuorateError } from '../../errors.js';
+import type { FileSystem } from '../../files.js';
 import { keepsAfter } from '../groupWrite.js';
 import { DiskStore } from './diskStore.js';
 import { Headroom } from './headroom.js';
@@ -50,7 +51,7 @@ export async function openDisk(directory: string, setup: DiskSetup, binding: Bin
       checkBinding(directory, manifest, cluster, node);
       // A process that was killed may have made these names without flushing them: they count from now on.
       await files.syncDirectory(directory);
-      await files.syncDirectory(dirname(directory));
+      await syncParents(files, directory);
       await headroom.open();
 
       const { incarnation } = manifest;
@@ -103,6 +104,31 @@ export async function openDisk(directory: string, setup: DiskSetup, binding: Bin
     });
   }
 }
+
+/** Makes the name of a directory durable, and those of its parents, which may have been made with it. */
+async function syncParents(files: FileSystem, directory: string): Promise<void> {
+  let at = dirname(directory);
+  await files.syncDirectory(at);
+  while (dirname(at) !== at) {
+    at = dirname(at);
+    try {
+      await files.syncDirectory(at);
+    } catch (error) {
+      // One that this process may not read, or that has no medium, was not made by it.
+      const code = error instanceof Error && 'code' in error ? error.code : undefined;
+      if (!UNREACHABLE.has(code)) throw error;
+    }
+  }
+}
+
+const UNREACHABLE: ReadonlySet<unknown> = new Set([
+  'EACCES',
+  'EPERM',
+  'EINVAL',
+  'ENOTSUP',
+  'EROFS',
+  'ENOENT',
+]);
 
 interface Paths {
   readonly log: string;

@@ -104,6 +104,8 @@ class Recovery {
   readonly #unsealed: Leaving[] = [];
   readonly #breather: Breather;
   #sequence = 0;
+  /** Where the last valid frame of the segment that was scanned last begins, and ends. */
+  #last: { readonly position: number; readonly end: number } | undefined;
 
   constructor(maker: SegmentMaker, found: Found[]) {
     this.#maker = maker;
@@ -116,6 +118,7 @@ class Recovery {
     const tail = await this.#findTail();
     for (let i = 0; i < tail; i++) await this.#replayLeft(found[i]!, found[i + 1]!);
     await this.#replayTail(found[tail]!, tail, found.length > tail + 1 ? found[tail + 1]! : undefined);
+    await this.#rewriteLast(found[tail]!);
 
     const active = found[tail]!;
     const prepared = found[tail + 1];
@@ -133,6 +136,17 @@ class Recovery {
       unsealed: this.#unsealed,
       sequence: this.#sequence,
     };
+  }
+
+  /**
+   * Writes the last frame over itself. If its flush failed before this opening, the page cache shows it and takes it for clean, and
+   * another flush would write nothing (Rebello et al., "Can Applications Recover from fsync Failures?", 2020). The frames before
+   * it were flushed, or it would not have been begun.
+   */
+  async #rewriteLast({ handle, bytes }: Found): Promise<void> {
+    if (this.#last === undefined) return;
+    const { position, end } = this.#last;
+    await writeFully(handle, [await bytes.at(position, end - position)], position);
   }
 
   /** The last segment with a valid frame; the first when there is none. */
@@ -220,6 +234,7 @@ class Recovery {
   async #replayFrames({ segment, bytes, firstSequence }: Found): Promise<number> {
     const { seed } = segment;
     let at = SEGMENT_HEADER;
+    this.#last = undefined;
     if (firstSequence !== undefined) {
       if (firstSequence <= this.#sequence)
         throw corrupt(segment.path, at, `batch ${firstSequence} is there twice`);
@@ -237,6 +252,7 @@ class Recovery {
         throw corrupt(segment.path, at, cause.message, cause);
       }
       this.#sequence = frame.sequence;
+      this.#last = { position: at, end: frame.end };
       at = frame.end;
       if (this.#breather.due) await this.#breather.pause();
     }

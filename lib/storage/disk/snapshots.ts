@@ -8,7 +8,7 @@ import { QuorateError } from '../../errors.js';
 import type { FileHandle } from '../../files.js';
 import type { SnapshotReader, SnapshotWriter } from '../storage.js';
 import type { Headroom } from './headroom.js';
-import { corrupt, isFull, syncFile } from './io.js';
+import { corrupt, isFull, reading, syncFile } from './io.js';
 import type { FailStop } from './io.js';
 import { readSnapshot, readSnapshotInfo, SnapshotFileWriter } from './snapshotFile.js';
 import type { SnapshotInfo } from './snapshotFile.js';
@@ -124,7 +124,8 @@ export class Snapshots {
     if (held === undefined) return undefined;
     held.readers++; // before anything else, so that it is not removed meanwhile
     try {
-      const handle = await this.#environment.files.open(held.path, 'read');
+      const { files } = this.#environment;
+      const handle = await reading(held.path, () => files.open(held.path, 'read'));
       const reader = new Reader(handle, held, this.#seed, () => {
         this.#readers.delete(reader);
         this.#release(held);
@@ -316,7 +317,7 @@ class Reader implements SnapshotReader {
   async read(offset: number, length: number): Promise<Uint8Array> {
     const { path, info } = this.#held;
     if (this.#closed) throw new QuorateError('ERR_CLOSED', `this snapshot of group ${info.group} was closed`);
-    return readSnapshot(this.#handle, path, this.#seed, info.size, offset, length);
+    return reading(path, () => readSnapshot(this.#handle, path, this.#seed, info.size, offset, length));
   }
 
   close(): Promise<void> {

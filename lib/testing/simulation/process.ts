@@ -23,6 +23,14 @@ export class Process implements Environment {
   readonly files: FileSystem;
   alive = true;
   pausedUntil = 0;
+  /**
+   * After a pause what was put off happens in the order in which it was due: the pause fell within a turn, whose end still runs on
+   * what was known before. Otherwise as at the beginning of a turn: timers first, then all that came in.
+   */
+  wakesInOrder = false;
+  /** Milliseconds that this event has taken so far, and which event that is. */
+  #spent = 0;
+  #spentIn = -1;
   readonly #scheduler: Scheduler;
   readonly #random: Random;
   readonly #started: number;
@@ -48,7 +56,18 @@ export class Process implements Environment {
   }
 
   now(): number {
-    return (this.#scheduler.now - this.#started) * this.#rate;
+    return (this.#scheduler.now + this.#spentNow() - this.#started) * this.#rate;
+  }
+
+  /** The event under way takes so many milliseconds more: the process does nothing else until they are over. */
+  spend(ms: number): void {
+    this.#spent = this.#spentNow() + ms;
+    this.#spentIn = this.#scheduler.events;
+    this.pausedUntil = Math.max(this.pausedUntil, this.#scheduler.now + this.#spent);
+  }
+
+  #spentNow(): number {
+    return this.#spentIn === this.#scheduler.events ? this.#spent : 0;
   }
 
   wallClock(): number {
@@ -61,7 +80,9 @@ export class Process implements Environment {
   }
 
   setTimer(delayMs: number, callback: () => void): Timer {
-    return this.#scheduler.after(delayMs / this.#rate, Phase.timer, this, callback);
+    // Whole milliseconds and at least one, as timers of Node are: they may fire a fraction of one too early.
+    const whole = Math.max(1, Math.floor(delayMs));
+    return this.#scheduler.after(whole / this.#rate, Phase.timer, this, callback);
   }
 
   defer(callback: () => void): void {

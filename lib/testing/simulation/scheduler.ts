@@ -11,6 +11,8 @@ export type Phase = (typeof Phase)[keyof typeof Phase];
 /** An event to come. */
 export class Event {
   time: number;
+  /** Orders what happens at one moment before the phase does: when it was due, or the moment itself. */
+  rank: number;
   readonly phase: Phase;
   order: number;
   /** Whose event it is: dropped when that process is dead, put off while it is paused. Undefined: the world's own. */
@@ -18,7 +20,7 @@ export class Event {
   run: (() => void) | undefined;
 
   constructor(time: number, phase: Phase, order: number, owner: Process | undefined, run: () => void) {
-    this.time = time;
+    this.time = this.rank = time;
     this.phase = phase;
     this.order = order;
     this.owner = owner;
@@ -36,6 +38,8 @@ export class Scheduler {
   now = 0;
   /** How many events happened. */
   events = 0;
+  /** An event threw: what would have ended a real process. */
+  onThrow: ((owner: Process | undefined, error: unknown) => void) | undefined;
   readonly #heap: Event[] = [];
   #order = 0;
 
@@ -56,15 +60,26 @@ export class Scheduler {
       if (run === undefined || owner?.alive === false) continue;
       if (owner !== undefined && owner.pausedUntil > event.time) {
         event.time = owner.pausedUntil;
+        if (!owner.wakesInOrder) event.rank = event.time;
         this.#push(event);
         continue;
       }
       this.now = event.time;
       this.events++;
       event.run = undefined;
-      run();
+      try {
+        run();
+      } catch (error) {
+        if (this.onThrow === undefined) throw error;
+        this.onThrow(owner, error);
+      }
       return true;
     }
+  }
+
+  /** Nothing more is due before `time`. */
+  advance(time: number): void {
+    this.now = Math.max(this.now, time);
   }
 
   #push(event: Event): void {
@@ -99,6 +114,7 @@ export class Scheduler {
 
 function before(a: Event, b: Event): boolean {
   if (a.time !== b.time) return a.time < b.time;
+  if (a.rank !== b.rank) return a.rank < b.rank;
   if (a.phase !== b.phase) return a.phase < b.phase;
   return a.order < b.order;
 }

@@ -3,24 +3,17 @@
  * partitions, one-way cuts), disks (late, losing what is not durable), crashes, wiped stores, snapshots, proposals, reads.
  * What must always hold is checked at every step, by {@link Watch}.
  */
-import { createEffects, lastOf } from '../../../lib/consensus/consensus.js';
-import { decodeMembership, foundingMembership } from '../../../lib/consensus/membership.js';
+import { lastOf } from '../../../lib/consensus/consensus.js';
+import { foundingMembership } from '../../../lib/consensus/membership.js';
 import { createRaftProtocol } from '../../../lib/consensus/raft/raft.js';
 import { SimDisk } from './simDisk.js';
+import { applyUpTo, capture, drainToDisk, endReads, readBack, revive } from './simProcess.js';
 import { generator, Queue } from './simQueue.js';
 import { Watch } from './watch.js';
-import type {
-  Consensus,
-  Entry,
-  FetchRequest,
-  Index,
-  NodeId,
-  SnapshotRequest,
-} from '../../../lib/consensus/consensus.js';
-import type { Membership } from '../../../lib/consensus/membership.js';
+import type { FetchRequest, NodeId, SnapshotRequest } from '../../../lib/consensus/consensus.js';
 import type { RaftMessage } from '../../../lib/consensus/raft/messages.js';
 import type { RaftOptions } from '../../../lib/consensus/raft/options.js';
-import type { SimSnapshot } from './simDisk.js';
+import type { SimProcess } from './simProcess.js';
 
 export interface Faults {
   loss: number;
@@ -30,19 +23,9 @@ export interface Faults {
   disk: number;
 }
 
-/** A process: what a crash takes away. */
-export interface SimNode {
-  readonly id: NodeId;
-  readonly core: Consensus<RaftMessage>;
-  readonly disk: SimDisk;
-  applied: Index;
-  state: Entry[];
-  membership: Membership;
-  readonly sessions: Map<NodeId, number>;
-  readonly reads: Map<number, Index>;
-  received: SimSnapshot | undefined;
+/** A process in the cluster. */
+export interface SimNode extends SimProcess {
   turn: boolean;
-  alive: boolean;
   deadline: number;
   pausedUntil: number;
 }
@@ -112,22 +95,8 @@ export class Cluster {
       random: this.random,
       recovered: disk.recover(Math.floor(this.random() * 8)),
     });
-    const snapshot = disk.durable.snapshot;
-    const node: SimNode = {
-      id,
-      core,
-      disk,
-      applied: snapshot?.meta.index ?? 0,
-      state: [...(snapshot?.state ?? [])],
-      membership: snapshot?.meta.membership ?? foundingMembership(this.ids),
-      sessions: new Map(),
-      reads: new Map(),
-      received: undefined,
-      turn: false,
-      alive: true,
-      deadline: Infinity,
-      pausedUntil: 0,
-    };
+    const process = revive(id, core, disk, foundingMembership(this.ids));
+    const node: SimNode = Object.assign(process, { turn: false, deadline: Infinity, pausedUntil: 0 });
     this.nodes.set(id, node);
     for (const other of this.nodes.values()) if (other !== node) this.connect(node, other);
     this.#touch(node);
@@ -215,9 +184,8 @@ export class Cluster {
 
   /** Takes a snapshot at what is applied and drops a part of the log. */
   snapshot(node: SimNode): void {
-    const last = node.state.at(-1);
-    if (last === undefined || node.disk.written.last < node.applied) return;
-    const snapshot = this.#capture(node, last);
+    const snapshot = capture(node);
+    if (snapshot === undefined || node.disk.written.last < node.applied) return;
     const bounds = node.disk.written.entries.filter((entry) => lastOf(entry) <= node.applied).map(lastOf);
     const upTo = bounds.length === 0 ? 0 : this.pick(bounds);
     node.disk.compact(snapshot, upTo);
@@ -237,14 +205,6 @@ export class Cluster {
         (node) => node.applied === leader.core.status.lastIndex && node.reads.size === 0,
       )
     );
-  }
-
-  #capture(node: SimNode, last: Entry): SimSnapshot {
-    const { epoch, time } = last;
-    return {
-      meta: { index: node.applied, epoch, time, membership: node.membership, protocol: 'raft' },
-      state: [...node.state],
-    };
   }
 
   #step(): void {
@@ -285,17 +245,9 @@ export class Cluster {
   }
 
   #drain(node: SimNode): void {
-    const fx = createEffects<RaftMessage>();
-    node.core.drain(this.now, fx);
+    const { fx, mark, installed } = drainToDisk(node, this.now);
+    if (installed) this.installs++;
     if (fx.io > 0) {
-      const install = fx.install === undefined ? undefined : node.received!;
-      const mark = node.disk.write(fx, install);
-      if (install !== undefined && install.meta.index > node.applied) {
-        node.applied = install.meta.index;
-        node.state = [...install.state];
-        node.membership = install.meta.membership;
-        this.installs++;
-      }
       const { io } = fx;
       this.#later(node, this.#wait(this.faults.disk), () => {
         node.disk.flush(mark);
@@ -307,17 +259,8 @@ export class Cluster {
       this.watch.sent(node, to, message);
       this.#send(node, to, message);
     }
-    this.#apply(node, fx.commit);
-    for (const { context, index } of fx.reads) {
-      const atLeast = node.reads.get(context);
-      this.watch.check(atLeast !== undefined, 'a read ended twice');
-      this.watch.check(index >= atLeast!, `a stale read: ${index} instead of ${atLeast}`);
-      node.reads.delete(context);
-      this.answered++;
-    }
-    for (const { context } of fx.readsFailed) {
-      this.watch.check(node.reads.delete(context), 'a read ended twice');
-    }
+    applyUpTo(node, fx.commit);
+    this.answered += endReads(node, fx, this.watch);
     for (const request of fx.fetch) this.#fetch(node, request);
     for (const request of fx.snapshotTo) this.#stream(node, request);
   }
@@ -338,53 +281,16 @@ export class Cluster {
     }
   }
 
-  #apply(node: SimNode, commit: Index): void {
-    while (node.applied < commit) {
-      let batch = node.core.entries(node.applied + 1, commit, 1 << 20);
-      if (batch.length === 0) {
-        const entry = node.disk.written.at(node.applied + 1);
-        if (entry === undefined) throw new Error(`${node.id} lacks ${node.applied + 1}`);
-        batch = [entry];
-      }
-      for (const entry of batch) {
-        if (entry.index !== node.applied + 1)
-          throw new Error(`${node.id} applies ${entry.index} after ${node.applied}`);
-        if (lastOf(entry) > commit) return;
-        if (entry.kind === 'config') node.membership = decodeMembership(entry.data)!;
-        node.state.push(entry);
-        node.applied = lastOf(entry);
-      }
-    }
-  }
-
-  #fetch(node: SimNode, { request, from, to, maxBytes }: FetchRequest): void {
+  #fetch(node: SimNode, request: FetchRequest): void {
     this.#later(node, this.#wait(1), () => {
-      const image = node.disk.written;
-      if (from <= image.start) {
-        node.core.fetched(this.now, request, 'compacted');
-        return;
-      }
-      const entries: Entry[] = [];
-      let bytes = 0;
-      for (
-        let entry = image.at(from);
-        entry !== undefined && lastOf(entry) <= to;
-        entry = image.at(lastOf(entry) + 1)
-      ) {
-        bytes += entry.data.length;
-        if (entries.length > 0 && bytes > maxBytes) break;
-        entries.push(entry);
-      }
-      node.core.fetched(this.now, request, entries);
+      node.core.fetched(this.now, request.request, readBack(node.disk.written, request));
     });
   }
 
   #stream(node: SimNode, { request, to, atLeast }: SnapshotRequest): void {
     const session = node.sessions.get(to);
     const stored = node.disk.durable.snapshot;
-    const last = node.state.at(-1);
-    const snapshot =
-      stored !== undefined && stored.meta.index >= atLeast ? stored : last && this.#capture(node, last);
+    const snapshot = stored !== undefined && stored.meta.index >= atLeast ? stored : capture(node);
     if (snapshot === undefined || snapshot.meta.index < atLeast) {
       this.#later(node, 5, () => node.core.snapshotDone(this.now, request, 0, false));
       return;

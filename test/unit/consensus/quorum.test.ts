@@ -32,6 +32,26 @@ describe('quorums', () => {
     { voters: 'abc', outgoing: 'abd', values: { a: 9, b: 8, c: 7, d: 1 }, reached: 8 },
     { voters: 'abc', outgoing: 'def', values: { a: 9, b: 8, c: 7 }, reached: 0 },
     { voters: 'a', outgoing: 'abc', values: { a: 9, b: 4, c: 2 }, reached: 4 },
+    { voters: 'a', values: {}, reached: 0 },
+    { voters: 'ab', values: { a: 5 }, reached: 0 },
+    { voters: 'abc', values: { a: 5, b: 5, c: 5 }, reached: 5 },
+    { voters: 'abc', values: { x: 9, y: 9, a: 2 }, reached: 0 },
+    { voters: 'abcdef', values: { a: 1, b: 2, c: 3, d: 4, e: 5, f: 6 }, reached: 3 },
+    { voters: 'abcdefg', values: { a: 1, b: 2, c: 3, d: 4, e: 5, f: 6, g: 7 }, reached: 4 },
+    { voters: 'abcdefghi', values: { e: 3, f: 4, g: 5, h: 6, i: 7 }, reached: 3 },
+    { voters: 'abcdefghi', values: { f: 4, g: 5, h: 6, i: 7 }, reached: 0 },
+    // Joint: the same on both sides, one more, one less, one replaced, a leader that leaves, all new.
+    { voters: 'abc', outgoing: 'abc', values: { a: 9, b: 4, c: 2 }, reached: 4 },
+    { voters: 'abcd', outgoing: 'abc', values: { a: 9, b: 8, d: 7 }, reached: 7 },
+    { voters: 'abcd', outgoing: 'abc', values: { a: 9, d: 8, c: 7 }, reached: 7 },
+    { voters: 'abcd', outgoing: 'abc', values: { b: 9, d: 8 }, reached: 0 },
+    { voters: 'ab', outgoing: 'abc', values: { a: 9, c: 8 }, reached: 0 },
+    { voters: 'bcd', outgoing: 'abc', values: { a: 9, b: 8 }, reached: 0 },
+    { voters: 'bcd', outgoing: 'abc', values: { b: 8, c: 7 }, reached: 7 },
+    { voters: 'def', outgoing: 'abc', values: { a: 9, b: 9, c: 9, d: 3, e: 2 }, reached: 2 },
+    { voters: 'def', outgoing: 'a', values: { a: 1, d: 3, e: 2 }, reached: 1 },
+    // A half without voters holds nothing, unless it is the old one, which then is no half.
+    { voters: '', outgoing: 'abc', values: { a: 9, b: 9, c: 9 }, reached: 0 },
     { voters: '', values: { a: 9 }, reached: 0 },
   ]) {
     it(`reaches ${reached} with voters ${voters}/${outgoing} at ${JSON.stringify(values)}`, () => {
@@ -53,6 +73,26 @@ describe('quorums', () => {
     { voters: 'abc', outgoing: 'def', yes: 'abcd', no: 'ef', result: 'lost' },
     { voters: 'abc', outgoing: 'bcd', yes: 'bc', no: 'ad', result: 'won' },
     { voters: 'abc', yes: 'xyz', no: '', result: 'pending' },
+    { voters: 'a', yes: '', no: '', result: 'pending' },
+    { voters: 'a', yes: '', no: 'a', result: 'lost' },
+    { voters: 'ab', yes: 'a', no: '', result: 'pending' },
+    { voters: 'ab', yes: 'a', no: 'b', result: 'lost' },
+    { voters: 'ab', yes: 'ab', no: '', result: 'won' },
+    { voters: 'abcde', yes: 'abc', no: '', result: 'won' },
+    { voters: 'abcde', yes: 'ab', no: 'cd', result: 'pending' },
+    { voters: 'abcde', yes: 'ab', no: 'cde', result: 'lost' },
+    { voters: 'abcdef', yes: 'abc', no: 'def', result: 'lost' },
+    { voters: 'abcdefghi', yes: 'abcde', no: 'fghi', result: 'won' },
+    { voters: 'abcdefghi', yes: 'abcd', no: 'efgh', result: 'pending' },
+    { voters: 'abcd', outgoing: 'abc', yes: 'ab', no: '', result: 'pending' },
+    { voters: 'abcd', outgoing: 'abc', yes: 'ab', no: 'd', result: 'pending' },
+    { voters: 'abcd', outgoing: 'abc', yes: 'abd', no: 'c', result: 'won' },
+    { voters: 'abcd', outgoing: 'abc', yes: 'ad', no: 'bc', result: 'lost' },
+    { voters: 'bcd', outgoing: 'abc', yes: 'ab', no: 'cd', result: 'lost' },
+    { voters: 'def', outgoing: 'abc', yes: 'abde', no: 'cf', result: 'won' },
+    { voters: 'def', outgoing: 'abc', yes: 'abdef', no: '', result: 'won' },
+    { voters: 'def', outgoing: 'abc', yes: 'def', no: 'ab', result: 'lost' },
+    { voters: '', outgoing: 'abc', yes: 'abc', no: '', result: 'lost' },
     { voters: '', yes: 'abc', no: '', result: 'lost' },
   ]) {
     it(`is ${result} with voters ${voters}/${outgoing}, yes ${yes}, no ${no}`, () => {
@@ -89,5 +129,61 @@ describe('quorums', () => {
         if (both) expect(voters.some((id) => one.includes(id) && two.includes(id))).to.equal(true);
       }),
     );
+  });
+
+  // The plain definitions: a value is reached if more than half of each half is there; an election is won (lost) if it is
+  // whatever (not whatever) the missing votes will say.
+  describe('as defined, for one to nine voters', () => {
+    const ids9 = Array.from('abcdefghi');
+    const one = fc.uniqueArray(fc.constantFrom(...ids9), { minLength: 1, maxLength: 9 });
+    const any = fc.oneof(one, fc.constant([] as string[]));
+    const half = (ids: readonly string[], has: (id: string) => boolean): boolean =>
+      ids.filter(has).length * 2 > ids.length;
+    const agreed = (incoming: readonly string[], outgoing: readonly string[], has: (id: string) => boolean) =>
+      half(incoming, has) && (outgoing.length === 0 || half(outgoing, has));
+
+    it('the value is the highest that is reached', () => {
+      const values = fc.dictionary(fc.constantFrom(...ids9), fc.integer({ min: 0, max: 12 }));
+      fc.assert(
+        fc.property(any, any, values, (incoming, outgoing, at) => {
+          let highest = 0;
+          for (let value = 1; value <= 12; value++)
+            if (agreed(incoming, outgoing, (id) => (at[id] ?? 0) >= value)) highest = value;
+          expect(quorumValue(joint(incoming, outgoing), (id) => at[id] ?? 0)).to.equal(highest);
+        }),
+        { numRuns: 500 },
+      );
+    });
+
+    it('the vote is won or lost when nothing that is missing can change it', () => {
+      const votes = fc.dictionary(fc.constantFrom(...ids9), fc.boolean());
+      fc.assert(
+        fc.property(any, any, votes, (incoming, outgoing, votes) => {
+          const missing = ids9.filter((id) => votes[id] === undefined);
+          const outcomes = new Set<boolean>();
+          for (let bits = 0; bits < 1 << missing.length; bits++) {
+            const yes = (id: string): boolean => votes[id] ?? ((bits >> missing.indexOf(id)) & 1) === 1;
+            outcomes.add(agreed(incoming, outgoing, yes));
+          }
+          const expected = outcomes.size === 2 ? 'pending' : outcomes.has(true) ? 'won' : 'lost';
+          expect(voteResult(joint(incoming, outgoing), (id) => votes[id])).to.equal(expected);
+        }),
+        { numRuns: 200 },
+      );
+    });
+
+    it('any quorum of a joint membership meets any quorum of either half', () => {
+      const some = fc.uniqueArray(fc.constantFrom(...ids9));
+      const meet = (x: readonly string[], y: readonly string[]): boolean => x.some((id) => y.includes(id));
+      fc.assert(
+        fc.property(one, one, some, some, (incoming, outgoing, both, single) => {
+          if (!hasQuorum(joint(incoming, outgoing), (id) => both.includes(id))) return;
+          for (const part of [incoming, outgoing])
+            if (hasQuorum(joint(part), (id) => single.includes(id)))
+              expect(meet(both, single)).to.equal(true);
+        }),
+        { numRuns: 500 },
+      );
+    });
   });
 });

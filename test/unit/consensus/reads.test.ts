@@ -123,6 +123,21 @@ describe('reads', () => {
     expect(rig.take('readReply', 'c')).to.deep.equal([{ type: 'readReply', batch: 77, index: 3 }]);
   });
 
+  // A simulated cluster found them open for ever: heartbeats put off every other deadline.
+  it('of a follower whose leader is heard all the time still end when the answer is lost', () => {
+    const rig = follower();
+    rig.core.read(rig.now, 1);
+    rig.drain();
+    for (let i = 0; i < 20; i++) {
+      rig.now += 50;
+      rig.beat('b', 2);
+      rig.drain();
+      if (rig.core.nextDeadline() <= rig.now) rig.core.tick(rig.now);
+      rig.drain();
+    }
+    expect(rig.failed).to.deep.equal([1]);
+  });
+
   it('are refused by who does not lead', () => {
     const rig = follower();
     rig.receive('c', { type: 'read', batch: 3 });

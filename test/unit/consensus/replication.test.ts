@@ -206,6 +206,26 @@ describe('replication at the leader', () => {
     expect(rig.take('append', 'b').map((m) => m.entries[0]!.index)).to.deep.equal([4, 5]);
   });
 
+  // A simulated cluster found it: who asks for pre-votes forgets what matches, and takes no commit index until it knows again.
+  it('tells a follower that answers as if it knew nothing where the logs match', () => {
+    const rig = leader();
+    rig.propose();
+    rig.drain();
+    for (const id of ['b', 'c']) rig.ack(id, 3);
+    rig.flush();
+    rig.sent = [];
+    const answers = (): number[] => {
+      rig.pass(50);
+      rig.ack('b', 0);
+      rig.ack('c', 3);
+      rig.drain();
+      return rig.take('append', 'b').map((m) => m.prevIndex);
+    };
+    const prevIndexes = Array.from({ length: 12 }, answers).flat();
+    expect(prevIndexes).to.deep.equal([3, 3]); // once in an election time-out
+    expect(rig.take('append', 'c')).to.deep.equal([]);
+  });
+
   it('recovers from a lost probe by the answer to a heartbeat', () => {
     const rig = leader({ matched: 0 });
     rig.pass(50).drain();

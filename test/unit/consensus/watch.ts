@@ -4,9 +4,16 @@ import { decodeMembership, findMember } from '../../../lib/consensus/membership.
 import { hasQuorum } from '../../../lib/consensus/quorum.js';
 import type { Effects, Entry, Index, NodeId } from '../../../lib/consensus/consensus.js';
 import type { Membership } from '../../../lib/consensus/membership.js';
-import type { RaftMessage } from '../../../lib/consensus/raft/messages.js';
-import type { Cluster, SimNode } from './cluster.js';
+import type { Ack, RaftMessage } from '../../../lib/consensus/raft/messages.js';
 import type { SimDisk } from './simDisk.js';
+import type { SimProcess } from './simProcess.js';
+
+/** What is watched. */
+export interface Watched {
+  readonly now: number;
+  readonly nodes: ReadonlyMap<NodeId, SimProcess>;
+  readonly disks: ReadonlyMap<NodeId, SimDisk>;
+}
 
 export class Watch {
   /** Stores that were wiped: what they held once counted, as that of a member that is down for ever. */
@@ -19,13 +26,13 @@ export class Watch {
   readonly #leaders = new Map<number, NodeId>();
   /** Every entry ever made, by index and epoch, with the epoch before it: equal ones have equal pasts (log matching). */
   readonly #made = new Map<string, { entry: Entry; before: string }>();
-  readonly #commits = new WeakMap<SimNode, Index>();
+  readonly #commits = new WeakMap<SimProcess, Index>();
   readonly #votes = new WeakMap<SimDisk, { term: number; vote: NodeId }>();
   readonly #led = new WeakSet<object>();
 
-  readonly #cluster: Cluster;
+  readonly #cluster: Watched;
 
-  constructor(cluster: Cluster) {
+  constructor(cluster: Watched) {
     this.#cluster = cluster;
   }
 
@@ -35,12 +42,12 @@ export class Watch {
   }
 
   /** After an input, before its effects are drained. */
-  touched(node: SimNode): void {
+  touched(node: SimProcess): void {
     const { stopped } = node.core.status;
     this.check(stopped === undefined, () => `${node.id} stopped: ${String(stopped)}`);
   }
 
-  drained(node: SimNode, fx: Effects<RaftMessage>): void {
+  drained(node: SimProcess, fx: Effects<RaftMessage>): void {
     this.touched(node);
     this.#checkHard(node, fx);
     this.#checkMade(node, fx);
@@ -49,7 +56,7 @@ export class Watch {
   }
 
   /** A message leaves: what it promises must be on disk. */
-  sent(node: SimNode, to: NodeId, m: RaftMessage): void {
+  sent(node: SimProcess, to: NodeId, m: RaftMessage): void {
     const { hard } = node.disk.durable;
     const term = hard?.epoch.n ?? 0;
     if (m.type === 'voteReply' && m.granted && !m.pre) {
@@ -68,10 +75,21 @@ export class Watch {
         m.matched <= Math.max(durable.last, durable.snapshot?.meta.index ?? 0),
         `${node.id} has no ${m.matched}`,
       );
+      this.#checkAgrees(node, to, m);
     }
     if (m.type === 'append' || m.type === 'heartbeat') {
       this.check(term >= m.term, `${node.id} leads in ${m.term}, its disk says ${term}`);
     }
+  }
+
+  /** What is acknowledged is on disk as the leader holds it, not just something at that index (append ABA). */
+  #checkAgrees({ id, disk }: SimProcess, to: NodeId, { term, matched }: Ack): void {
+    const leader = this.#cluster.nodes.get(to);
+    if (leader?.core.status.role !== 'leader' || leader.core.status.epoch.n !== term) return;
+    const mine = disk.durable.at(matched)?.epoch;
+    const theirs = leader.disk.written.at(matched)?.epoch;
+    const agrees = mine === undefined || theirs === undefined || compareEpochs(mine, theirs) === 0;
+    this.check(agrees, () => `${id} acknowledges ${matched} of ${mine!.n}, leader ${to} has ${theirs!.n}`);
   }
 
   /** Everyone holds the same committed entries. */
@@ -86,12 +104,12 @@ export class Watch {
     }
   }
 
-  #isMember(node: SimNode): boolean {
+  #isMember(node: SimProcess): boolean {
     const record = this.membership && findMember(this.membership, node.id)?.incarnation;
     return record === undefined || record === '' || record === node.disk.incarnation;
   }
 
-  #checkHard(node: SimNode, { hard }: Effects<RaftMessage>): void {
+  #checkHard(node: SimProcess, { hard }: Effects<RaftMessage>): void {
     if (hard === undefined) return;
     const { term, vote } = this.#votes.get(node.disk) ?? { term: 0, vote: '' };
     const { n } = hard.epoch;
@@ -110,7 +128,7 @@ export class Watch {
     this.#votes.set(disk, { term: hard?.epoch.n ?? 0, vote: hard?.vote ?? '' });
   }
 
-  #checkMade(node: SimNode, fx: Effects<RaftMessage>): void {
+  #checkMade(node: SimProcess, fx: Effects<RaftMessage>): void {
     for (const entry of fx.append) {
       const past = node.disk.written.at(entry.index - 1);
       const before = past === undefined ? '' : keyOf(past);
@@ -125,7 +143,7 @@ export class Watch {
     }
   }
 
-  #checkLeader(node: SimNode): void {
+  #checkLeader(node: SimProcess): void {
     const { status } = node.core;
     if (status.role !== 'leader') return;
     const { n } = status.epoch;
@@ -142,7 +160,7 @@ export class Watch {
     }
   }
 
-  #checkCommit(node: SimNode, commit: Index): void {
+  #checkCommit(node: SimProcess, commit: Index): void {
     const before = this.#commits.get(node) ?? 0;
     this.check(commit >= before, `${node.id} went from commit ${before} back to ${commit}`);
     this.#commits.set(node, commit);
@@ -154,7 +172,7 @@ export class Watch {
     }
   }
 
-  #checkCommitted(node: SimNode, entry: Entry): void {
+  #checkCommitted(node: SimProcess, entry: Entry): void {
     const known = this.log.get(entry.index);
     if (known !== undefined) {
       const same = compareEpochs(known.epoch, entry.epoch) === 0 && known.data === entry.data;

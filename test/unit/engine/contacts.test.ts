@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { NO_EPOCH, type CoreStatus } from '../../../lib/consensus/consensus.js';
 import { foundingMembership } from '../../../lib/consensus/membership.js';
-import { Contacts } from '../../../lib/engine/contacts.js';
+import { Contacts, type Contact } from '../../../lib/engine/contacts.js';
 import { GROUP_WIRE_VERSION, type Hello } from '../../../lib/engine/wire.js';
 
 const hello: Hello = {
@@ -52,6 +52,25 @@ describe('contacts', () => {
     ['another protocol', own('x'), { genesis: 'x', protocol: 'paxos' }, 'ERR_PEER_VERSION'],
   ];
   for (const [what, ours, theirs, expected] of table) {
+    it('are confirmed by what a peer says only to those it knows, or end before that', async () => {
+      const contacts = new Contacts();
+      const meet = (link: number): Contact => {
+        contacts.hear('b', 1, link, hello, own());
+        return contacts.get('b')!;
+      };
+      const first = meet(1);
+      const outcome = contacts.confirmed(first);
+      contacts.confirm('b');
+      expect(await outcome).to.equal(true);
+      expect(await contacts.confirmed(first)).to.equal(true);
+      const second = contacts.confirmed(meet(2));
+      const third = meet(3);
+      expect(await second, 'another contact took its place').to.equal(false);
+      const waits = contacts.confirmed(third);
+      contacts.forget('b');
+      expect([await waits, await contacts.confirmed(third)]).to.deep.equal([false, false]);
+    });
+
     it(`${what}: ${expected}`, () => {
       const contacts = new Contacts();
       const verdict = contacts.hear('b', 4, 1, { ...hello, ...theirs }, ours);

@@ -133,6 +133,40 @@ describe('the submitter', () => {
     expect(three.outcome).to.equal('done');
   });
 
+  // A simulated cluster found it: the whole batch was taken for applied, and an acknowledged write was lost.
+  it('settles only what was applied when one command of a batch comes alone', () => {
+    const rig = new Rig();
+    const [one, two, three] = [rig.submit('x'), rig.submit('y'), rig.submit('z')];
+    const [sent] = rig.collect();
+    for (const { waiter } of [one, three]) rig.submitter.abandon(waiter, 'ERR_TIMEOUT', 'late');
+    const again = rig.submit('z', parseRequestId(three.error!.requestId) as SequenceId);
+    rig.submitter.applied(SESSION, 2, ['of x']); // submitted again through another member
+    expect([two.outcome, again.outcome]).to.deep.equal([undefined, undefined]);
+    expect(rig.submitter.pendingCommands).to.equal(2);
+    rig.submitter.applied(SESSION, 4, ['of z']);
+    expect([two.outcome, again.outcome]).to.deep.equal([undefined, 'of z']);
+    rig.route(1, 2);
+    expect(rig.collect().map(({ data }) => data)).to.deep.equal([sent!.data]);
+    rig.submitter.applied(SESSION, 2, ['of x', 'of y', 'of z']);
+    expect(two.outcome).to.equal('of y');
+    expect(rig.submitter.pendingCommands).to.equal(0);
+  });
+
+  it('settles by a snapshot only what the snapshot says was applied', () => {
+    const rig = new Rig();
+    const [one, two] = [rig.submit('x'), rig.submit('y')];
+    const [sent] = rig.collect();
+    const table = new SessionTable();
+    table.register(SESSION, 'a', rig.nonce, 0).record(1, ['done', 'of x']);
+    rig.submitter.restored(table);
+    expect([one.outcome, two.outcome, two.error]).to.deep.equal(['of x', undefined, undefined]);
+    rig.route(2, 2);
+    rig.submitter.epochApplied(2);
+    expect(rig.collect().map(({ data }) => data)).to.deep.equal([sent!.data]);
+    rig.submitter.applied(SESSION, 2, ['of x', 'of y']);
+    expect(two.outcome).to.equal('of y');
+  });
+
   it('begins a new session with what an expired one had not applied, unless a snapshot hides whether it had', () => {
     const whole = new Rig();
     const kept = whole.submit('x');

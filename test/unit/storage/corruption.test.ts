@@ -1,54 +1,9 @@
 import { expect } from 'chai';
-import { QuorateError } from '../../../lib/errors.js';
+import type { QuorateError } from '../../../lib/errors.js';
+import { damage, flip, framesOf, outcome, segmentsOf } from './support/damage.js';
 import { FaultyDisk, seeded } from './support/faultyDisk.js';
-import type { Inode } from './support/faultyDisk.js';
 import { contentOf, DIRECTORY, entries, hard, metaAt, openOn, snapshot, write } from './support/harness.js';
 import { play } from './support/script.js';
-
-const MAGIC = Buffer.from('FRM1');
-
-/** What is read of a damaged disk: its content, or the code of the error, from opening or from reading. */
-async function outcome(disk: FaultyDisk): Promise<string> {
-  try {
-    const store = await openOn(disk);
-    try {
-      return await contentOf(store);
-    } finally {
-      await store.close();
-    }
-  } catch (error) {
-    if (!(error instanceof QuorateError)) throw error;
-    expect(error.message).to.include(DIRECTORY);
-    return error.code;
-  }
-}
-
-function damage(disk: FaultyDisk, path: string, change: (content: Buffer) => Buffer | undefined): FaultyDisk {
-  const copy = disk.copy();
-  const inode = copy.files().get(path)!;
-  const content = change(Buffer.from(inode.current)) ?? inode.current;
-  inode.current = content;
-  inode.durable = Buffer.from(content);
-  return copy;
-}
-
-function flip(disk: FaultyDisk, path: string, byte: number, bit: number): FaultyDisk {
-  return damage(disk, path, (content) => {
-    content[byte]! ^= 1 << bit;
-    return content;
-  });
-}
-
-/** Where the frames of a segment begin. */
-function framesOf({ current }: Inode): number[] {
-  const places: number[] = [];
-  for (let at = current.indexOf(MAGIC); at >= 0; at = current.indexOf(MAGIC, at + 1)) places.push(at);
-  return places;
-}
-
-function segmentsOf(disk: FaultyDisk): string[] {
-  return [...disk.files().keys()].filter((path) => path.endsWith('.seg')).sort();
-}
 
 describe('storage: corruption', function () {
   this.timeout(120_000);
@@ -211,7 +166,7 @@ describe('storage: corruption', function () {
     await play(other, { issued: 0, acknowledged: 0 });
     const whole = await outcome(disk.copy());
     for (const path of segmentsOf(disk)) {
-      const written = disk.files().get(path)!.current.includes(MAGIC);
+      const written = disk.files().get(path)!.current.includes('FRM1');
       const without = disk.copy();
       without.files().delete(path);
       expect(await outcome(without), path).to.be.oneOf(written ? ['ERR_STORAGE_CORRUPT'] : [whole]);

@@ -3,7 +3,7 @@ import type { DiskStorageOptions } from '../../../lib/storage/diskStorage.js';
 import { FaultyDisk, seeded } from './support/faultyDisk.js';
 import type { Verdict } from './support/faultyDisk.js';
 import { contentOf, entries, openOn, write } from './support/harness.js';
-import { expected, play, SCRIPT } from './support/script.js';
+import { expected, expectedBetween, play, SCRIPT } from './support/script.js';
 
 /** Runs the script until the disk stops, crashes it, and checks what comes back. False when the script came to its end. */
 async function crashAt(
@@ -47,9 +47,7 @@ async function crashAt(
 
   const store = await openOn(after, options);
   const content = await contentOf(store);
-  const allowed: string[] = [];
-  for (let steps = progress.acknowledged; steps <= progress.issued; steps++)
-    allowed.push(await expected(steps));
+  const allowed = await expectedBetween(progress);
   expect(allowed, `stopped at ${stop}, seed ${seed}: ${disk.operations.at(-1)}`).to.include(content);
 
   // What was read once stays, even if the machine crashes now.

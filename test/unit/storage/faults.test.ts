@@ -4,7 +4,10 @@ import type { NodeStore } from '../../../lib/storage/storage.js';
 import { diskError, FaultyDisk, seeded } from './support/faultyDisk.js';
 import type { Operation } from './support/faultyDisk.js';
 import { contentOf, entries, entry, hard, metaAt, openOn, snapshot, write } from './support/harness.js';
-import { expected, play } from './support/script.js';
+import { expectedBetween, play } from './support/script.js';
+
+/** Of what was not flushed nothing survives a crash. */
+const LOSE_ALL = (): number => 0.1;
 
 /** Leftovers may stay: a removal that fails ends nothing. */
 const HARMLESS: readonly Operation[] = ['remove'];
@@ -12,12 +15,14 @@ const HARMLESS: readonly Operation[] = ['remove'];
 describe('storage: faults', function () {
   this.timeout(120_000);
 
-  for (const [code, half] of [
-    ['EIO', false],
-    ['EIO', true],
-    ['ENOSPC', true],
+  for (const [code, how, sync] of [
+    ['EIO', 'not done', 'fdatasync'],
+    ['EIO', 'half done', 'fdatasync'],
+    ['EIO', 'done nevertheless', 'fdatasync'],
+    ['ENOSPC', 'half done', 'fdatasync'],
+    ['EIO', 'not done', 'dsync'],
   ] as const) {
-    it(`stops for good when any operation fails, and loses nothing: ${code}${half ? ', half done' : ''}`, async () => {
+    it(`stops for good when any operation fails, and loses nothing: ${code}, ${how}, ${sync}`, async () => {
       const failedAt = new Set<string>();
       for (let at = 1; ; at++) {
         const disk = new FaultyDisk();
@@ -25,11 +30,16 @@ describe('storage: faults', function () {
         disk.judge = (operation, _path, step) => {
           if (step !== at) return 'works';
           failed = operation;
-          return { error: diskError(code), half };
+          return { error: diskError(code), half: how === 'half done', whole: how === 'done nevertheless' };
         };
         const progress = { issued: 0, acknowledged: 0 };
         let store: NodeStore | undefined;
-        const error = await play(disk, progress, {}, (opened) => (store = opened)).then(
+        const stores: NodeStore[] = [];
+        const opened = (now: NodeStore | undefined): void => {
+          store = now;
+          if (now !== undefined) stores.push(now);
+        };
+        const error = await play(disk, progress, { sync }, opened).then(
           () => undefined,
           (thrown: unknown) => thrown as QuorateError,
         );
@@ -53,19 +63,22 @@ describe('storage: faults', function () {
           }
           await store.close();
         } else if (!HARMLESS.includes(failed) && code === 'EIO') {
-          // It came in the background, after the last answer; the script had nothing more to ask.
-          expect((store.failed as QuorateError | undefined)?.code, `step ${at}, ${failed}`).to.equal(
-            'ERR_STORAGE_FAILED',
-          );
+          // It came in the background, after the last answer; the script had nothing more to ask of that store.
+          const failures = stores.map((one) => (one.failed as QuorateError | undefined)?.code);
+          expect(failures, `step ${at}, ${failed}`).to.include('ERR_STORAGE_FAILED');
         }
-        // Whatever the failed operation left behind: after a crash, all that was acknowledged is there.
-        const reopened = await openOn(disk.crash(seeded(at)));
-        const content = await contentOf(reopened);
-        const allowed: string[] = [];
-        for (let steps = progress.acknowledged; steps <= progress.issued; steps++)
-          allowed.push(await expected(steps));
-        expect(allowed, `${code} at step ${at}, ${failed}`).to.include(content);
-        await reopened.close();
+        // Whatever the failed operation left behind: all that was acknowledged is there, after a crash of the machine and after
+        // one of the process alone; and what was read then is there after the machine crashes, too.
+        for (const after of [disk.crash(seeded(at)), disk.restart()]) {
+          const reopened = await openOn(after, { sync });
+          const content = await contentOf(reopened);
+          const allowed = await expectedBetween(progress);
+          expect(allowed, `${code} at step ${at}, ${failed}`).to.include(content);
+          await reopened.close();
+          const again = await openOn(after.crash(LOSE_ALL), { sync });
+          expect(await contentOf(again), `${code} at step ${at}, ${failed}, second look`).to.equal(content);
+          await again.close();
+        }
       }
       expect([...failedAt].sort()).to.include.members([
         'open',
@@ -173,6 +186,22 @@ describe('storage: faults', function () {
     expect(store.failed).to.equal(undefined);
     await store.close();
     expect([...disk.files().keys()].filter((path) => path.endsWith('.tmp'))).to.deep.equal([]);
+  });
+
+  it('survives want of space for a segment that is made ahead, whatever the headroom said', async () => {
+    const disk = new FaultyDisk();
+    const store = await openOn(disk);
+    let refused = 0;
+    disk.judge = (operation, path) => {
+      if (operation !== 'write' || !path.endsWith('.seg.tmp')) return 'works';
+      refused++;
+      return { error: diskError('ENOSPC'), half: true };
+    };
+    for (let i = 1; refused === 0; i++) await write(store, { group: 'g', entries: entries(i, 1, 1000) });
+    while (store.headroom() > 0) await new Promise((resolve) => setImmediate(resolve));
+    await write(store, { group: 'g', hard: hard(1) });
+    expect(store.failed).to.equal(undefined);
+    await store.close();
   });
 
   it('fails when there is no space for a segment that is needed', async () => {

@@ -127,7 +127,7 @@ describe('storage: lock', function () {
 
   it('loses nothing that was acknowledged when its process is killed, again and again', async () => {
     let acknowledged = 0;
-    for (let round = 0; round < 6; round++) {
+    for (let round = 0; round < 3; round++) {
       const child = holder(path, 'write');
       const enough = acknowledged + 30 + 25 * round;
       await new Promise<void>((resolve) => {

@@ -3,12 +3,17 @@ import { QuorateError } from '../../../../lib/errors.js';
 import type { Done, FileHandle, FileSystem } from '../../../../lib/files.js';
 
 const SECTOR = 512;
+const PAGE = 4096;
 
 export interface Inode {
   /** What a crash leaves. */
   durable: Buffer;
   /** What reads see. */
   current: Buffer;
+  /** Pages whose flush failed: they count as clean, so that no later flush writes them, until something is written there again. */
+  forgotten?: Set<number>;
+  /** `current` is used elsewhere, too: it has to be copied before it is changed. */
+  shared?: boolean;
 }
 
 export type Operation =
@@ -16,10 +21,14 @@ export type Operation =
 
 /**
  * What happens to one operation that changes something: it works; does nothing and never comes back; is the last that is done,
- * whole or in half; fails, having done nothing or half of it.
+ * whole or in half; fails, having done nothing, half of it, or all of it.
  */
 export type Verdict =
-  'works' | 'hangs' | 'stops' | 'stops-half' | { readonly error: Error; readonly half: boolean };
+  | 'works'
+  | 'hangs'
+  | 'stops'
+  | 'stops-half'
+  | { readonly error: Error; readonly half: boolean; readonly whole?: boolean };
 
 export function diskError(code: string): Error {
   return Object.assign(new Error(`${code}: simulated`), { code });
@@ -29,15 +38,25 @@ export class FaultyDisk implements FileSystem {
   /** Asked for every operation that changes something; `step` counts them from 1. */
   judge: (operation: Operation, path: string, step: number) => Verdict = () => 'works';
   steps = 0;
+  /** Asked for everything that is read, sizes and lists too: an error to fail with, or nothing. `count` begins at 1. */
+  judgeRead: (path: string, count: number) => Error | undefined = () => undefined;
+  reads = 0;
   stopped = false;
   free = 1e12;
+  /** Bytes that all files may have together; `free` is what is left of it once it is set. */
+  capacity = Infinity;
   readonly operations: string[] = [];
   /** Names as reads see them, and as a crash leaves them. */
   readonly #names = new Map<string, Inode>();
   readonly #durableNames = new Map<string, Inode>();
+  readonly #directories = new Set<string>();
+  readonly #durableDirectories = new Set<string>();
   readonly #locks = new Set<string>();
 
-  /** The disk after a crash: of what was not flushed, each sector and each name is there or is not. */
+  /**
+   * The disk after a crash: of what was not flushed, each sector and each name is there or is not. Numbers below 0.5 mean that it
+   * is not.
+   */
   crash(random: () => number): FaultyDisk {
     const after = new FaultyDisk();
     const settled = new Map<Inode, Inode>();
@@ -45,11 +64,17 @@ export class FaultyDisk implements FileSystem {
       let copy = settled.get(inode);
       if (copy === undefined) {
         const content = tear(inode, random);
-        settled.set(inode, (copy = { durable: content, current: Buffer.from(content) }));
+        settled.set(inode, (copy = { durable: content, current: content, shared: true }));
       }
       return copy;
     };
+    for (const path of this.#directories) {
+      // Parents come first, and what is in a directory that is gone is gone.
+      if (!this.#durableDirectories.has(path) && random() < 0.5) continue;
+      if (parentOf(path) === '' || after.#directories.has(parentOf(path))) after.#putDirectory(path);
+    }
     for (const path of new Set([...this.#names.keys(), ...this.#durableNames.keys()])) {
+      if (!after.#directories.has(parentOf(path))) continue;
       const [now, before] = [this.#names.get(path), this.#durableNames.get(path)];
       const inode = now === before || random() < 0.5 ? before : now;
       if (inode === undefined) continue;
@@ -65,11 +90,16 @@ export class FaultyDisk implements FileSystem {
     const moved = new Map<Inode, Inode>();
     const move = (inode: Inode): Inode => {
       let copy = moved.get(inode);
-      if (copy === undefined) moved.set(inode, (copy = { ...inode, current: Buffer.from(inode.current) }));
+      if (copy === undefined) {
+        inode.shared = true;
+        moved.set(inode, (copy = { ...inode, forgotten: new Set(inode.forgotten) }));
+      }
       return copy;
     };
     for (const [path, inode] of this.#names) after.#names.set(path, move(inode));
     for (const [path, inode] of this.#durableNames) after.#durableNames.set(path, move(inode));
+    for (const path of this.#directories) after.#directories.add(path);
+    for (const path of this.#durableDirectories) after.#durableDirectories.add(path);
     return after;
   }
 
@@ -80,8 +110,10 @@ export class FaultyDisk implements FileSystem {
 
   copy(): FaultyDisk {
     const other = new FaultyDisk();
-    for (const [path, { current }] of this.#names) {
-      const inode = { durable: Buffer.from(current), current: Buffer.from(current) };
+    for (const path of this.#directories) other.#putDirectory(path);
+    for (const [path, original] of this.#names) {
+      original.shared = true;
+      const inode = { durable: original.current, current: original.current, shared: true };
       other.#names.set(path, inode);
       other.#durableNames.set(path, inode);
     }
@@ -101,10 +133,15 @@ export class FaultyDisk implements FileSystem {
   }
 
   makeDirectory(path: string): Promise<void> {
-    return this.#change('makeDirectory', path, () => {});
+    return this.#change('makeDirectory', path, () => {
+      for (let end = path.indexOf('/', 1); end > 0; end = path.indexOf('/', end + 1))
+        this.#directories.add(path.slice(0, end));
+      this.#directories.add(path);
+    });
   }
 
   async list(path: string): Promise<string[]> {
+    this.willRead(path);
     const names = [...this.#names.keys()].filter((name) => parentOf(name) === path);
     return names.map((name) => name.slice(path.length + 1)).sort();
   }
@@ -127,11 +164,32 @@ export class FaultyDisk implements FileSystem {
       }
       for (const [name, inode] of this.#names)
         if (parentOf(name) === path) this.#durableNames.set(name, inode);
+      for (const name of this.#directories)
+        if (parentOf(name) === (path === '/' ? '' : path)) this.#durableDirectories.add(name);
     });
   }
 
-  async freeBytes(): Promise<number> {
-    return this.free;
+  async freeBytes(path: string): Promise<number> {
+    this.willRead(path);
+    return this.capacity === Infinity ? this.free : this.capacity - this.used;
+  }
+
+  /** Bytes of all files. */
+  get used(): number {
+    let sum = 0;
+    for (const { current } of this.#names.values()) sum += current.length;
+    return sum;
+  }
+
+  /** Throws what `judgeRead` says. */
+  willRead(path: string): void {
+    const error = this.judgeRead(path, ++this.reads);
+    if (error) throw error;
+  }
+
+  #putDirectory(path: string): void {
+    this.#directories.add(path);
+    this.#durableDirectories.add(path);
   }
 
   async lock(directory: string): Promise<{ release(): Promise<void> }> {
@@ -140,8 +198,15 @@ export class FaultyDisk implements FileSystem {
     return { release: async () => void this.#locks.delete(directory) };
   }
 
-  /** Runs a change, fails it, or lets it hang; `half` is what a change does that fails half-way. */
-  run(operation: Operation, path: string, change: () => void, done: Done, half: () => void = () => {}): void {
+  /** Runs a change, fails it, or lets it hang; `half` is what a change does half-way, `failure` when it fails before that. */
+  run(
+    operation: Operation,
+    path: string,
+    change: () => void,
+    done: Done,
+    half: () => void = () => {},
+    failure: () => void = () => {},
+  ): void {
     setImmediate(() => {
       if (this.stopped) return;
       const verdict = this.judge(operation, path, ++this.steps);
@@ -151,7 +216,9 @@ export class FaultyDisk implements FileSystem {
           change();
           done(null);
         } else if (typeof verdict === 'object') {
-          if (verdict.half) half();
+          if (verdict.whole === true) change();
+          else if (verdict.half && operation !== 'sync') half();
+          else failure();
           done(verdict.error);
         } else if (verdict !== 'hangs') {
           if (verdict === 'stops-half') half();
@@ -190,26 +257,48 @@ class Handle implements FileHandle {
     const content = Buffer.concat(buffers);
     const put = (bytes: Buffer): void => {
       const inode = this.#inode;
-      if (inode.current.length < position + bytes.length) {
-        inode.current = Buffer.concat([
-          inode.current,
-          Buffer.alloc(position + bytes.length - inode.current.length),
-        ]);
-      }
+      const grows = position + bytes.length - inode.current.length;
+      if (grows > this.#disk.capacity - this.#disk.used) throw diskError('ENOSPC');
+      if (grows > 0) inode.current = Buffer.concat([inode.current, Buffer.alloc(grows)]);
+      else if (inode.shared === true) inode.current = Buffer.from(inode.current);
+      inode.shared = false;
       bytes.copy(inode.current, position);
-      if (this.#dsync) inode.durable = Buffer.from(inode.current);
+      for (let page = Math.floor(position / PAGE); page * PAGE < position + bytes.length; page++)
+        inode.forgotten?.delete(page);
     };
-    const half = (): void => put(content.subarray(0, Math.floor(content.length / 2)));
-    this.#disk.run('write', this.#path, () => put(content), done, half);
+    const whole = (): void => {
+      put(content);
+      if (this.#dsync) flush(this.#inode);
+    };
+    const half = (): void => {
+      put(content.subarray(0, Math.floor(content.length / 2)));
+      if (this.#dsync) flush(this.#inode);
+    };
+    // Its flush failed: the same as below.
+    const unflushed = (): void => {
+      put(content);
+      forget(this.#inode);
+    };
+    this.#disk.run('write', this.#path, whole, done, half, this.#dsync ? unflushed : undefined);
   }
 
   sync(done: Done): void {
     this.#check();
-    this.#disk.run('sync', this.#path, () => (this.#inode.durable = Buffer.from(this.#inode.current)), done);
+    // As Linux has it: after a failed flush what was to be flushed is still read, and counts as clean.
+    const nothing = (): void => undefined;
+    this.#disk.run(
+      'sync',
+      this.#path,
+      () => flush(this.#inode),
+      done,
+      nothing,
+      () => forget(this.#inode),
+    );
   }
 
   async read(position: number, length: number): Promise<Uint8Array> {
     this.#check();
+    this.#disk.willRead(this.#path);
     return new Uint8Array(this.#inode.current.subarray(position, position + length));
   }
 
@@ -223,6 +312,7 @@ class Handle implements FileHandle {
   }
 
   async size(): Promise<number> {
+    this.#disk.willRead(this.#path);
     return this.#inode.current.length;
   }
 
@@ -235,14 +325,39 @@ class Handle implements FileHandle {
   }
 }
 
+function flush(inode: Inode): void {
+  if (inode.forgotten === undefined || inode.forgotten.size === 0) {
+    inode.durable = inode.current;
+    inode.shared = true;
+    return;
+  }
+  const durable = Buffer.from(inode.current);
+  for (const page of inode.forgotten) {
+    const at = page * PAGE;
+    durable.subarray(at, at + PAGE).fill(0);
+    inode.durable.subarray(at, at + PAGE).copy(durable, at);
+  }
+  inode.durable = durable;
+}
+
+function forget(inode: Inode): void {
+  const { durable, current } = inode;
+  inode.forgotten ??= new Set();
+  for (let at = 0; at < current.length; at += PAGE) {
+    if (!current.subarray(at, at + PAGE).equals(durable.subarray(at, at + PAGE)))
+      inode.forgotten.add(at / PAGE);
+  }
+}
+
 function tear({ durable, current }: Inode, random: () => number): Buffer {
+  if (durable === current) return durable;
   const length = random() < 0.5 ? durable.length : current.length;
   const out = Buffer.alloc(length);
   durable.copy(out);
   for (let at = 0; at < Math.min(length, current.length); at += SECTOR) {
     const end = Math.min(at + SECTOR, length);
     if (current.subarray(at, end).equals(out.subarray(at, end))) continue;
-    if (random() < 0.5) current.copy(out, at, at, Math.min(end, current.length));
+    if (random() >= 0.5) current.copy(out, at, at, Math.min(end, current.length));
   }
   return out;
 }

@@ -68,27 +68,36 @@ export async function contentOf(store: NodeStore): Promise<string> {
     const { tail, configs, ...rest } = (await store.recover(group))!;
     const held: unknown[] = [];
     for (let next = rest.firstIndex; next <= rest.lastIndex;) {
-      const [one] = await store.read(group, next, next, 0);
-      held.push({ ...one!, data: `${one!.data.length} ${crc32(one!.data)}` });
-      next = one!.index + one!.count;
+      for (const one of await store.read(group, next, rest.lastIndex, 1 << 20)) {
+        held.push({ ...one, data: `${one.data.length} ${crc32(one.data)}` });
+        next = one.index + one.count;
+      }
     }
     out.push({ group, ...rest, held, tail: tail.at(-1)?.index, configs: configs.map(({ index }) => index) });
   }
   return JSON.stringify(out);
 }
 
-/** One step of a script: a write, or a snapshot that is committed before the next step begins. */
+/** One step of a script: a write, a snapshot that is committed before the next step begins, or closing and opening anew. */
 export type Step =
-  { readonly writes: readonly GroupWrite[] } | { readonly group: string; readonly snapshot: SnapshotMeta };
+  | { readonly writes: readonly GroupWrite[] }
+  | { readonly group: string; readonly snapshot: SnapshotMeta }
+  | { readonly reopen: true };
 
 /** What a storage without faults holds after some steps of a script and a restart. */
 export async function expectedAfter(steps: readonly Step[]): Promise<string> {
   const storage = memoryStorage();
   const binding = { environment: nodeEnvironment, cluster: 'c', node: 'a' };
-  const store = await storage.open(binding);
+  let store = await storage.open(binding);
   for (const step of steps) {
-    if ('writes' in step) store.write(step.writes, () => {});
-    else await snapshot(store, step.group, step.snapshot);
+    if ('writes' in step) {
+      store.write(step.writes, () => {});
+    } else if ('snapshot' in step) {
+      await snapshot(store, step.group, step.snapshot);
+    } else {
+      await store.close();
+      store = await storage.open(binding);
+    }
   }
   await store.close();
   const reopened = await storage.open(binding);

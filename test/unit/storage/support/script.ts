@@ -16,6 +16,7 @@ export const SCRIPT: readonly Step[] = [
   w({ group: 'g', compactTo: 30, hard: hard(40, 2) }),
   w({ group: 'g', entries: entries(55, 20, 1000, 2) }, { group: 'i', entries: entries(1, 30, 300) }),
   w({ group: 'g', truncateFrom: 60, hard: hard(40, 3) }),
+  { reopen: true },
   w({ group: 'i', entries: [entry(31, { data: new Uint8Array(90_000).fill(3) })] }),
   w({ group: 'g', entries: entries(60, 5, 10, 3) }),
   { group: 'h', snapshot: metaAt(50, 3) },
@@ -26,6 +27,7 @@ export const SCRIPT: readonly Step[] = [
   w({ group: 'g', compactTo: 94 }),
   w({ group: 'i', entries: entries(1, 3, 100, 4) }),
   { group: 'h', snapshot: metaAt(60, 3) },
+  { reopen: true },
   w({ group: 'h', compactTo: 58 }, { group: 'g', entries: entries(95, 2, 10, 3) }),
   w({ group: 'g', entries: entries(97, 40, 1000, 4) }),
   w({ group: 'g', truncateFrom: 97, hard: hard(96, 5) }),
@@ -43,6 +45,13 @@ export function expected(steps: number): Promise<string> {
   return content;
 }
 
+/** What may be read after a crash: all that was acknowledged, and perhaps some of what was under way. */
+export async function expectedBetween({ acknowledged, issued }: Progress): Promise<string[]> {
+  const allowed: string[] = [];
+  for (let steps = acknowledged; steps <= issued; steps++) allowed.push(await expected(steps));
+  return allowed;
+}
+
 export interface Progress {
   /** Steps begun, and steps that were acknowledged. */
   issued: number;
@@ -54,19 +63,25 @@ export async function play(
   disk: FaultyDisk,
   progress: Progress,
   options: DiskStorageOptions = {},
-  onOpen: (store: NodeStore) => void = () => {},
+  onOpen: (store: NodeStore | undefined) => void = () => {},
 ): Promise<void> {
-  const store = await openOn(disk, options);
+  let store = await openOn(disk, options);
   onOpen(store);
   let last: Promise<void> = Promise.resolve();
   for (const [i, step] of SCRIPT.entries()) {
-    if ('snapshot' in step) await last;
+    if (!('writes' in step)) await last;
     progress.issued = i + 1;
     if ('writes' in step) {
       last = write(store, ...step.writes).then(() => void (progress.acknowledged = i + 1));
       if (i % 3 === 0) await last;
-    } else {
+    } else if ('snapshot' in step) {
       await snapshot(store, step.group, step.snapshot);
+      progress.acknowledged = i + 1;
+    } else {
+      await store.close();
+      onOpen(undefined);
+      store = await openOn(disk, options);
+      onOpen(store);
       progress.acknowledged = i + 1;
     }
   }

@@ -1,0 +1,198 @@
+/** One node of a simulation: a disk that stays, and one process after another that uses it. */
+import { QuorateError } from '../../errors.js';
+import { joinMesh } from '../../mesh/joinMesh.js';
+import type { Mesh } from '../../mesh/mesh.js';
+import type { Transport } from '../../mesh/transport.js';
+import type { ConsensusOption } from '../../replica/consensus.js';
+import { openReplica } from '../../replica/openReplica.js';
+import type { SnapshotOptions } from '../../replica/options.js';
+import type { Replica } from '../../replica/replica.js';
+import type { StateMachine } from '../../replica/stateMachine.js';
+import { diskStorage } from '../../storage/diskStorage.js';
+import type { SimDisk } from './disk/disk.js';
+import type { History } from './history.js';
+import { Process } from './process.js';
+import type { Random } from './random.js';
+import type { Scheduler } from './scheduler.js';
+import type { Trace } from './trace.js';
+import { watchProtocol, type CoreListener, type MessageFate, type NodeView } from './watch/coreWatch.js';
+import type { GroupWatch } from './watch/groupWatch.js';
+import { watchMachine, type Applications } from './watch/machineWatch.js';
+import { watchStorage } from './watch/storeWatch.js';
+
+/** The group and the cluster of every simulation. */
+export const GROUP = 'simulation';
+const SECRET = 'a secret of the simulation, 32 b';
+
+/** How a node stands. `failed`: its process runs, its replica does not. */
+export type NodeState = 'down' | 'starting' | 'up' | 'failed';
+
+/** What all nodes of a simulation have in common. */
+export interface World {
+  readonly nodes: readonly string[];
+  readonly scheduler: Scheduler;
+  readonly random: Random;
+  readonly trace: Trace;
+  readonly transport: Transport;
+  readonly history: History;
+  readonly group: GroupWatch;
+  readonly applications: Applications;
+  readonly fate: MessageFate;
+  readonly consensus: ConsensusOption;
+  readonly machine: () => StateMachine;
+  readonly snapshot: SnapshotOptions;
+  readonly timeout: number;
+  readonly heartbeat: { readonly intervalMs: number; readonly timeoutMs: number };
+  readonly driftRate: number;
+  readonly applyMs: number;
+  readonly segmentBytes: number;
+  readonly reserve: number;
+  /** Something happened that coverage counts. */
+  count(kind: string): void;
+}
+
+export class SimNode {
+  readonly id: string;
+  readonly disk: SimDisk;
+  state: NodeState = 'down';
+  /** Why it failed. */
+  error: Error | undefined;
+  mesh: Mesh | undefined;
+  replica: Replica | undefined;
+  process: Process | undefined;
+  view: NodeView | undefined;
+  readonly #world: World;
+  #lives = 0;
+  #abandon: (() => void) | undefined;
+
+  constructor(id: string, disk: SimDisk, world: World) {
+    this.id = id;
+    this.disk = disk;
+    this.#world = world;
+  }
+
+  /** Starts a process; does nothing while one runs. */
+  start(): void {
+    if (this.process !== undefined) return;
+    const { scheduler, random, trace, driftRate } = this.#world;
+    const life = ++this.#lives;
+    const own = random.stream(`${this.id}/${life}`);
+    const clock = {
+      rate: 1 + (own.next() * 2 - 1) * driftRate,
+      wallClock: 1_700_000_000_000 + Math.floor((own.next() * 2 - 1) * driftRate * 1e6),
+    };
+    const process = new Process(this.id, life, scheduler, own, clock, (self) => this.disk.files(self));
+    this.process = process;
+    this.state = 'starting';
+    this.error = undefined;
+    trace.add(scheduler.now, this.id, 'start', `life ${life} rate ${clock.rate.toFixed(4)}`);
+    this.#open(process).catch((error: unknown) => this.#failed(process, error));
+  }
+
+  async #open(process: Process): Promise<void> {
+    const world = this.#world;
+    const { heartbeat, transport } = world;
+    const mesh = await joinMesh({
+      id: this.id,
+      cluster: GROUP,
+      secret: SECRET,
+      transport,
+      heartbeat,
+      environment: process,
+    });
+    if (this.process !== process) return;
+    this.mesh = mesh;
+    const { group, fate, consensus, snapshot, timeout, segmentBytes, reserve } = world;
+    const view: NodeView = {
+      id: this.id,
+      group,
+      fate,
+      listener: this.#listener(process),
+      disk: undefined,
+      core: undefined,
+    };
+    this.view = view;
+    const { protocol, codec } = consensus.wired;
+    const storage = diskStorage('/data', { segmentBytes, reserve });
+    const replica = await openReplica({
+      mesh,
+      group: GROUP,
+      members: world.nodes,
+      stateMachine: watchMachine(world.machine(), view, world.applications, () => {
+        if (world.applyMs > 0) process.spend(world.applyMs);
+      }),
+      consensus: { name: consensus.name, wired: { protocol: watchProtocol(protocol, view), codec } },
+      storage: watchStorage(storage, GROUP, view),
+      snapshot,
+      timeout,
+    });
+    if (this.process !== process) return;
+    replica.on('replica:failed', (error) => this.#failed(process, error));
+    this.#abandon = world.history.record(replica);
+    this.replica = replica;
+    this.state = 'up';
+    world.trace.add(world.scheduler.now, this.id, 'up', `applied ${replica.status().appliedIndex}`);
+  }
+
+  #listener(process: Process): CoreListener {
+    const { scheduler, trace } = this.#world;
+    const count = (kind: string): void => this.#world.count(kind);
+    const tell = (kind: string, detail: string): void => trace.add(scheduler.now, this.id, kind, detail);
+    let role = '';
+    return {
+      status: (status) => {
+        if (this.process !== process) return;
+        const { epoch, leader } = status;
+        if (status.role !== role) count(status.role === 'leader' ? 'reigns' : `became ${status.role}`);
+        role = status.role;
+        tell(status.role, `epoch ${epoch.n} leader ${leader || '-'} last ${status.lastIndex}`);
+      },
+      truncated: (from) => {
+        count('truncations');
+        tell('truncate', `from ${from}`);
+      },
+      installed: ({ index }) => {
+        count('snapshots installed');
+        tell('install', `snapshot at ${index}`);
+      },
+    };
+  }
+
+  #failed(process: Process, error: unknown): void {
+    if (this.process !== process) return;
+    const { scheduler, trace } = this.#world;
+    this.state = 'failed';
+    this.error = error instanceof Error ? error : new Error(String(error));
+    const code = error instanceof QuorateError ? error.code : this.error.message;
+    this.#world.count(`replicas failed (${code})`);
+    trace.add(scheduler.now, this.id, 'failed', this.error.message);
+    if (!this.#mayFail(code)) {
+      const message = `the replica of ${this.id} failed without a fault of its disk: ${this.error.message}`;
+      this.#world.group.report('no failure', this.id, message);
+    }
+  }
+
+  /** A replica may stop itself for its disk, and for nothing else. */
+  #mayFail(code: string): boolean {
+    if (code === 'ERR_STORAGE_FAILED') return true;
+    return code === 'ERR_STORAGE_CORRUPT' && this.disk.damaged;
+  }
+
+  /** Ends the process at once; the disk keeps everything, or after a loss of power what was flushed and some of the rest. */
+  crash(power: boolean): void {
+    const { process } = this;
+    if (process === undefined) return;
+    const { scheduler, trace } = this.#world;
+    trace.add(scheduler.now, this.id, power ? 'power loss' : 'kill', '');
+    process.alive = false;
+    this.process = undefined;
+    this.mesh = undefined;
+    this.replica = undefined;
+    this.view = undefined;
+    this.state = 'down';
+    if (power) this.disk.crash();
+    else this.disk.kill();
+    this.#abandon?.();
+    this.#abandon = undefined;
+  }
+}

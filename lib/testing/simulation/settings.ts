@@ -1,0 +1,165 @@
+/** The options of a simulation. */
+import { checkName, checkNumber, configError } from '../../errors.js';
+import { keyValue } from '../../machines/keyValue.js';
+import { raft, type ConsensusOption } from '../../replica/consensus.js';
+import { checkMachine, type SnapshotOptions } from '../../replica/options.js';
+import type { StateMachine } from '../../replica/stateMachine.js';
+import type { DiskSettings } from './disk/settings.js';
+import type { NetworkSettings } from './network/settings.js';
+
+/** What happens to messages between the link and the consensus core, beyond what a link does to them. */
+export interface MessageSettings {
+  /**
+   * The probability that a message is lost. From 0 to 1.
+   * @defaultValue 0
+   */
+  readonly lossRate?: number;
+  /**
+   * The probability that a message arrives twice. From 0 to 1.
+   * @defaultValue 0
+   */
+  readonly duplicateRate?: number;
+  /**
+   * The probability that a message is late, so that others overtake it. From 0 to 1.
+   * @defaultValue 0
+   */
+  readonly reorderRate?: number;
+  /**
+   * How late, on average, in milliseconds. From 0 to 60 000.
+   * @defaultValue 20
+   */
+  readonly delayMs?: number;
+}
+
+/** The clocks of the processes. */
+export interface ClockSettings {
+  /**
+   * Each process's clock goes faster or slower than true time by up to this share. From 0 to 0.5.
+   * @defaultValue 0
+   */
+  readonly driftRate?: number;
+}
+
+/** Options of {@link createSimulation}. */
+export interface SimulationOptions<M extends StateMachine = StateMachine> {
+  /** Decides everything: the same seed and the same calls give the same run. An integer from 0 to 2^53 - 1. */
+  readonly seed: number;
+  /** The ids of the nodes, all founders of one group. 1 to 63. */
+  readonly nodes: readonly string[];
+  /**
+   * The protocol.
+   * @defaultValue raft()
+   */
+  readonly consensus?: ConsensusOption;
+  /**
+   * Makes the state machine of a node; called for every start of every node. A machine of this library, or one that has
+   * `fresh`, may be given itself.
+   * @defaultValue keyValue()
+   */
+  readonly stateMachine?: M | (() => M);
+  /**
+   * How long a command takes to apply, in virtual milliseconds, 0 to 10 000. With 0 turns take no time, and long work is never
+   * divided into slices.
+   * @defaultValue 0
+   */
+  readonly applyMs?: number;
+  /** How links behave, unless they are told otherwise later. */
+  readonly network?: NetworkSettings;
+  /** How disks behave, unless they are told otherwise later. */
+  readonly disk?: DiskSettings;
+  /** Messages that links do not lose, but cores must be able to. */
+  readonly messages?: MessageSettings;
+  readonly clocks?: ClockSettings;
+  /**
+   * When replicas take snapshots. By default far more often than in earnest, so that runs of some seconds see them.
+   * @defaultValue `{ logBytes: 16384, keepEntries: 100 }`
+   */
+  readonly snapshot?: SnapshotOptions;
+  /**
+   * The time-out of calls, in virtual milliseconds. From 1 to 2^31 - 1.
+   * @defaultValue 30000
+   */
+  readonly timeout?: number;
+  /**
+   * How many of the newest events {@link Simulation.trace} keeps; all of them count for its hash. From 0 to 10^7.
+   * @defaultValue 2000
+   */
+  readonly traceEvents?: number;
+}
+
+/** The options, checked and complete. @internal */
+export interface CheckedSettings {
+  readonly seed: number;
+  readonly nodes: readonly string[];
+  readonly consensus: ConsensusOption;
+  readonly machine: () => StateMachine;
+  readonly applyMs: number;
+  readonly network: NetworkSettings;
+  readonly disk: DiskSettings;
+  readonly messages: Required<MessageSettings>;
+  readonly driftRate: number;
+  readonly snapshot: SnapshotOptions;
+  readonly timeout: number;
+  readonly traceEvents: number;
+}
+
+/** Throws ERR_CONFIG naming the option that is wrong. @internal */
+export function checkSettings(options: SimulationOptions): CheckedSettings {
+  if (typeof options !== 'object' || (options as unknown) === null)
+    throw configError('options', options, 'an object');
+  const { nodes, messages = {}, clocks = {} } = options;
+  const seed = checkNumber('seed', options.seed, 0, Number.MAX_SAFE_INTEGER);
+  checkNodes(nodes);
+  const rate = (name: string, value: number): number => checkNumber(name, value, 0, 1, false);
+  return {
+    seed,
+    nodes: [...nodes],
+    consensus: options.consensus ?? raft(),
+    machine: machineMaker(options.stateMachine ?? ((): StateMachine => keyValue())),
+    applyMs: checkNumber('applyMs', options.applyMs ?? 0, 0, 10_000, false),
+    network: options.network ?? {},
+    disk: options.disk ?? {},
+    messages: {
+      lossRate: rate('messages.lossRate', messages.lossRate ?? 0),
+      duplicateRate: rate('messages.duplicateRate', messages.duplicateRate ?? 0),
+      reorderRate: rate('messages.reorderRate', messages.reorderRate ?? 0),
+      delayMs: checkNumber('messages.delayMs', messages.delayMs ?? 20, 0, 60_000, false),
+    },
+    driftRate: checkNumber('clocks.driftRate', clocks.driftRate ?? 0, 0, 0.5, false),
+    snapshot: { logBytes: 16_384, keepEntries: 100, ...options.snapshot },
+    timeout: checkNumber('timeout', options.timeout ?? 30_000, 1, 2 ** 31 - 1),
+    traceEvents: checkNumber('traceEvents', options.traceEvents ?? 2000, 0, 1e7),
+  };
+}
+
+/** Throws ERR_CONFIG. @internal */
+export function checkNodes(nodes: readonly string[]): void {
+  const given: unknown = nodes;
+  if (!Array.isArray(given) || given.length === 0 || given.length > 63)
+    throw configError('nodes', nodes, 'a list of 1 to 63 node ids');
+  for (const [at, id] of nodes.entries()) checkName(`nodes[${at}]`, id);
+  if (new Set(nodes).size !== nodes.length) throw configError('nodes', nodes, 'a list without repeated ids');
+}
+
+/** Makes machines, each of which is whole and another one than those before; throws ERR_CONFIG. @internal */
+export function machineMaker(machine: StateMachine | (() => StateMachine)): () => StateMachine {
+  const make = makerOf(machine);
+  const made = new WeakSet<StateMachine>();
+  return () => {
+    const one = make();
+    checkMachine(one);
+    if (made.has(one))
+      throw configError('stateMachine', one, 'a function that makes another machine each time it is called');
+    made.add(one);
+    return one;
+  };
+}
+
+function makerOf(machine: StateMachine | (() => StateMachine)): () => StateMachine {
+  if (typeof machine === 'function') return machine;
+  if (typeof (machine as Partial<StateMachine> | undefined)?.fresh !== 'function') {
+    const expected = 'a function that makes one (every start of a node needs a machine of its own)';
+    throw configError('stateMachine', machine, expected);
+  }
+  return () => machine.fresh!();
+}

@@ -1,0 +1,440 @@
+/** A whole cluster in one process and in virtual time. */
+import { checkNumber, configError, QuorateError } from '../../errors.js';
+import type { KeyValueMachine } from '../../machines/keyValue.js';
+import type { Mesh } from '../../mesh/mesh.js';
+import type { Replica } from '../../replica/replica.js';
+import type { StateMachine } from '../../replica/stateMachine.js';
+import { SimDisk } from './disk/disk.js';
+import type { DiskSettings } from './disk/settings.js';
+import { History, type HistoryOperation } from './history.js';
+import { runEvents } from './loop.js';
+import { MessageFaults } from './messages.js';
+import { SimNetwork } from './network/network.js';
+import { SimNode, type NodeState, type World } from './node.js';
+import { Random } from './random.js';
+import { Phase, Scheduler } from './scheduler.js';
+import { checkSettings, type MessageSettings, type SimulationOptions } from './settings.js';
+import { Trace } from './trace.js';
+import { GroupWatch } from './watch/groupWatch.js';
+import { Applications } from './watch/machineWatch.js';
+
+/** An invariant that did not hold. */
+export interface Violation {
+  /** Which: `election safety`, `log matching`, `divergence`, … */
+  readonly invariant: string;
+  /** At which node it showed. */
+  readonly node: string;
+  /** Virtual milliseconds. */
+  readonly time: number;
+  readonly message: string;
+}
+
+/** What {@link Simulation.check} found in order. */
+export interface SimulationReport {
+  readonly ok: true;
+  /** Virtual milliseconds. */
+  readonly now: number;
+  /** Events that happened. */
+  readonly events: number;
+  /** The highest index that was committed. */
+  readonly commitIndex: number;
+  /** What happened how often: elections, snapshots, faults. */
+  readonly counts: Readonly<Record<string, number>>;
+}
+
+/**
+ * N nodes that run the real mesh, replica and storage code over a simulated network and simulated disks. Time passes only in
+ * {@link Simulation.run} and its siblings. Made by {@link createSimulation}.
+ */
+export class Simulation<M extends StateMachine = StateMachine> {
+  readonly seed: number;
+  /** The ids of the nodes. */
+  readonly nodes: readonly string[];
+  /** The first invariant that did not hold; undefined while all do. */
+  violation: Violation | undefined;
+  /** The network, for faults beyond those that have a method here. */
+  readonly network: SimNetwork;
+  readonly #scheduler = new Scheduler();
+  readonly #trace: Trace;
+  readonly #group: GroupWatch;
+  readonly #applications: Applications;
+  readonly #history: History;
+  readonly #messages: MessageFaults;
+  readonly #nodes = new Map<string, SimNode>();
+  readonly #counts = new Map<string, number>();
+  readonly #pauses: Random;
+  #running = false;
+
+  /** @internal */
+  constructor(options: SimulationOptions<M>) {
+    const settings = checkSettings(options);
+    this.seed = settings.seed;
+    this.nodes = settings.nodes;
+    const scheduler = this.#scheduler;
+    const random = new Random(`quorate ${settings.seed}`);
+    this.#pauses = random.stream('pauses');
+    const trace = new Trace(settings.traceEvents);
+    this.#trace = trace;
+    this.#group = new GroupWatch((invariant, node, message) => this.#violated(invariant, node, message));
+    this.#applications = new Applications(this.#group);
+    this.#history = new History(() => scheduler.now);
+    this.#messages = new MessageFaults(settings.messages, random);
+    this.network = new SimNetwork({
+      scheduler,
+      random: random.stream('network'),
+      trace,
+      settings: settings.network,
+    });
+    scheduler.onThrow = (owner, error) => this.#threw(owner?.node, error);
+    const world: World = {
+      nodes: settings.nodes,
+      scheduler,
+      random: random.stream('process'),
+      trace,
+      transport: this.network,
+      history: this.#history,
+      group: this.#group,
+      applications: this.#applications,
+      fate: this.#messages,
+      consensus: settings.consensus,
+      machine: settings.machine,
+      snapshot: settings.snapshot,
+      timeout: settings.timeout,
+      heartbeat: { intervalMs: 250, timeoutMs: 1500 },
+      driftRate: settings.driftRate,
+      applyMs: settings.applyMs,
+      segmentBytes: 65_536,
+      reserve: 262_144,
+      count: (kind) => this.count(kind),
+    };
+    for (const id of settings.nodes) {
+      const disk = new SimDisk({
+        node: id,
+        scheduler,
+        random: random.stream(`disk/${id}`),
+        trace,
+        settings: settings.disk,
+      });
+      const node = new SimNode(id, disk, world);
+      this.#nodes.set(id, node);
+      node.start();
+    }
+  }
+
+  /** Virtual milliseconds since the simulation began. */
+  get now(): number {
+    return this.#scheduler.now;
+  }
+
+  /** How many events happened. */
+  get events(): number {
+    return this.#scheduler.events;
+  }
+
+  /** The highest index that was committed anywhere. */
+  get commitIndex(): number {
+    return this.#group.commitIndex;
+  }
+
+  /**
+   * The commands and linearizable queries that went through the replicas, for {@link checkLinearizable}. Left out are those
+   * that were refused, and queries without an answer: neither says anything.
+   */
+  get history(): HistoryOperation[] {
+    return this.#history.operations;
+  }
+
+  /** Calls that wait for an answer. */
+  get openCalls(): number {
+    return this.#history.open;
+  }
+
+  /** Reads that a node's consensus core has taken and not ended. @internal */
+  openReads(id: string): number {
+    return this.#node(id).view?.core?.openReads ?? 0;
+  }
+
+  /** What happened: two runs are the same exactly if their hashes are. */
+  get trace(): Trace {
+    return this.#trace;
+  }
+
+  /** Lets `ms` virtual milliseconds pass, at most until an invariant does not hold. */
+  async run(ms: number): Promise<void> {
+    await this.#run(this.now + checkSpan('ms', ms), () => this.violation !== undefined, true);
+  }
+
+  /**
+   * Lets time pass until `predicate` holds, which is asked after every event, but at most `maxMs` virtual milliseconds and at
+   * most until an invariant does not hold. Resolves to whether it holds.
+   */
+  async runUntil(predicate: () => boolean, maxMs: number): Promise<boolean> {
+    if (typeof predicate !== 'function') throw configError('predicate', predicate, 'a function');
+    let held = predicate() as unknown;
+    if (typeof held === 'object' && held !== null)
+      throw configError('predicate', held, 'a function that answers at once, without a promise');
+    if (held) return true;
+    const done = (): boolean => {
+      held = predicate();
+      return Boolean(held) || this.violation !== undefined;
+    };
+    await this.#run(this.now + checkSpan('maxMs', maxMs), done, false);
+    return Boolean(held);
+  }
+
+  /**
+   * Lets time pass until a promise is settled, and answers or throws what it does. Throws ERR_TIMEOUT when it is still open after
+   * `maxMs` virtual milliseconds.
+   *
+   * @example
+   * ```ts
+   * await simulation.settle(simulation.replica('a').submit({ op: 'put', key: 'k', value: 1 }), 5000);
+   * ```
+   */
+  async settle<T>(promise: Promise<T>, maxMs = 60_000): Promise<T> {
+    const state = { settled: false };
+    const mark = (): void => void (state.settled = true);
+    promise.then(mark, mark);
+    const done = (): boolean => state.settled || this.violation !== undefined;
+    await this.#run(this.now + checkSpan('maxMs', maxMs), done, false);
+    if (state.settled) return promise;
+    if (this.violation !== undefined) throw this.#broken(this.violation);
+    throw new QuorateError('ERR_TIMEOUT', `not settled within ${maxMs} virtual ms`);
+  }
+
+  async #run(until: number, done: () => boolean, toTheEnd: boolean): Promise<void> {
+    if (this.#running)
+      throw new QuorateError('ERR_CONFIG', 'the simulation is running already: await that first');
+    this.#running = true;
+    try {
+      await runEvents(this.#scheduler, until, done);
+    } finally {
+      this.#running = false;
+    }
+    if (this.violation === undefined && (toTheEnd || !done())) this.#scheduler.advance(until);
+  }
+
+  /** Calls back in `ms` virtual milliseconds. */
+  after(ms: number, callback: () => void): void {
+    if (typeof callback !== 'function') throw configError('callback', callback, 'a function');
+    this.#scheduler.after(checkSpan('ms', ms), Phase.fault, undefined, callback);
+  }
+
+  /** Resolves in `ms` virtual milliseconds, while time passes. */
+  sleep(ms: number): Promise<void> {
+    return new Promise((resolve) => this.after(ms, resolve));
+  }
+
+  /** The mesh of a node; throws ERR_CLOSED while the node is down or starting. */
+  mesh(id: string): Mesh {
+    const { mesh, state } = this.#node(id);
+    if (mesh === undefined) throw new QuorateError('ERR_CLOSED', `node ${id} is ${state}`);
+    return mesh;
+  }
+
+  /** The replica of a node; throws ERR_CLOSED while the node is down or starting: let some time pass first. */
+  replica(id: string): Replica<M> {
+    const { replica, state } = this.#node(id);
+    if (replica === undefined) throw new QuorateError('ERR_CLOSED', `node ${id} is ${state}`);
+    return replica as unknown as Replica<M>;
+  }
+
+  /** How a node stands. */
+  state(id: string): NodeState {
+    return this.#node(id).state;
+  }
+
+  /** Why a node's replica failed, if it did. */
+  failure(id: string): Error | undefined {
+    return this.#node(id).error;
+  }
+
+  /** The node that leads, of several the one of the newest epoch; undefined if none does. */
+  leader(): string | undefined {
+    let found: { id: string; n: number } | undefined;
+    for (const { id, state, replica } of this.#nodes.values()) {
+      if (state !== 'up' || replica === undefined) continue;
+      const { role, epoch } = replica.status();
+      if (role === 'leader' && (found === undefined || epoch > found.n)) found = { id, n: epoch };
+    }
+    return found?.id;
+  }
+
+  /** Nothing passes between two nodes any more, either way; what was sent is sent again after healing. */
+  cut(a: string, b: string): void {
+    this.#fault('cut', `${a} ${b}`, a, b);
+    this.network.cut(a, b);
+  }
+
+  /** Nothing passes from one node to another; the other way is open. */
+  cutOneWay(from: string, to: string): void {
+    this.#fault('cut one way', `${from}>${to}`, from, to);
+    this.network.cutOneWay(from, to);
+  }
+
+  /** Cuts all ways between nodes of different groups; a node in no group is alone. */
+  partition(groups: readonly (readonly string[])[]): void {
+    this.#fault('partition', groups.map((group) => group.join('+')).join(' | '), ...groups.flat());
+    this.network.partition(groups);
+  }
+
+  /** Mends one cut, or all of them. */
+  heal(a?: string, b?: string): void {
+    this.#fault('heal', [a, b].filter(Boolean).join(' '), ...[a, b].filter((id) => id !== undefined));
+    this.network.heal(a, b);
+  }
+
+  /**
+   * Ends a node's process at once, as `kill -9` does. With `power`, as when the plug is pulled: of what was not flushed to
+   * the disk, any part may be lost.
+   */
+  crash(id: string, { power = true }: { readonly power?: boolean } = {}): void {
+    const node = this.#node(id);
+    if (node.process === undefined) return;
+    this.count(power ? 'power losses' : 'kills');
+    node.crash(power);
+  }
+
+  /** Starts a node that is down; one that runs, or has failed, is killed first. */
+  restart(id: string): void {
+    const node = this.#node(id);
+    this.count('restarts');
+    if (node.process !== undefined) node.crash(false);
+    node.start();
+  }
+
+  /** A node's process stands still: a blocked event loop, a long collection, a suspended machine. */
+  pause(id: string, ms: number): void {
+    checkSpan('ms', ms);
+    this.#fault('pause', `${id} ${ms}`, id);
+    const { process } = this.#node(id);
+    if (process === undefined) return;
+    process.pausedUntil = Math.max(process.pausedUntil, this.now + ms);
+    process.wakesInOrder = this.#pauses.chance(0.5);
+  }
+
+  /** Sets a node's wall clock forward or back. */
+  shiftClock(id: string, ms: number): void {
+    checkNumber('ms', ms, -1e12, 1e12, false);
+    this.#fault('clock shift', `${id} ${ms}`, id);
+    this.#node(id).process?.shiftWallClock(ms);
+  }
+
+  /** Changes how a node's disk behaves from now on; what is left out stays. */
+  setDisk(id: string, settings: DiskSettings): void {
+    const { disk } = this.#node(id);
+    disk.settings = { ...disk.settings, ...settings };
+  }
+
+  /** The disk of a node, for faults beyond those that have a method here. */
+  disk(id: string): SimDisk {
+    return this.#node(id).disk;
+  }
+
+  /** Changes what happens to messages between links and cores from now on; what is left out stays. */
+  setMessages(settings: MessageSettings): void {
+    this.#messages.change(settings);
+  }
+
+  /** How often things happened: elections, snapshots, faults by kind. */
+  counts(): Record<string, number> {
+    const out = new Map(this.#counts);
+    const add = (more: Iterable<readonly [string, number]>, prefix: string): void => {
+      for (const [kind, n] of more) out.set(prefix + kind, (out.get(prefix + kind) ?? 0) + n);
+    };
+    add(Object.entries(this.network.counts), 'network: ');
+    add(Object.entries(this.#messages.counts), 'messages: ');
+    add(Object.entries(this.#history.counts), 'calls: ');
+    for (const { disk } of this.#nodes.values()) add(disk.counts, 'disk: ');
+    out.set('commands applied', this.#applications.applied);
+    out.set('states compared', this.#applications.compared);
+    return Object.fromEntries([...out].sort(([a], [b]) => (a < b ? -1 : 1)));
+  }
+
+  /**
+   * Throws ERR_INVARIANT if an invariant did not hold at some moment; its message begins with the invariant, its `data` is the
+   * {@link Violation}. Invariants are checked at every event, whole states are compared at every 32nd index; this tells.
+   */
+  check(): SimulationReport {
+    if (this.violation !== undefined) throw this.#broken(this.violation);
+    const { now, events, commitIndex } = this;
+    return { ok: true, now, events, commitIndex, counts: this.counts() };
+  }
+
+  /** Whether the group outlives the loss of a node's disk, see {@link GroupWatch.mayLoseDisk}. @internal */
+  mayLoseDisk(id: string, lost: ReadonlySet<string>): boolean {
+    return this.#group.mayLoseDisk(id, lost);
+  }
+
+  /** Whether these members can elect a leader, see {@link GroupWatch.mayElect}. @internal */
+  mayElect(ids: readonly string[]): boolean {
+    return this.#group.mayElect(ids);
+  }
+
+  /** One more of a kind. @internal */
+  count(kind: string): void {
+    this.#counts.set(kind, (this.#counts.get(kind) ?? 0) + 1);
+  }
+
+  /** Something that a driver of the simulation found not to hold. @internal */
+  report(invariant: string, node: string, message: string): void {
+    this.#violated(invariant, node, message);
+  }
+
+  #fault(kind: string, detail: string, ...ids: readonly string[]): void {
+    for (const id of ids) this.#node(id);
+    this.count(kind);
+    this.#trace.add(this.now, '', kind, detail);
+  }
+
+  #node(id: string): SimNode {
+    const node = this.#nodes.get(id);
+    if (node === undefined) throw configError('id', id, `one of ${this.nodes.join(', ')}`);
+    return node;
+  }
+
+  #violated(invariant: string, node: string, message: string): void {
+    if (this.violation !== undefined) return;
+    this.violation = { invariant, node, time: this.now, message };
+    this.#trace.add(this.now, node, 'VIOLATION', `${invariant}: ${message}`);
+  }
+
+  #threw(node: string | undefined, error: unknown): void {
+    const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    this.#violated('no exception', node ?? '', `an event threw: ${text}`);
+  }
+
+  #broken({ invariant, time, node, message }: Violation): QuorateError {
+    const where = node === '' ? '' : `, node ${node}`;
+    const text = `${invariant} (seed ${this.seed}, at ${time.toFixed(3)} ms${where}): ${message}`;
+    return new QuorateError('ERR_INVARIANT', text, { data: this.violation });
+  }
+}
+
+/**
+ * Makes a cluster of simulated nodes; they begin to start when time first passes.
+ *
+ * @example
+ * ```ts
+ * const simulation = createSimulation({ seed: 7, nodes: ['a', 'b', 'c'] });
+ * await simulation.runUntil(() => simulation.leader() !== undefined, 10_000);
+ * const replica = simulation.replica('a');
+ * await simulation.settle(replica.submit({ op: 'put', key: 'k', value: 1 }));
+ * simulation.partition([['a'], ['b', 'c']]);
+ * await simulation.run(5000);
+ * simulation.check();
+ * ```
+ *
+ * @throws QuorateError `ERR_CONFIG`.
+ */
+export function createSimulation<M extends StateMachine = KeyValueMachine<unknown>>(
+  options: SimulationOptions<M>,
+): Simulation<M> {
+  return new Simulation(options);
+}
+
+function checkSpan(name: string, value: number): number {
+  if (typeof value !== 'number' || !(value >= 0) || value > 1e12)
+    throw configError(name, value, 'a number of milliseconds from 0 to 10^12');
+  return value;
+}

@@ -1,0 +1,165 @@
+/**
+ * What must hold of a group as a whole, whatever happens to its members (Raft paper, figure 3; the same properties hold for
+ * Paxos with ballots in the place of terms). Fed by the watches of cores, disks and machines; checked as things happen.
+ */
+import { compareEpochs, lastOf, type Entry, type Epoch, type Index } from '../../../consensus/consensus.js';
+import { decodeMembership, findMember, type Membership } from '../../../consensus/membership.js';
+import { hasQuorum } from '../../../consensus/quorum.js';
+import { crc32 } from '../../../crc.js';
+import type { DiskWatch } from './diskWatch.js';
+import type { Report } from './report.js';
+
+interface Made {
+  readonly crc: number;
+  readonly count: number;
+  readonly before: string;
+}
+
+export class GroupWatch {
+  readonly report: Report;
+  /** Every disk there ever was, by incarnation: what a wiped one held once counted. */
+  readonly disks = new Map<string, DiskWatch>();
+  /** Elections won. */
+  reigns = 0;
+  /** The genesis that was committed. */
+  membership: Membership | undefined;
+  readonly #leaders = new Map<string, string>();
+  readonly #made = new Map<string, Made>();
+  /** The committed log, from index 1 without a gap. */
+  readonly #committed: Entry[] = [];
+
+  constructor(report: Report) {
+    this.report = report;
+  }
+
+  /** The highest index that was committed anywhere. */
+  get commitIndex(): Index {
+    const newest = this.#committed.at(-1);
+    return newest === undefined ? 0 : lastOf(newest);
+  }
+
+  /** The committed entry that takes this index. */
+  committedAt(index: Index): Entry | undefined {
+    let low = 0;
+    let high = this.#committed.length - 1;
+    while (low <= high) {
+      const middle = (low + high) >> 1;
+      const entry = this.#committed[middle]!;
+      if (index < entry.index) high = middle - 1;
+      else if (index > lastOf(entry)) low = middle + 1;
+      else return entry;
+    }
+    return undefined;
+  }
+
+  /** Log matching: entries of equal index and epoch are equal, and so is all before them. */
+  appended(node: string, entry: Entry, before: Entry | undefined): void {
+    const key = keyOf(entry);
+    const past = before === undefined ? '' : keyOf(before);
+    const crc = crc32(entry.data);
+    const known = this.#made.get(key);
+    if (known === undefined) {
+      this.#made.set(key, { crc, count: entry.count, before: past });
+      return;
+    }
+    if (known.crc !== crc || known.count !== entry.count)
+      this.report('log matching', node, `${node} has another entry ${key} than its maker`);
+    if (past !== '' && known.before !== '' && known.before !== past)
+      this.report('log matching', node, `${node} has ${key} after ${past}, others after ${known.before}`);
+  }
+
+  /** Election safety. `key` names the term, or the ballot. */
+  leads(node: string, key: string): void {
+    const known = this.#leaders.get(key);
+    if (known === undefined) {
+      this.#leaders.set(key, node);
+      this.reigns++;
+    } else if (known !== node) {
+      this.report('election safety', node, `${known} and ${node} both lead in ${key}`);
+    }
+  }
+
+  /** Leader completeness: who begins to lead has all that was committed in earlier epochs. */
+  beginsToLead(node: string, epoch: Epoch, disk: DiskWatch): void {
+    for (let i = this.#committed.length - 1; i >= 0; i--) {
+      const entry = this.#committed[i]!;
+      if (compareEpochs(entry.epoch, epoch) >= 0) continue;
+      // By log matching the newest one stands for those before it.
+      if (!disk.written.holds(entry))
+        this.report('leader completeness', node, `${node} leads in ${epoch.n} without ${keyOf(entry)}`);
+      return;
+    }
+  }
+
+  /** State machine safety, and a quorum of disks behind everything that is committed for the first time. */
+  committed(node: string, entry: Entry, membership: Membership): void {
+    const known = this.committedAt(entry.index);
+    if (known !== undefined) {
+      const equal = compareEpochs(known.epoch, entry.epoch) === 0 && known.index === entry.index;
+      if (!equal)
+        this.report('state machine safety', node, `${node} commits ${keyOf(entry)}, others ${keyOf(known)}`);
+      return;
+    }
+    if (entry.index !== this.commitIndex + 1) {
+      this.report('state machine safety', node, `${node} commits ${keyOf(entry)} after ${this.commitIndex}`);
+      return;
+    }
+    this.#committed.push(entry);
+    this.#checkQuorum(node, entry, membership);
+    if (entry.kind === 'config') this.#checkGenesis(node, entry);
+  }
+
+  /**
+   * Whether these members can elect a leader. Once a group is being founded only members whose storage is on record count, and
+   * one that nobody met before a majority went away is not: it cannot be told from one that lost its memory.
+   */
+  mayElect(ids: readonly string[]): boolean {
+    return ids.every((id) => {
+      const own = [...this.disks.values()].filter((disk) => disk.node === id).at(-1);
+      return [own?.durable, own?.written].every((log) => {
+        const membership = log && own?.membershipOf(log);
+        if (membership === undefined) return true;
+        const counted = membership.voters.filter(
+          (voter) => ids.includes(voter.id) && voter.incarnation !== '' && this.disks.has(voter.incarnation),
+        );
+        return 2 * counted.length > membership.voters.length;
+      });
+    });
+  }
+
+  /**
+   * Whether the group outlives the loss of a disk more: all storages are on record, and enough members know the group. Before
+   * that nobody could tell a member that lost its memory from a newcomer.
+   */
+  mayLoseDisk(id: string, lost: ReadonlySet<string>): boolean {
+    const { membership, disks } = this;
+    if (membership === undefined || membership.voters.some(({ incarnation }) => incarnation === ''))
+      return false;
+    const ignorant = membership.voters.filter(
+      (voter) =>
+        voter.id === id || lost.has(voter.id) || !disks.get(voter.incarnation)?.durable.hard?.genesis,
+    );
+    return ignorant.length <= (membership.voters.length - 1) >> 1;
+  }
+
+  #checkQuorum(node: string, entry: Entry, membership: Membership): void {
+    const held = hasQuorum(membership, (id) => {
+      const { incarnation } = findMember(membership, id)!;
+      return this.disks.get(incarnation)?.durable.holds(entry) === true;
+    });
+    if (!held)
+      this.report('durability', node, `${node} commits ${keyOf(entry)}, which is on no quorum of disks`);
+  }
+
+  #checkGenesis(node: string, entry: Entry): void {
+    const membership = decodeMembership(entry.data);
+    if (membership === undefined) return;
+    if (this.membership !== undefined && this.membership.genesis !== membership.genesis)
+      this.report('state machine safety', node, `${node} commits a second genesis`);
+    this.membership = membership;
+  }
+}
+
+function keyOf({ index, epoch }: Entry): string {
+  return `${index}@${epoch.config}.${epoch.n}.${epoch.node}`;
+}
