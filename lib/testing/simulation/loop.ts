@@ -5,8 +5,8 @@ import type { Scheduler } from './scheduler.js';
 const BATCH = 64;
 
 /**
- * Lets events happen until `until`, or until `done` says so after one of them. Each event is a real turn of the event loop:
- * that drains all microtasks, so promises settle between events and never across them.
+ * Lets events happen until `until`, or until `done` says so before one of them. Each event is a real turn of the event loop:
+ * that drains all microtasks, so promises settle between events and never across them, and `done` sees what they led to.
  */
 export function runEvents(scheduler: Scheduler, until: number, done: () => boolean): Promise<void> {
   return new Promise((resolve, reject) => {
@@ -14,7 +14,7 @@ export function runEvents(scheduler: Scheduler, until: number, done: () => boole
     const turn = (): void => {
       if (over) return;
       try {
-        if (scheduler.step(until) && !done()) return;
+        if (!done() && scheduler.step(until)) return;
         over = true;
         resolve();
       } catch (error) {

@@ -191,10 +191,11 @@ export class CoreWatch implements Consensus {
     if (out.install !== undefined) this.#installed(out.install);
     this.#appended(out, disk);
     this.#checkSent(out, disk);
+    const ledBefore = this.#leads();
     this.#checkReign(disk);
     this.#checkReads(out);
     // The disk's watch hears of this write a moment later; what is committed by it alone is checked against this view.
-    this.#checkCommit(out, disk);
+    this.#checkCommit(out, disk, ledBefore);
     if (this.#status !== this.#core.status) {
       this.#status = this.#core.status;
       this.#view.listener.status(this.#status);
@@ -262,7 +263,7 @@ export class CoreWatch implements Consensus {
     return committed;
   }
 
-  #checkCommit({ commit, append, truncateFrom }: Effects, disk: DiskWatch): void {
+  #checkCommit({ commit, append, truncateFrom }: Effects, disk: DiskWatch, ledBefore: boolean): void {
     const { lastIndex, membership } = this.#core.status;
     if (commit > lastIndex)
       this.#fail('order of indexes', `commits ${commit}, its last index is ${lastIndex}`);
@@ -277,6 +278,13 @@ export class CoreWatch implements Consensus {
       if (fresh) return append.find((entry) => index <= lastOf(entry));
       return truncateFrom > 0 && index >= truncateFrom ? undefined : disk.written.at(index);
     };
+    // Raft §5.4.2: a leader counts for entries of its own reign only.
+    const newest = at(commit);
+    if (ledBefore && newest !== undefined && compareEpochs(newest.epoch, this.#core.status.epoch) !== 0)
+      this.#fail(
+        'commit',
+        `commits ${commit}, an entry of epoch ${newest.epoch.n}, by counting in ${this.#core.status.epoch.n}`,
+      );
     let index = Math.max(this.#commit + 1, disk.written.first);
     while (index <= commit) {
       const entry = at(index);

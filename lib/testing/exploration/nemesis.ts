@@ -1,0 +1,240 @@
+/** Carries out a plan: begins each fault at its moment, ends it, and brings back what fell over. */
+import { QuorateError } from '../../errors.js';
+import type { Simulation } from '../simulation/simulation.js';
+import { LEADER, type Fault, type FaultKind, type RunPlan } from './plan.js';
+
+/** How long a node whose replica failed stays so before somebody starts it again. */
+const REPAIR_MS = 700;
+/** How long to wait for a disk to be at work, and how often to look. */
+const AMID_MS = 300;
+const LOOK_MS = 0.07;
+
+export class Nemesis {
+  /** Faults that were really done, by kind. */
+  readonly done = new Map<FaultKind, number>();
+  readonly #simulation: Simulation;
+  readonly #plan: RunPlan;
+  /** Nodes whose disk is gone or damaged: they count as down for ever. */
+  readonly #damaged = new Set<string>();
+  #over = false;
+
+  constructor(simulation: Simulation, plan: RunPlan) {
+    this.#simulation = simulation;
+    this.#plan = plan;
+    for (const { at, fault } of plan.faults) simulation.after(at, () => this.#begin(fault));
+    this.#watch();
+  }
+
+  /**
+   * Mends the core, and leaves the rest as the plan says, for good. Answers who the core is: who was planned, and as many more as
+   * it takes to elect a leader; undefined if nobody can.
+   */
+  settle(): readonly string[] | undefined {
+    this.#over = true;
+    const { rest, nodes, disk } = this.#plan;
+    const simulation = this.#simulation;
+    const core = [...this.#plan.core];
+    for (const id of nodes) {
+      if (simulation.mayElect(core)) break;
+      if (!core.includes(id) && !this.#damaged.has(id)) core.push(id);
+    }
+    if (!simulation.mayElect(core)) return undefined;
+    const { network } = simulation;
+    network.heal();
+    network.resetShapes();
+    simulation.setMessages({ lossRate: 0, duplicateRate: 0, reorderRate: 0 });
+    for (const id of nodes) {
+      network.rendezvous(id, true);
+      simulation.disk(id).settings = disk;
+    }
+    for (const id of core) if (simulation.state(id) !== 'up') simulation.restart(id);
+    for (const [id, fate] of Object.entries(rest)) if (!core.includes(id)) this.#abandon(id, fate, core);
+    return core;
+  }
+
+  #abandon(id: string, fate: RunPlan['rest'][string], core: readonly string[]): void {
+    const { network } = this.#simulation;
+    if (fate === 'down') this.#simulation.crash(id);
+    else if (fate === 'cut off') for (const other of core) network.cut(id, other);
+    else if (fate === 'deaf') network.partitionOneWay(core, [id]);
+    else if (fate === 'mute') network.partitionOneWay([id], core);
+    else {
+      for (const other of core) {
+        network.shape(id, other, { latencyMs: 100, lossRate: 0.3, bandwidth: 20_000 });
+        network.shape(other, id, { latencyMs: 100, lossRate: 0.3, bandwidth: 20_000 });
+      }
+    }
+  }
+
+  /** A supervisor: a replica that stopped itself is started again, if its disk can be read. */
+  #watch(): void {
+    this.#simulation.after(REPAIR_MS, () => {
+      for (const id of this.#plan.nodes) {
+        if (this.#simulation.state(id) !== 'failed') continue;
+        const error = this.#simulation.failure(id);
+        const damaged = error instanceof QuorateError && error.code === 'ERR_STORAGE_CORRUPT';
+        if (!damaged) this.#simulation.restart(id);
+      }
+      this.#watch();
+    });
+  }
+
+  #begin(planned: Fault): void {
+    if (this.#over) return;
+    const fault = this.#resolve(planned);
+    if (!this.#inflict(fault)) return;
+    this.done.set(fault.kind, (this.done.get(fault.kind) ?? 0) + 1);
+  }
+
+  /** Puts a name in the place of {@link LEADER}. */
+  #resolve(fault: Fault): Fault {
+    const { nodes } = this.#plan;
+    const leader = this.#simulation.leader() ?? nodes[0]!;
+    const name = (id: string): string => (id === LEADER ? leader : id);
+    switch (fault.kind) {
+      case 'blackout':
+      case 'one-way partition':
+      case 'bad messages':
+        return fault;
+      case 'partition': {
+        if (!fault.groups.some((group) => group.includes(LEADER))) return fault;
+        const others = fault.groups.find((group) => group.includes(LEADER))!.filter((id) => id !== LEADER);
+        const side = [leader, ...others.filter((id) => id !== leader)];
+        return { ...fault, groups: [side, nodes.filter((id) => !side.includes(id))] };
+      }
+      case 'cut':
+      case 'flap':
+      case 'reset': {
+        const a = name(fault.a);
+        const b = a === fault.b ? nodes.find((id) => id !== a)! : fault.b;
+        return fault.kind === 'reset' && fault.side !== undefined
+          ? { ...fault, a, b, side: a }
+          : { ...fault, a, b };
+      }
+      case 'one-way cut':
+      case 'clog':
+      case 'bad way': {
+        const from = name(fault.from);
+        const to = from === fault.to ? nodes.find((id) => id !== from)! : fault.to;
+        return { ...fault, from, to };
+      }
+      default:
+        return { ...fault, node: name(fault.node) };
+    }
+  }
+
+  /** `false`: it makes no sense now. */
+  #inflict(fault: Fault): boolean {
+    const simulation = this.#simulation;
+    const { network } = simulation;
+    switch (fault.kind) {
+      case 'crash':
+        if (fault.amid) return this.#crashAmid(fault.node, fault.power, fault.ms, simulation.now + AMID_MS);
+        return this.#crash([fault.node], fault.power, fault.ms);
+      case 'blackout':
+        return this.#crash(fault.nodes, true, fault.ms);
+      case 'pause':
+        simulation.pause(fault.node, fault.ms);
+        return simulation.state(fault.node) !== 'down';
+      case 'cut':
+        simulation.cut(fault.a, fault.b);
+        return this.#later(fault.ms, () => network.heal(fault.a, fault.b));
+      case 'flap':
+        return this.#flap(fault.a, fault.b, fault.periodMs, simulation.now + fault.ms);
+      case 'one-way cut':
+        simulation.cutOneWay(fault.from, fault.to);
+        return this.#later(fault.ms, () => network.heal(fault.from, fault.to));
+      case 'partition':
+        simulation.partition(fault.groups);
+        return this.#later(fault.ms, () => network.heal());
+      case 'one-way partition':
+        network.partitionOneWay(fault.from, fault.to);
+        return this.#later(fault.ms, () => network.heal());
+      case 'clog':
+        network.clog(fault.from, fault.to, fault.ms);
+        return true;
+      case 'reset':
+        network.reset(fault.a, fault.b, fault.side);
+        return true;
+      case 'bad way':
+        network.shape(fault.from, fault.to, fault.shape);
+        return this.#later(fault.ms, () => network.resetShapes());
+      case 'rendezvous out':
+        network.rendezvous(fault.node, false);
+        return this.#later(fault.ms, () => network.rendezvous(fault.node, true));
+      case 'bad messages':
+        simulation.setMessages(fault.messages);
+        return this.#later(fault.ms, () =>
+          simulation.setMessages({ lossRate: 0, duplicateRate: 0, reorderRate: 0, ...this.#plan.messages }),
+        );
+      case 'clock shift':
+        simulation.shiftClock(fault.node, fault.byMs);
+        return true;
+      default:
+        return this.#inflictOnDisk(fault);
+    }
+  }
+
+  #inflictOnDisk(fault: Extract<Fault, { kind: `disk ${string}` | 'bit rot' }>): boolean {
+    const simulation = this.#simulation;
+    const disk = simulation.disk(fault.node);
+    const mend = (): void => void (disk.settings = this.#plan.disk);
+    switch (fault.kind) {
+      case 'disk errors':
+        simulation.setDisk(fault.node, fault.disk);
+        return this.#later(fault.ms, mend);
+      case 'disk stall':
+        disk.stall(fault.ms);
+        return true;
+      case 'disk full':
+        simulation.setDisk(fault.node, { capacityBytes: disk.usedBytes + fault.spareBytes });
+        return this.#later(fault.ms, mend);
+      case 'bit rot':
+      case 'disk lost': {
+        if (this.#damaged.has(fault.node) || !simulation.mayLoseDisk(fault.node, this.#damaged)) return false;
+        simulation.crash(fault.node);
+        this.#damaged.add(fault.node);
+        if (fault.kind === 'bit rot') disk.flip(fault.bits);
+        else disk.wipe();
+        return this.#later(fault.ms, () => this.#start(fault.node));
+      }
+    }
+  }
+
+  /** Waits until the node's disk is at work, but not for long. */
+  #crashAmid(id: string, power: boolean, ms: number, until: number): boolean {
+    const simulation = this.#simulation;
+    if (simulation.disk(id).busy || simulation.now >= until) return this.#crash([id], power, ms);
+    return this.#later(LOOK_MS, () => void this.#crashAmid(id, power, ms, until));
+  }
+
+  #crash(nodes: readonly string[], power: boolean, ms: number): boolean {
+    const running = nodes.filter((id) => this.#simulation.state(id) !== 'down');
+    for (const [at, id] of running.entries()) {
+      this.#simulation.crash(id, { power });
+      this.#later(ms * (1 + at / 7), () => this.#start(id));
+    }
+    return running.length > 0;
+  }
+
+  #flap(a: string, b: string, periodMs: number, until: number): boolean {
+    const simulation = this.#simulation;
+    if (this.#over) return true;
+    simulation.cut(a, b);
+    return this.#later(periodMs, () => {
+      simulation.network.heal(a, b);
+      if (simulation.now < until) this.#later(periodMs, () => void this.#flap(a, b, periodMs, until));
+    });
+  }
+
+  #start(id: string): void {
+    if (this.#simulation.state(id) === 'down') this.#simulation.restart(id);
+  }
+
+  #later(ms: number, what: () => void): true {
+    this.#simulation.after(ms, () => {
+      if (!this.#over) what();
+    });
+    return true;
+  }
+}

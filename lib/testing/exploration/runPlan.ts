@@ -1,0 +1,152 @@
+/**
+ * One run: first safety, under faults; then liveness: a quorum is mended, the faults of the rest become permanent, and the
+ * cluster must elect, serve and converge within bounded virtual time (TigerBeetle's VOPR; openraft's turmoil tests).
+ */
+import { raft, type ConsensusOption } from '../../replica/consensus.js';
+import type { StateMachine } from '../../replica/stateMachine.js';
+import { createSimulation, type Simulation, type Violation } from '../simulation/simulation.js';
+import type { TraceEvent } from '../simulation/trace.js';
+import { Clients } from './clients.js';
+import { Nemesis } from './nemesis.js';
+import type { RunPlan } from './plan.js';
+import { serials } from './serials.js';
+import type { Subject } from './subject.js';
+
+/** Within so many virtual milliseconds the mended cluster must serve, and must have converged. */
+const SERVES_WITHIN_MS = 30_000;
+const CONVERGES_WITHIN_MS = 30_000;
+const CALL_TIMEOUT_MS = 3000;
+/** One run in so many has its history judged by the full search for a linearization, if there is a quicker way too. */
+const SAMPLE = 10;
+
+/** How a run ended. */
+export interface RunOutcome {
+  readonly seed: number;
+  readonly violation: Violation | undefined;
+  /** Virtual milliseconds. */
+  readonly virtualMs: number;
+  readonly events: number;
+  readonly commitIndex: number;
+  /** Of the whole trace. */
+  readonly hash: string;
+  /** How often what happened: states reached, faults done. */
+  readonly counts: Readonly<Record<string, number>>;
+  /** The newest events, if they were kept. */
+  readonly trace: readonly TraceEvent[];
+}
+
+export interface RunOptions {
+  /** How many of the newest events to keep. @defaultValue 0 */
+  readonly traceEvents?: number;
+  /** @defaultValue raft() with the plan's options */
+  readonly consensus?: ConsensusOption | undefined;
+  /** @defaultValue writes with serials, whose histories are judged in linear time */
+  readonly subject?: Subject | undefined;
+  /** Called with the simulation before it begins. */
+  readonly onStart?: ((simulation: Simulation) => void) | undefined;
+}
+
+/** Runs a plan. Does not throw for what does not hold: the outcome says it. */
+export async function runPlan(plan: RunPlan, options: RunOptions = {}): Promise<RunOutcome> {
+  const subject = options.subject ?? serials;
+  const simulation = createSimulation<StateMachine>({
+    seed: plan.seed,
+    nodes: plan.nodes,
+    consensus: options.consensus ?? raft(plan.raft),
+    stateMachine: () => subject.machine(),
+    network: plan.network,
+    disk: plan.disk,
+    messages: plan.messages,
+    clocks: plan.clocks,
+    snapshot: plan.snapshot,
+    applyMs: plan.applyMs,
+    timeout: CALL_TIMEOUT_MS,
+    traceEvents: options.traceEvents ?? 0,
+  });
+  options.onStart?.(simulation);
+  const nemesis = new Nemesis(simulation, plan);
+  const clients = new Clients(simulation, plan, subject);
+  await simulation.run(plan.safetyMs);
+  if (!broken(simulation)) {
+    const core = nemesis.settle();
+    if (core === undefined) simulation.count('runs without anybody who could be elected');
+    else if (await liveness(simulation, core, clients)) await judge(simulation, subject, core);
+  }
+  const counts = simulation.counts();
+  for (const [kind, n] of nemesis.done) counts[`fault: ${kind}`] = n;
+  return {
+    seed: plan.seed,
+    violation: simulation.violation,
+    virtualMs: simulation.now,
+    events: simulation.events,
+    commitIndex: simulation.commitIndex,
+    hash: simulation.trace.hash,
+    counts,
+    trace: simulation.trace.events,
+  };
+}
+
+async function liveness(simulation: Simulation, core: readonly string[], clients: Clients): Promise<boolean> {
+  const served = new Set<string>();
+  const until = simulation.now + SERVES_WITHIN_MS;
+  for (const id of core) void clients.serve(id, until).then((done) => done && served.add(id));
+  const allServed = await simulation.runUntil(() => served.size === core.length, SERVES_WITHIN_MS);
+  if (broken(simulation)) return false;
+  if (!allServed) {
+    const late = core.filter((id) => !served.has(id));
+    const states = core.map((id) => describe(simulation, id)).join(', ');
+    simulation.report(
+      'liveness',
+      late.join('+'),
+      `${late.join(', ')} did not serve within ${SERVES_WITHIN_MS} ms of mending ${core.join(', ')}: ${states}`,
+    );
+    return false;
+  }
+  let stopped = false;
+  void clients.stop().then(() => (stopped = true));
+  const converged = (): boolean => {
+    const indexes = core.map((id) =>
+      simulation.state(id) === 'up' ? simulation.replica(id).status().appliedIndex : -1,
+    );
+    const reads = core.reduce((sum, id) => sum + simulation.openReads(id), 0);
+    return (
+      stopped &&
+      reads === 0 &&
+      indexes.every((index) => index === indexes[0] && index >= simulation.commitIndex)
+    );
+  };
+  if (!(await simulation.runUntil(converged, CONVERGES_WITHIN_MS))) {
+    if (broken(simulation)) return false;
+    const states = core
+      .map((id) => `${describe(simulation, id)}, open reads ${simulation.openReads(id)}`)
+      .join('; ');
+    simulation.report('liveness', '', `${core.join(', ')} did not converge: ${states}`);
+    return false;
+  }
+  simulation.count('runs that served and converged');
+  return true;
+}
+
+// A function, so that the compiler does not think that nothing changes while time passes.
+function broken(simulation: Simulation): boolean {
+  return simulation.violation !== undefined;
+}
+
+function describe(simulation: Simulation, id: string): string {
+  const state = simulation.state(id);
+  if (state !== 'up') return `${id} ${state} ${simulation.failure(id)?.message ?? ''}`;
+  const { role, leader, epoch, commitIndex, appliedIndex } = simulation.replica(id).status();
+  return `${id} ${role} of ${leader ?? '-'} in ${epoch}, commit ${commitIndex}, applied ${appliedIndex}`;
+}
+
+async function judge(simulation: Simulation, subject: Subject, core: readonly string[]): Promise<void> {
+  const digests = core.map((id) => simulation.replica(id).digest());
+  const found = await simulation.settle(Promise.all(digests));
+  if (new Set(found.map(({ digest }) => digest)).size > 1) {
+    simulation.report('divergence', '', `the states of ${core.join(', ')} differ at ${found[0]!.index}`);
+    return;
+  }
+  const sample = simulation.seed % SAMPLE === 0;
+  const wrong = subject.judge?.(simulation.history, simulation, core[0]!, sample);
+  if (wrong !== undefined) simulation.report('linearizability', '', wrong);
+}

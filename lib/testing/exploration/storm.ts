@@ -1,0 +1,37 @@
+/**
+ * Runs in which no leader lasts: about once a second it is cut off, crashes or stands still, or the cluster falls apart. Logs
+ * that part several times over, as in figures 7 and 8 of the Raft paper, are rare otherwise.
+ */
+import { Random } from '../simulation/random.js';
+import { LEADER, planRun, type Fault, type PlanOptions, type RunPlan } from './plan.js';
+
+const STORMY = 8;
+
+/** The run that a seed stands for: every eighth is a storm, unless something else is asked for. */
+export function planSeed(seed: number, options: PlanOptions = {}): RunPlan {
+  const free = options.kinds === undefined && options.nodes === undefined;
+  return free && seed % STORMY === STORMY - 1 ? planStorm(seed) : planRun(seed, options);
+}
+
+/** The run of a seed, with a storm in the place of its faults. */
+export function planStorm(seed: number): RunPlan {
+  const plan = planRun(seed, { kinds: [], nodes: ['a', 'b', 'c', 'd', 'e'] });
+  const random = new Random(`quorate storm ${seed}`);
+  const faults = [];
+  for (let at = 500; at < plan.safetyMs; at += random.between(200, 1200))
+    faults.push({ at, fault: faultOf(random, plan.nodes) });
+  return { ...plan, thinkMs: 5, faults };
+}
+
+function faultOf(random: Random, nodes: readonly string[]): Fault {
+  const ms = random.between(100, 1500);
+  const mixed = random.shuffle(nodes);
+  const two = 1 + random.integer(2);
+  return random.pick<Fault>([
+    { kind: 'partition', groups: [[LEADER]], ms },
+    { kind: 'partition', groups: [mixed.slice(0, two), mixed.slice(two)], ms },
+    { kind: 'crash', node: LEADER, power: true, amid: true, ms },
+    { kind: 'crash', node: LEADER, power: false, amid: false, ms },
+    { kind: 'pause', node: LEADER, ms },
+  ]);
+}

@@ -1,0 +1,34 @@
+/** Runs seeds in a copy of the library until an invariant breaks: `child.js LIB FROM COUNT KINDS`. Reports to its parent. */
+import { pathToFileURL } from 'node:url';
+import type { planRun, FaultKind } from '../../lib/testing/exploration/plan.js';
+import type { runPlan } from '../../lib/testing/exploration/runPlan.js';
+import type { Word } from './hunt.js';
+import { planStorm } from '../../lib/testing/exploration/storm.js';
+
+function say(word: Word): Promise<void> {
+  return new Promise((resolve, reject) => {
+    process.send!(word, (error: Error | null) => {
+      if (error === null) resolve();
+      else reject(error);
+    });
+  });
+}
+
+const [lib = '', from = '', count = '', kinds = ''] = process.argv.slice(2);
+const at = pathToFileURL(`${lib}/`);
+const { planRun: plan } = (await import(new URL('testing/exploration/plan.js', at).href)) as {
+  planRun: typeof planRun;
+};
+const { runPlan: run } = (await import(new URL('testing/exploration/runPlan.js', at).href)) as {
+  runPlan: typeof runPlan;
+};
+const options = kinds === '' ? {} : { kinds: kinds.split(',') as FaultKind[] };
+for (let seed = Number(from); seed < Number(from) + Number(count); seed++) {
+  await say({ type: 'begun', seed });
+  const { violation } = await run(kinds === 'storm' ? planStorm(seed) : plan(seed, options));
+  if (violation === undefined) continue;
+  const { invariant, message } = violation;
+  await say({ type: 'caught', seed, by: invariant, message });
+  break;
+}
+process.disconnect();

@@ -1,0 +1,74 @@
+/** Looks for the seed that shows a bug. */
+import { fork, type ChildProcess } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import type { Mutant } from './mutant.js';
+import { build, remove } from './workshop.js';
+
+/** A run of a few virtual seconds that takes longer than this in real time will not end. */
+const HUNG_MS = 60_000;
+
+/** What the child process says. */
+export type Word =
+  | { readonly type: 'begun'; readonly seed: number }
+  | { readonly type: 'caught'; readonly seed: number; readonly by: string; readonly message: string };
+
+/** How a hunt ended. */
+export interface Catch {
+  /** How many seeds were run, the one that shows it included. */
+  readonly seeds: number;
+  readonly seed: number;
+  /** The invariant; or `hang` or `crash`, when the process did not get that far. Undefined: not caught. */
+  readonly by: string | undefined;
+  readonly message: string;
+}
+
+/** Runs at most `count` seeds from `from` on, in a process of its own, with the bug or without any. */
+export async function hunt(
+  mutant: Mutant | undefined,
+  from: number,
+  count: number,
+  kinds = mutant?.kinds,
+): Promise<Catch> {
+  const lib = build(mutant);
+  const found = await run(lib, from, count, String(kinds ?? ''));
+  remove(lib);
+  return found;
+}
+
+function run(lib: string, from: number, count: number, kinds: string): Promise<Catch> {
+  const script = fileURLToPath(new URL('child.js', import.meta.url));
+  const child = fork(script, [lib, String(from), String(count), kinds], {
+    execArgv: ['--max-old-space-size=1024'],
+    stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
+  });
+  return new Promise((resolve, reject) => {
+    let seed = from;
+    let verdict: Omit<Catch, 'seeds' | 'seed'> = { by: undefined, message: '' };
+    let alarm = watch(child, () => (verdict = hung));
+    child.on('message', (word: Word) => {
+      clearTimeout(alarm);
+      alarm = watch(child, () => (verdict = hung));
+      seed = word.seed;
+      if (word.type === 'caught') verdict = { by: word.by, message: word.message };
+    });
+    let complaint = '';
+    child.stderr!.setEncoding('utf8').on('data', (text: string) => {
+      complaint = (complaint + text).slice(-2000);
+    });
+    child.on('error', reject);
+    child.on('close', (code) => {
+      clearTimeout(alarm);
+      if (code !== 0 && verdict.by === undefined) verdict = { by: 'crash', message: complaint.trim() };
+      resolve({ seeds: seed - from + 1, seed, ...verdict });
+    });
+  });
+}
+
+const hung = { by: 'hang', message: `a run did not end within ${HUNG_MS / 1000} s` };
+
+function watch(child: ChildProcess, late: () => void): NodeJS.Timeout {
+  return setTimeout(() => {
+    late();
+    child.kill('SIGKILL');
+  }, HUNG_MS);
+}

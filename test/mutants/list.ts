@@ -1,0 +1,7 @@
+/** The planted bugs. */
+import { consensusMutants } from './list/consensus.js';
+import { replicaMutants } from './list/replica.js';
+import { storageMutants } from './list/storage.js';
+import type { Mutant } from './mutant.js';
+
+export const mutants: readonly Mutant[] = [...consensusMutants, ...replicaMutants, ...storageMutants];

@@ -1,0 +1,168 @@
+/** Bugs between the core and the state machine: engine, snapshots, sessions, reads. */
+import type { Mutant } from '../mutant.js';
+
+export const replicaMutants: readonly Mutant[] = [
+  {
+    name: 'sessions are left out of snapshots',
+    file: 'replica/snapshotFormat.ts',
+    find: 'sessions: image.sessions.map((s) => [',
+    replace: 'sessions: [].map((s: SessionImage) => [',
+    pitfall: 'the table of sessions is left out of snapshots',
+    within: 20,
+  },
+  {
+    name: 'what a session applied is left out of snapshots',
+    file: 'replica/snapshotFormat.ts',
+    find: `      s.ranges,
+`,
+    replace: `      [],
+`,
+    pitfall: 'snapshots know no sequences above the floor',
+    within: 100,
+  },
+  {
+    name: 'a batch that comes twice is applied twice',
+    file: 'replica/applier.ts',
+    find: 'const found = fresh ? undefined : session.find(header.first + at);',
+    replace: "const found = undefined as ReturnType<Session['find']>;",
+    pitfall: 'no deduplication',
+    within: 60,
+  },
+  {
+    name: 'a retry gets a new sequence',
+    file: 'replica/submitter.ts',
+    find: `  retry(id: SequenceId, command: unknown, waiter: Waiter): void {
+`,
+    replace: `  retry(id: SequenceId, command: unknown, waiter: Waiter): void {
+    if (id.session !== this.#session) return this.add(command, undefined, waiter);
+`,
+    pitfall: 'a request id is forgotten at a retry',
+    within: 100,
+  },
+  {
+    name: 'a retry gets the result of another command',
+    file: 'replica/sessions.ts',
+    find: 'outcome: block.outcomes[at] }',
+    replace: 'outcome: block.outcomes[0] }',
+    pitfall: 'a retry gets the result of another command',
+    within: 200,
+    kinds: ['crash', 'reset', 'cut', 'partition'],
+  },
+  {
+    name: 'what may be in the log is called refused',
+    file: 'replica/pending.ts',
+    find: 'if (this.accepted.size === 0 && !this.promised) {',
+    replace: 'if (!this.promised) {',
+    pitfall: 'a command that may take effect is called refused',
+    within: 20,
+  },
+  {
+    name: 'a read is answered before its index is applied',
+    file: 'replica/reads.ts',
+    find: 'if (applied >= index) {',
+    replace: 'if (applied >= 0) {',
+    pitfall: 'a read is answered before its index is applied',
+    within: 20,
+  },
+  {
+    name: 'failed reads are not asked again',
+    file: 'replica/reads.ts',
+    find: `    for (const waiter of round.waiters) if (!waiter.done) this.#queued.push(waiter);
+`,
+    replace: '',
+    pitfall: 'liveness: reads are dropped in silence (etcd#11483)',
+    within: 60,
+  },
+  {
+    name: 'what a snapshot holds is applied again',
+    file: 'engine/handover.ts',
+    find: `    this.#handed = index;
+    this.committed(index);`,
+    replace: '    this.committed(index);',
+    pitfall: 'an applier begins from 1 after a restore',
+    within: 40,
+  },
+  {
+    name: 'entries are handed over while a snapshot is restored',
+    file: 'engine/group.ts',
+    find: `      if (effects.install) this.#handover.pause();
+`,
+    replace: '',
+    pitfall: 'entries are applied while a snapshot is restored',
+    within: 120,
+  },
+  {
+    name: 'the state is not restored at the start',
+    file: 'engine/group.ts',
+    find: `    if (setup.snapshot) this.#restore();
+`,
+    replace: '',
+    pitfall: 'a restart forgets the state machine',
+    within: 20,
+  },
+  {
+    name: 'a snapshot is installed before it is durable',
+    file: 'engine/transfers.ts',
+    find: `          await incoming.writer?.commit(begin.meta);
+          group.core.install(this.#host.now(), peer, begin.meta);`,
+    replace: `          group.core.install(this.#host.now(), peer, begin.meta);
+          await incoming.writer?.commit(begin.meta);`,
+    pitfall: 'a snapshot is installed before it is on disk',
+    within: 40,
+  },
+  {
+    name: 'the log is compacted beyond the snapshot',
+    file: 'engine/group.ts',
+    find: 'Math.min(held, meta.index + 1 - keepEntries)',
+    replace: 'Math.min(held, meta.index + 2 - keepEntries)',
+    pitfall: 'the log is compacted beyond its snapshot (etcd#10308)',
+    within: 30,
+  },
+  {
+    name: 'a failed write counts as durable',
+    file: 'engine/group.ts',
+    find: `    if (error) {
+      this.core.ioFailed(error);
+      this.fail(error);
+    } else {`,
+    replace: '    {',
+    pitfall: 'a failed write counts as durable (fsyncgate)',
+    within: 20,
+  },
+  {
+    name: 'writes count as durable when they are handed over',
+    file: 'engine/engine.ts',
+    find: '        store.write(writes, done);',
+    replace: `        store.write(writes, () => undefined);
+        done();`,
+    pitfall: 'an acknowledgement before the write is done',
+    within: 20,
+  },
+  {
+    name: 'nothing is applied after a snapshot was received',
+    file: 'engine/handover.ts',
+    find: `    this.#paused = false;
+`,
+    replace: '',
+    pitfall: 'liveness: a member is stuck after a snapshot (etcd#10308)',
+    within: 120,
+  },
+  {
+    name: 'a lost link is not made again',
+    file: 'mesh/peer.ts',
+    find: `    this.#schedule(this.#backoff.next() + (this.#offers ? 0 : askDelayMs));
+`,
+    replace: '',
+    pitfall: 'liveness: no reconnection',
+    within: 40,
+  },
+  {
+    name: 'contacts are made once',
+    file: 'engine/engine.ts',
+    find: `    if (up) for (const group of this.#groups.values()) group.greet(peer, true);
+`,
+    replace: '',
+    pitfall: 'liveness: a hello is sent only when a group is opened',
+    within: 60,
+  },
+];
