@@ -105,8 +105,9 @@ export async function readFrame(
 
 /**
  * Whether damage at the end of the log is what a crash leaves behind. Segments hold zeros before they are written, so a torn
- * write leaves zeros: in a whole sector, or from some byte on. A frame without either was written to its end and has changed
- * since, which is corruption. `position` is that of the damaged frame; nothing valid follows it.
+ * write leaves zeros: in a whole sector, or from some byte on. A repair that was cut short leaves them in the first byte, which
+ * is not zero in a frame. A frame without any of these was written to its end and has changed since, which is corruption.
+ * `position` is that of the damaged frame; nothing valid follows it.
  *
  * @internal
  */
@@ -115,9 +116,8 @@ export async function isTorn(bytes: SegmentBytes, position: number, seed: number
   if (header === undefined) {
     const lastNonZero = await findLastNonZero(bytes, position);
     if (lastNonZero < position + FRAME_HEADER) return true; // it tore within its header, or was never begun
-    return (
-      (await hasZeroSector(bytes, position, position + FRAME_HEADER)) || bytes.size < position + FRAME_HEADER
-    );
+    if ((await bytes.at(position, 1))[0] === 0) return true; // a repair began
+    return hasZeroSector(bytes, position, position + FRAME_HEADER);
   }
   const end = position + frameSize(header.bodyLength, header.metaLength);
   const markAt = position + FRAME_HEADER + header.bodyLength + header.metaLength;

@@ -45,7 +45,7 @@ export interface LinearizabilityFailure<State = unknown, Input = unknown, Output
  * The algorithm is that of Wing and Gong (1993) with Lowe's memory of configurations (2017) and partitions (Horn and
  * Kroening 2015), as in Porcupine, with further rules for unknown outcomes.
  *
- * @throws {@link QuorateError} `ERR_CONFIG` for a malformed model, history or option, naming the value.
+ * @throws `QuorateError` `ERR_CONFIG` for a malformed model, history or option, naming the value.
  *
  * @example
  * ```ts

@@ -5,11 +5,11 @@ import type { OperationOf } from '../../replica/stateMachine.js';
 import type { Model, Operation } from './model.js';
 import { unknownInput } from './registerModel.js';
 
-/** A command or query of {@link keyValue}. */
+/** A command or query of `keyValue`. */
 export type KeyValueInput<V = unknown> = OperationOf<KeyValueCommands<V> & KeyValueQueries<V>>;
 
 /**
- * What {@link keyValue} does with commands and queries that are valid, outputs as `submit` and `query` give
+ * What `keyValue` does with commands and queries that are valid, outputs as `submit` and `query` give
  * them: `{ ok }`, `{ ok, current }`, a value or `undefined`, a list of pairs. An output `undefined` means "any", except
  * for a `get`, where it means that the key is absent (a `get` of unknown outcome is best left out). A command that
  * was rejected had no effect: leave it out too.

@@ -26,6 +26,7 @@ export class Trace {
     this.#keep = keep;
   }
 
+  /** Adds one. @internal */
   add(time: number, node: string, kind: string, detail: string): void {
     this.length++;
     const text = `${time} ${node} ${kind} ${detail}\n`;

@@ -60,6 +60,59 @@ async function check(disk: FaultyDisk, { allowed, name }: Wounded, what: string)
   await store.close();
 }
 
+/** How many bytes of a write are done: often few, about a sector's bounds, or almost all. */
+function shortOf(random: () => number): number {
+  const near = Math.floor(random() * 41);
+  const sectors = 512 * Math.floor(random() * 16);
+  return random() < 0.5 ? near : Math.max(0, sectors + near - 20);
+}
+
+/**
+ * Many lives of one disk, each of which ends with a failed operation, a kill or a loss of power, most while it writes or opens.
+ * `fails` decides about operations that are no writes. Returns how often something failed.
+ */
+async function lives(seed: number, count: number, fails: (operation: Operation) => boolean): Promise<number> {
+  const random = seeded(seed);
+  let disk = new FaultyDisk();
+  let failures = 0;
+  let acknowledged = 0;
+  let issued = 0;
+  const options = { sync: seed % 2 === 0 ? 'fdatasync' : 'dsync' } as const;
+  for (let life = 0; life < count; life++) {
+    const chance = [0, 0.02, 0.1, 0.4][Math.floor(random() * 4)]!;
+    let halt = (): void => undefined;
+    const halted = new Promise<void>((resolve) => (halt = resolve));
+    disk.judge = (operation) => {
+      if (random() >= chance || !(operation === 'write' || fails(operation))) return 'works';
+      failures++;
+      if (random() < 0.7) return { error: diskError('EIO'), half: shortOf(random) };
+      setImmediate(halt);
+      return random() < 0.5 ? 'stops-half' : 'stops';
+    };
+    const serve = async (): Promise<void> => {
+      const store = await openOn(disk, options);
+      const { lastIndex = 0, hard: vote } = (await store.recover('g')) ?? {};
+      const what = `seed ${seed}, life ${life}`;
+      expect(lastIndex, what).to.be.within(acknowledged, issued);
+      expect(vote?.commit ?? 0, what).to.equal(lastIndex);
+      await contentOf(store);
+      acknowledged = issued = lastIndex;
+      for (let i = Math.floor(random() * 12); i > 0; i--) {
+        const size = [1, 100, 700, 6000][Math.floor(random() * 4)]!;
+        const added = entries(issued + 1, 1 + Math.floor(random() * 4), size, life);
+        const last = (issued += added.length);
+        await write(store, { group: 'g', entries: added, hard: hard(last) });
+        acknowledged = last;
+      }
+      if (random() < 0.3) await store.close();
+    };
+    const error = await Promise.race([halted, serve()]).catch((thrown: unknown) => thrown);
+    if (error !== undefined && (error as QuorateError).code !== 'ERR_STORAGE_FAILED') throw error as Error;
+    disk = random() < 0.5 ? disk.restart() : disk.crash(random);
+  }
+  return failures;
+}
+
 describe('storage: recovery', function () {
   this.timeout(120_000);
 
@@ -142,6 +195,12 @@ describe('storage: recovery', function () {
     expect(reads).to.be.greaterThan(80);
   });
 
+  it('opens again after any number of short writes, kills and power losses, and loses nothing', async () => {
+    let failures = 0;
+    for (let seed = 0; seed < 60; seed++) failures += await lives(seed, 12, () => false);
+    expect(failures).to.be.greaterThan(200);
+  });
+
   it('fails a read that fails, and nothing else', async () => {
     const disk = new FaultyDisk();
     const store = await openOn(disk);
@@ -152,7 +211,8 @@ describe('storage: recovery', function () {
         () => expect.fail('read from a disk that cannot be read'),
         (thrown: unknown) => thrown,
       );
-      expect(error).to.have.property('code', 'EIO');
+      expect(error).to.have.property('code', 'ERR_STORAGE_FAILED');
+      expect((error as Error).cause).to.have.property('code', 'EIO');
     }
     disk.judgeRead = () => undefined;
     expect((await store.read('g', 1, 1, 0))[0]?.index).to.equal(1);

@@ -3,7 +3,7 @@ import { expect } from 'chai';
 import type { DiskStorageOptions } from '../../../lib/storage/diskStorage.js';
 import type { GroupWrite } from '../../../lib/storage/storage.js';
 import { damage, endOf, flip, framesOf, outcome, segmentsOf } from './support/damage.js';
-import { FaultyDisk, seeded } from './support/faultyDisk.js';
+import { diskError, FaultyDisk, seeded } from './support/faultyDisk.js';
 import { contentOf, entries, entry, hard, metaAt, openOn, snapshot, write } from './support/harness.js';
 
 const CORRUPT = 'ERR_STORAGE_CORRUPT';
@@ -133,6 +133,43 @@ describe('storage: torn batches', function () {
         expect(await outcome(cut, options), `cut at ${at}`).to.equal(shorter);
       }
       expect(await outcome(disk.copy(), options)).to.equal(whole);
+    });
+  }
+
+  for (const [name, place, before] of [
+    ['within a segment', 0, [{ group: 'g', entries: entries(1, 20), hard: hard(1) }]],
+    [
+      'the first of a segment',
+      1,
+      [1, 11, 21, 31, 41, 51].map((i) => ({ group: 'g', entries: entries(i, 10, 1000) })),
+    ],
+  ] as const) {
+    it(`takes a torn batch as never written when its repair was cut short at any byte: ${name}`, async () => {
+      const last = before.length === 1 ? 21 : 61;
+      const torn = await tail(before, [{ group: 'g', entries: entries(last, 4, 900) }]);
+      const { disk, path, begin, end, shorter } = torn;
+      expect(segmentsOf(disk).indexOf(path)).to.equal(place);
+      // What the first repair finds: cut off within the header, behind it, at the end; without a sector.
+      const wounds = [begin + 1, begin + 31, begin + 32, begin + 700, end - 1].map((at) =>
+        damage(disk, path, (content) => content.fill(0, at)),
+      );
+      wounds.push(
+        without(torn, (sector) => sector === 1),
+        without(torn, (sector) => sector === 0),
+      );
+      for (const [i, wound] of wounds.entries()) {
+        for (let bytes = 0; bytes < end - begin; bytes += bytes < 40 ? 1 : 97) {
+          // Three repairs in a row fail: cut short at that byte, a little before it, and a little after it.
+          let after = wound.copy();
+          for (const done of [bytes, Math.max(0, bytes - 3), bytes + 5]) {
+            after.judge = (operation) =>
+              operation === 'write' ? { error: diskError('EIO'), half: done } : 'works';
+            expect(await outcome(after), `wound ${i}, ${done} bytes`).to.equal('ERR_STORAGE_FAILED');
+            after = done % 2 === 0 ? after.restart() : after.crash(seeded(bytes));
+          }
+          expect(await outcome(after), `wound ${i}, repair cut short at ${bytes}`).to.equal(shorter);
+        }
+      }
     });
   }
 

@@ -28,16 +28,15 @@ export interface SimDiskSetup {
 }
 
 /**
- * A disk in virtual time. A run of the node's process works on it through {@link files}; what it asked for ends with
+ * A disk in virtual time. A run of the node's process works on it through `files`; what it asked for ends with
  * {@link kill} or {@link crash}, one of which belongs to the end of each run, and comes to nothing from then on.
  *
  * Directories right under the root are where it is mounted: they need no flush. All other names do.
  *
  * @example
  * ```ts
- * const disk = new SimDisk({ node: 'a', scheduler, random: random.stream('disk a'), trace });
- * disk.settings = { errors: { sync: 0.001 }, stall: 0.0001, stallMs: 3000 };
- * const process = new Process('a', 1, scheduler, random.stream('a 1'), clock, (process) => disk.files(process));
+ * simulation.disk('a').settings = { errors: { sync: 0.001 }, stall: 0.0001, stallMs: 3000 };
+ * simulation.disk('b').stall(2000);
  * ```
  */
 export class SimDisk {
@@ -101,7 +100,7 @@ export class SimDisk {
     return Math.max(0, this.#settings.capacityBytes - this.#usedBytes);
   }
 
-  /** The file system of a run of the node's process. An earlier run that was not ended is: it was killed. */
+  /** The file system of a run of the node's process. An earlier run that was not ended is: it was killed. @internal */
   files(process: Process): FileSystem {
     if (this.#underWay.size > 0 || this.locks.size > 0) this.kill();
     return new SimFileSystem(this, process, ++this.life);

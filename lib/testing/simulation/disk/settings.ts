@@ -1,8 +1,25 @@
 /** How a simulated disk behaves: how fast it is, and how often it fails. */
 import { checkNumber, configError } from '../../../errors.js';
 
-/** What a disk is asked to do. */
-export const diskOperations = [
+/** What a disk is asked to do: the operations of the library's file system and file handles. */
+export type DiskOperation =
+  | 'open'
+  | 'write'
+  | 'sync'
+  | 'read'
+  | 'truncate'
+  | 'size'
+  | 'close'
+  | 'makeDirectory'
+  | 'list'
+  | 'rename'
+  | 'remove'
+  | 'syncDirectory'
+  | 'freeBytes'
+  | 'lock';
+
+/** All of them. @internal */
+export const diskOperations: readonly DiskOperation[] = [
   'open',
   'write',
   'sync',
@@ -17,8 +34,7 @@ export const diskOperations = [
   'syncDirectory',
   'freeBytes',
   'lock',
-] as const;
-export type DiskOperation = (typeof diskOperations)[number];
+];
 
 /** How long something takes: never less than `minMs`, and an exponentially distributed time more. */
 export interface DiskLatency {

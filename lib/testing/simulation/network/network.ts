@@ -28,7 +28,7 @@ export interface SimNetworkOptions {
 
 /**
  * A transport for all nodes of a simulation. Links behave as those of the WebRTC transport: two lanes, each ordered and
- * reliable over a lossy path of its own. The `environment` of each host must be the {@link Process} of that run.
+ * reliable over a lossy path of its own. The `environment` of each host must be the `Process` of that run.
  */
 export class SimNetwork implements Transport {
   readonly kind = 'simulated';

@@ -28,7 +28,8 @@ export type Verdict =
   | 'hangs'
   | 'stops'
   | 'stops-half'
-  | { readonly error: Error; readonly half: boolean; readonly whole?: boolean };
+  /** `half` as a number: of a write so many bytes, of anything else nothing. */
+  | { readonly error: Error; readonly half: boolean | number; readonly whole?: boolean };
 
 export function diskError(code: string): Error {
   return Object.assign(new Error(`${code}: simulated`), { code });
@@ -204,7 +205,7 @@ export class FaultyDisk implements FileSystem {
     path: string,
     change: () => void,
     done: Done,
-    half: () => void = () => {},
+    half: (bytes?: number) => void = () => {},
     failure: () => void = () => {},
   ): void {
     setImmediate(() => {
@@ -217,7 +218,8 @@ export class FaultyDisk implements FileSystem {
           done(null);
         } else if (typeof verdict === 'object') {
           if (verdict.whole === true) change();
-          else if (verdict.half && operation !== 'sync') half();
+          else if (typeof verdict.half === 'number' && operation === 'write') half(verdict.half);
+          else if (verdict.half === true && operation !== 'sync') half();
           else failure();
           done(verdict.error);
         } else if (verdict !== 'hangs') {
@@ -270,8 +272,8 @@ class Handle implements FileHandle {
       put(content);
       if (this.#dsync) flush(this.#inode);
     };
-    const half = (): void => {
-      put(content.subarray(0, Math.floor(content.length / 2)));
+    const half = (bytes = Math.floor(content.length / 2)): void => {
+      put(content.subarray(0, bytes));
       if (this.#dsync) flush(this.#inode);
     };
     // Its flush failed: the same as below.
