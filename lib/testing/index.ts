@@ -44,7 +44,14 @@ export type {
   ExploreProgress,
   ExploreReport,
   ExploreStep,
+  ReadonlyDeep,
 } from './exploration/exploreOptions.js';
 export type { ClientRandom } from './exploration/clientRandom.js';
 export type { ExploreFinding } from './exploration/exploreFinding.js';
-export { faultKinds, type Fault, type FaultKind, type PlannedFault, type RunPlan } from './exploration/plan.js';
+export {
+  faultKinds,
+  type Fault,
+  type FaultKind,
+  type PlannedFault,
+  type RunPlan,
+} from './exploration/plan.js';

@@ -62,6 +62,20 @@ function typeErrors(folder: string, sources: Readonly<Record<string, string>>): 
   });
 }
 
+/** The machine that the guide to simulation tests. */
+const RAFFLE = `import { defineMachine } from 'quorate';
+export const raffle = () =>
+  defineMachine({
+    version: 1,
+    initial: () => ({ tickets: [] as string[], winners: [] as string[] }),
+    commands: {
+      enter: (state, { name }: { name: string }) => state.tickets.push(name),
+      draw: (state) => state.tickets.pop(),
+    },
+    queries: { winners: (state) => state.winners },
+  });
+`;
+
 async function run(file: string): Promise<{ code: unknown; out: string; err: string }> {
   const child = spawn(process.execPath, [file], { stdio: ['ignore', 'pipe', 'pipe'] });
   const limit = setTimeout(() => child.kill('SIGKILL'), 30_000);
@@ -77,6 +91,7 @@ async function run(file: string): Promise<{ code: unknown; out: string; err: str
 describe('the documentation', () => {
   const readme = blocksOf('README.md');
   const guide = blocksOf('docs/getting-started.md');
+  const simulation = blocksOf('docs/simulation.md');
   let folder = '';
   before(() => {
     // Inside the project, so that `quorate` is found as what it is: this package.
@@ -86,9 +101,10 @@ describe('the documentation', () => {
   after(() => rmSync(folder, { recursive: true, force: true }));
 
   it('has programs', () => {
-    expect(readme).to.have.lengthOf(2);
+    expect(readme).to.have.lengthOf(3);
     expect(guide).to.have.lengthOf(5);
-    for (const block of [...readme, ...guide]) strip(block);
+    expect(simulation).to.have.lengthOf(3);
+    for (const block of [...readme, ...guide, ...simulation]) strip(block);
   });
 
   it('begins with an example that runs as it stands, and ends by itself', async function () {
@@ -106,8 +122,14 @@ describe('the documentation', () => {
       // The steps of the guide are one program, in their order.
       steps.join('\n');
     const first = readme[0]! + 'export const total: number = await replicas[0]!.query({ op: "total" });\n';
+    const [test, byHand, judged] = simulation as [string, string, string];
+    const raffle = "import { raffle } from './raffle.js';\n";
     expect(
       typeErrors(folder, {
+        'raffle.ts': RAFFLE,
+        'simulated.test.ts': test,
+        'byHand.ts': `${raffle}${byHand}\n${judged}`,
+        'third.ts': readme[2]!,
         'first.ts': first,
         'second.ts': readme[1]!,
         'inventory.ts': inventory,

@@ -17,7 +17,7 @@ import type { Scheduler } from './scheduler.js';
 import type { Trace } from './trace.js';
 import { watchProtocol, type CoreListener, type MessageFate, type NodeView } from './watch/coreWatch.js';
 import type { GroupWatch } from './watch/groupWatch.js';
-import { watchMachine, type Applications } from './watch/machineWatch.js';
+import { digestOf, watchMachine, type Applications } from './watch/machineWatch.js';
 import { watchStorage } from './watch/storeWatch.js';
 
 /** The group and the cluster of every simulation. */
@@ -63,6 +63,7 @@ export class SimNode {
   view: NodeView | undefined;
   readonly #world: World;
   #lives = 0;
+  #machine: StateMachine | undefined;
   #abandon: (() => void) | undefined;
 
   constructor(id: string, disk: SimDisk, world: World) {
@@ -114,11 +115,13 @@ export class SimNode {
     this.view = view;
     const { protocol, codec } = consensus.wired;
     const storage = diskStorage('/data', { segmentBytes, reserve });
+    const machine = world.machine();
+    this.#machine = machine;
     const replica = await openReplica({
       mesh,
       group: GROUP,
       members: world.nodes,
-      stateMachine: watchMachine(world.machine(), view, world.applications, () => {
+      stateMachine: watchMachine(machine, view, world.applications, () => {
         if (world.applyMs > 0) process.spend(world.applyMs);
       }),
       consensus: { name: consensus.name, wired: { protocol: watchProtocol(protocol, view), codec } },
@@ -132,6 +135,15 @@ export class SimNode {
     this.replica = replica;
     this.state = 'up';
     world.trace.add(world.scheduler.now, this.id, 'up', `applied ${replica.status().appliedIndex}`);
+  }
+
+  /** Has the machine's state as it is now compared with those of others at the same index. */
+  compareState(): void {
+    if (this.state !== 'up' || this.replica === undefined || this.#machine === undefined) return;
+    const chunks = this.#machine.snapshot();
+    if (!(Symbol.iterator in chunks)) return;
+    const { appliedIndex } = this.replica.status();
+    this.#world.applications.state(this.id, appliedIndex, digestOf(chunks));
   }
 
   #listener(process: Process): CoreListener {

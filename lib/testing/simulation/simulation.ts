@@ -183,6 +183,20 @@ export class Simulation<M extends StateMachine = StateMachine> {
   }
 
   /**
+   * Lets time pass until all nodes are up and have met, and one of them leads: from then on the group outlives the loss of any
+   * minority. Throws ERR_TIMEOUT when it takes more than `maxMs` virtual milliseconds, and ERR_INVARIANT when something does not
+   * hold before.
+   */
+  async ready(maxMs = 30_000): Promise<void> {
+    const up = (): boolean => this.nodes.every((id) => this.state(id) === 'up');
+    const isReady = (): boolean => this.#group.allMet && this.leader() !== undefined && up();
+    if (await this.runUntil(isReady, maxMs)) return;
+    if (this.violation !== undefined) throw this.#broken(this.violation);
+    const states = this.nodes.map((id) => `${id} ${this.state(id)}`).join(', ');
+    throw new QuorateError('ERR_TIMEOUT', `the group is not ready after ${maxMs} virtual ms: ${states}`);
+  }
+
+  /**
    * Lets time pass until a promise is settled, and answers or throws what it does. Throws ERR_TIMEOUT when it is still open after
    * `maxMs` virtual milliseconds.
    *
@@ -353,9 +367,11 @@ export class Simulation<M extends StateMachine = StateMachine> {
 
   /**
    * Throws ERR_INVARIANT if an invariant did not hold at some moment; its message begins with the invariant, its `data` is the
-   * {@link Violation}. Invariants are checked at every event, whole states are compared at every 32nd index; this tells.
+   * {@link Violation}. Invariants are checked at every event, whole states are compared at every 32nd index; this tells. It also
+   * compares the states of members that stand at the same index now, if the machine's snapshots need no waiting.
    */
   check(): SimulationReport {
+    if (this.violation === undefined) for (const node of this.#nodes.values()) node.compareState();
     if (this.violation !== undefined) throw this.#broken(this.violation);
     const { now, events, commitIndex } = this;
     return { ok: true, now, events, commitIndex, counts: this.counts() };
@@ -417,7 +433,7 @@ export class Simulation<M extends StateMachine = StateMachine> {
  * @example
  * ```ts
  * const simulation = createSimulation({ seed: 7, nodes: ['a', 'b', 'c'] });
- * await simulation.runUntil(() => simulation.leader() !== undefined, 10_000);
+ * await simulation.ready();
  * const replica = simulation.replica('a');
  * await simulation.settle(replica.submit({ op: 'put', key: 'k', value: 1 }));
  * simulation.partition([['a'], ['b', 'c']]);

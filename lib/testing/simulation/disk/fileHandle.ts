@@ -5,7 +5,7 @@ import type { Process } from '../process.js';
 import type { Random } from '../random.js';
 import { isZeros } from './atlas.js';
 import type { Extent } from './atlas.js';
-import type { Layer } from './content.js';
+import { SECTOR, type Layer } from './content.js';
 import { Call } from './operation.js';
 import type { Operation } from './operation.js';
 import type { DiskOperation } from './settings.js';
@@ -124,6 +124,14 @@ export class SimFileHandle implements FileHandle {
   }
 }
 
+/** How much of a write that ends early is done: any part, its first few bytes, or whole sectors. */
+function partOf(length: number, random: Random): number {
+  const part = random.integer(length + 1);
+  const how = random.integer(3);
+  if (how === 0) return part;
+  return how === 1 ? Math.min(length, random.integer(41)) : part - (part % SECTOR);
+}
+
 /** The buffers are read when it is done, as by a kernel: their owner leaves them alone until then. */
 class Write implements Operation {
   readonly kind = 'write';
@@ -162,14 +170,14 @@ class Write implements Operation {
   fail(done: boolean, random: Random): void {
     if (!done) return;
     this.#handle.disk.count('write short');
-    this.#put(random.integer(this.#length + 1));
+    this.#put(partOf(this.#length, random));
   }
 
   interrupt(random: Random): void {
     const how = random.integer(3);
     if (how === 0) return;
     this.#handle.disk.count('write interrupted');
-    this.#put(how === 1 ? this.#length : random.integer(this.#length + 1));
+    this.#put(how === 1 ? this.#length : partOf(this.#length, random));
   }
 
   finish(error: Error | null): void {

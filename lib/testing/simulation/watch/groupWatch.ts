@@ -38,6 +38,11 @@ export class GroupWatch {
     return newest === undefined ? 0 : lastOf(newest);
   }
 
+  /** Every member's storage is on record, by a committed entry. */
+  get allMet(): boolean {
+    return this.membership?.voters.every(({ incarnation }) => incarnation !== '') ?? false;
+  }
+
   /** The committed entry that takes this index. */
   committedAt(index: Index): Entry | undefined {
     let low = 0;

@@ -1,0 +1,233 @@
+import { expect } from 'chai';
+import { defineMachine } from '../../../../lib/machines/defineMachine.js';
+import { checkLinearizable, createSimulation, keyValueModel } from '../../../../lib/testing/index.js';
+import { elected, five, get, put, three, thrown, untilEqual, untilLed } from './support.js';
+
+describe('simulation: a cluster and its faults', () => {
+  it('elects a leader, and serves through every member', async () => {
+    const simulation = await elected();
+    for (const id of three) expect(await put(simulation, id, `from ${id}`, id)).to.deep.equal({ ok: true });
+    for (const id of three)
+      for (const other of three) expect(await get(simulation, id, `from ${other}`)).to.equal(other);
+    expect(simulation.counts()['calls: ok']).to.equal(12);
+    expect(simulation.check()).to.deep.include({ ok: true, commitIndex: simulation.commitIndex });
+  });
+
+  it('is ready when all have met: then any one of them can be lost at once', async () => {
+    for (let seed = 1; seed <= 5; seed++) {
+      const simulation = createSimulation({ seed, nodes: three });
+      await simulation.ready();
+      simulation.crash(simulation.leader()!);
+      await untilLed(simulation);
+    }
+  });
+
+  it('says who is missing when a group does not get ready', async () => {
+    const simulation = createSimulation({ seed: 1, nodes: three });
+    simulation.crash('b');
+    const error = await thrown(() => simulation.ready(5000), 'ERR_TIMEOUT');
+    expect(error.message).to.contain('5000 virtual ms: a up, b down, c up');
+  });
+
+  it('runs a group of one', async () => {
+    const simulation = await elected({ nodes: ['only'] });
+    await put(simulation, 'only', 'k', 1);
+    expect(await get(simulation, 'only', 'k')).to.equal(1);
+  });
+
+  for (const power of [true, false])
+    it(`keeps what was acknowledged when all members ${power ? 'lose power' : 'are killed'} and start again`, async () => {
+      const simulation = await elected();
+      for (let n = 0; n < 20; n++) await put(simulation, three[n % 3]!, `key ${n}`, n);
+      for (const id of three) simulation.crash(id, { power });
+      expect(three.map((id) => simulation.state(id))).to.deep.equal(['down', 'down', 'down']);
+      expect(simulation.leader()).to.equal(undefined);
+      await simulation.run(1000);
+      for (const id of three) simulation.restart(id);
+      await untilLed(simulation);
+      for (let n = 0; n < 20; n++) expect(await get(simulation, three[n % 3]!, `key ${n}`)).to.equal(n);
+      const counts = simulation.counts();
+      expect(counts[power ? 'power losses' : 'kills']).to.equal(3);
+      expect(counts.restarts).to.equal(3);
+      simulation.check();
+    });
+
+  it('restarts a node that runs by killing it first, and crashes only what runs', async () => {
+    const simulation = await elected();
+    simulation.restart('b');
+    expect(simulation.state('b')).to.equal('starting');
+    await untilEqual(simulation);
+    simulation.crash('b');
+    simulation.crash('b');
+    expect(simulation.counts()['power losses']).to.equal(1);
+  });
+
+  it('lets a majority go on without the rest, the rest not, and makes them one again', async () => {
+    const simulation = await elected({ nodes: five });
+    const old = simulation.leader()!;
+    const minority = [old, five.find((id) => id !== old)!];
+    const majority = five.filter((id) => !minority.includes(id));
+    simulation.partition([minority, majority]);
+    const late = simulation.replica(old).submit({ op: 'put', key: 'k', value: 'late' });
+    const lateRead = simulation.replica(minority[1]!).query({ op: 'get', key: 'k' });
+    const leader = await untilLed(simulation, majority);
+    await put(simulation, leader, 'k', 'majority');
+    await simulation.run(5000);
+    expect(simulation.openCalls, 'what the minority was asked').to.equal(2);
+    simulation.heal();
+    expect(await simulation.settle(late)).to.deep.equal({ ok: true });
+    await simulation.settle(lateRead);
+    await untilEqual(simulation);
+    for (const id of five) expect(simulation.replica(id).peek({ op: 'get', key: 'k' })).to.equal('late');
+    expect(checkLinearizable(keyValueModel(), simulation.history)).to.equal('ok');
+    simulation.check();
+  });
+
+  it('isolates a node that is in no group', async () => {
+    const simulation = await elected();
+    const alone = three.find((id) => id !== simulation.leader())!;
+    simulation.partition([three.filter((id) => id !== alone)]);
+    await simulation.run(3000);
+    expect(simulation.replica(alone).status().quorum).to.equal(false);
+    expect(three).to.include(simulation.leader());
+  });
+
+  it('cuts one way only, and heals it', async () => {
+    const simulation = await elected();
+    const leader = simulation.leader()!;
+    const [one, other] = three.filter((id) => id !== leader) as [string, string];
+    // Nothing that the leader says arrives, all that it is told does.
+    simulation.cutOneWay(leader, one);
+    simulation.cutOneWay(leader, other);
+    const next = await untilLed(simulation, [one, other]);
+    await put(simulation, next, 'k', 1);
+    await simulation.run(2000);
+    const { role, epoch } = simulation.replica(leader).status();
+    expect(role).to.not.equal('leader');
+    expect(epoch, 'it was told').to.be.at.least(simulation.replica(next).status().epoch);
+    simulation.heal(leader, one);
+    simulation.heal(leader, other);
+    await untilEqual(simulation);
+    simulation.check();
+  });
+
+  it('moves the leadership while the leader stands still, and it has no say when it wakes', async () => {
+    const simulation = await elected();
+    const old = simulation.leader()!;
+    const epoch = simulation.replica(old).status().epoch;
+    simulation.pause(old, 10_000);
+    const next = await untilLed(
+      simulation,
+      three.filter((id) => id !== old),
+    );
+    expect(simulation.replica(next).status().epoch).to.be.greaterThan(epoch);
+    expect(simulation.replica(old).status().role, 'it does not know yet').to.equal('leader');
+    await put(simulation, next, 'k', 'new');
+    const read = simulation.replica(old).query({ op: 'get', key: 'k' });
+    expect(await simulation.settle(read)).to.equal('new');
+    expect(simulation.replica(old).status().role).to.not.equal('leader');
+    simulation.check();
+  });
+
+  it('stops a replica whose disk fails, says so, and starts it again', async () => {
+    const simulation = await elected();
+    const victim = three.find((id) => id !== simulation.leader())!;
+    simulation.setDisk(victim, { errors: { write: 1, sync: 1 } });
+    await put(simulation, simulation.leader()!, 'k', 1);
+    expect(await simulation.runUntil(() => simulation.state(victim) === 'failed', 5000)).to.equal(true);
+    expect(simulation.failure(victim)).to.have.property('code', 'ERR_STORAGE_FAILED');
+    expect(simulation.counts()['replicas failed (ERR_STORAGE_FAILED)']).to.equal(1);
+    simulation.setDisk(victim, { errors: {} });
+    simulation.restart(victim);
+    expect(simulation.failure(victim)).to.equal(undefined);
+    await untilEqual(simulation);
+    simulation.check();
+  });
+
+  it('refuses commands while disks are full, and goes on when there is room', async () => {
+    const simulation = await elected();
+    for (const id of three) simulation.setDisk(id, { capacityBytes: simulation.disk(id).usedBytes + 1 });
+    const value = new Uint8Array(20_000);
+    let code = '';
+    for (let n = 0; n < 60 && code === ''; n++)
+      await put(simulation, simulation.leader() ?? 'a', 'k', value).catch(
+        (error: unknown) => (code = (error as { code: string }).code),
+      );
+    expect(code).to.equal('ERR_STORAGE_FULL');
+    for (const id of three) simulation.setDisk(id, { capacityBytes: 2 ** 30 });
+    let served = false;
+    for (let n = 0; n < 60 && !served; n++) {
+      await simulation.run(500);
+      for (const id of three) if (simulation.state(id) === 'failed') simulation.restart(id);
+      if (simulation.leader() === undefined) continue;
+      served = await put(simulation, simulation.leader()!, 'k', 1).then(
+        () => true,
+        () => false,
+      );
+    }
+    expect(served, 'served again').to.equal(true);
+    simulation.check();
+  });
+
+  it('sets the clock of a node, and the time of the log does not go back', async () => {
+    const machine = defineMachine({
+      version: 1,
+      initial: () => ({}),
+      commands: { time: (_state, _: object, context) => context.time },
+    });
+    const simulation = createSimulation({ seed: 1, nodes: three, stateMachine: machine });
+    const leader = await untilLed(simulation);
+    const time = () => simulation.settle(simulation.replica(leader).submit({ op: 'time' }));
+    const before = await time();
+    simulation.shiftClock(leader, 3_600_000);
+    const after = await time();
+    expect(after - before).to.be.within(3_600_000, 3_610_000);
+    simulation.shiftClock(leader, -7_200_000);
+    expect(await time()).to.be.at.least(after);
+  });
+
+  it('bears clocks that drift and jump', async () => {
+    const simulation = await elected({ clocks: { driftRate: 0.2 } });
+    simulation.shiftClock('a', 3_600_000);
+    simulation.shiftClock('b', -3_600_000);
+    for (let n = 0; n < 5; n++)
+      for (const id of three) {
+        await put(simulation, id, 'k', `${n} ${id}`);
+        await simulation.run(200);
+      }
+    const rates = simulation.trace.events
+      .filter(({ kind }) => kind === 'start')
+      .map(({ detail }) => detail.split(' ').at(-1));
+    expect(new Set(rates)).to.have.lengthOf(3);
+    expect(simulation.counts()['clock shift']).to.equal(2);
+    simulation.check();
+  });
+
+  it('loses, doubles and delays messages of the protocol, and stops doing it', async () => {
+    const simulation = await elected({ messages: { lossRate: 0.1, duplicateRate: 0.1, reorderRate: 0.1 } });
+    for (let n = 0; n < 20; n++) await put(simulation, three[n % 3]!, `key ${n}`, n);
+    const { 'messages: lost': lost, 'messages: duplicated': twice } = simulation.counts();
+    expect(lost).to.be.greaterThan(0);
+    expect(twice).to.be.greaterThan(0);
+    simulation.setMessages({ lossRate: 0, duplicateRate: 0, reorderRate: 0 });
+    const before = simulation.counts()['messages: lost'];
+    await simulation.run(2000);
+    expect(simulation.counts()['messages: lost']).to.equal(before);
+    simulation.check();
+  });
+
+  it('has no mesh and no replica of a node that is down', async () => {
+    const simulation = await elected();
+    simulation.crash('a');
+    for (const call of [() => simulation.replica('a'), () => simulation.mesh('a')]) {
+      const error = await thrown(call, 'ERR_CLOSED');
+      expect(error.message).to.equal('node a is down');
+    }
+    simulation.restart('a');
+    expect((await thrown(() => simulation.replica('a'), 'ERR_CLOSED')).message).to.equal(
+      'node a is starting',
+    );
+    await untilEqual(simulation);
+    expect(simulation.mesh('a').id).to.equal('a');
+  });
+});
