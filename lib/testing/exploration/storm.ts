@@ -20,7 +20,9 @@ export function planStorm(seed: number): RunPlan {
   const faults = [];
   for (let at = 500; at < plan.safetyMs; at += random.between(200, 1200))
     faults.push({ at, fault: faultOf(random, plan.nodes) });
-  return { ...plan, thinkMs: 5, faults };
+  // Half of them in weather in which messages of one reign arrive in the next.
+  const late = { lossRate: 0.02, duplicateRate: 0.3, reorderRate: 0.1, delayMs: 1000 };
+  return { ...plan, thinkMs: 5, faults, ...(random.chance(0.5) ? { messages: late } : {}) };
 }
 
 function faultOf(random: Random, nodes: readonly string[]): Fault {
@@ -29,6 +31,8 @@ function faultOf(random: Random, nodes: readonly string[]): Fault {
   const two = 1 + random.integer(2);
   return random.pick<Fault>([
     { kind: 'partition', groups: [[LEADER]], ms },
+    // What the leader and one other take in meanwhile is never committed.
+    { kind: 'partition', groups: [[LEADER, mixed[0]!]], ms: random.between(200, 600) },
     { kind: 'partition', groups: [mixed.slice(0, two), mixed.slice(two)], ms },
     { kind: 'crash', node: LEADER, power: true, amid: true, ms },
     { kind: 'crash', node: LEADER, power: false, amid: false, ms },

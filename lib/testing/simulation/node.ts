@@ -113,6 +113,7 @@ export class SimNode {
       core: undefined,
     };
     this.view = view;
+    group.views.set(this.id, view);
     const { protocol, codec } = consensus.wired;
     const storage = diskStorage('/data', { segmentBytes, reserve });
     const machine = world.machine();
@@ -201,6 +202,7 @@ export class SimNode {
     this.mesh = undefined;
     this.replica = undefined;
     this.view = undefined;
+    this.#world.group.views.delete(this.id);
     this.state = 'down';
     if (power) this.disk.crash();
     else this.disk.kill();

@@ -35,6 +35,43 @@ export const consensusMutants: readonly Mutant[] = [
     within: 20,
   },
   {
+    name: 'acks of older terms count',
+    file: 'consensus/raft/replication.ts',
+    find: 'if (m.term < state.term || state.phase',
+    replace: 'if (state.phase',
+    pitfall: 'stale acknowledgements are counted (openraft#1823, nats#6512)',
+    within: 200,
+    kinds: 'storm',
+  },
+  {
+    name: 'follower keeps what matched in another reign',
+    file: 'consensus/raft/follower.ts',
+    find: '    this.#matched = this.#round = 0;\n',
+    replace: '    this.#round = 0;\n',
+    pitfall: 'an acknowledgement of what an earlier leader had (openraft#1823)',
+    within: 200,
+    kinds: 'storm',
+  },
+  {
+    name: 'leader keeps progress from an earlier reign',
+    file: 'consensus/raft/replication.ts',
+    find: 'for (const peer of this.#state.peers.values()) peer.progress = undefined;',
+    replace: '',
+    pitfall: 'progress outlives the reign',
+    within: 200,
+    kinds: 'storm',
+  },
+  {
+    name: 'heartbeat tells a commit beyond what was acknowledged',
+    file: 'consensus/raft/replication.ts',
+    find: `      const known = Math.min(commit, progress.matched);
+      progress.toldCommit`,
+    replace: `      const known = commit;
+      progress.toldCommit`,
+    pitfall: 'a commit index is told beyond what matched',
+    within: 60,
+  },
+  {
     name: 'truncation does not cap writes under way',
     file: 'consensus/raft/disk.ts',
     find: `    this.#cap(index - 1);

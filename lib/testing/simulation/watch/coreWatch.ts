@@ -66,6 +66,8 @@ export class CoreWatch implements Consensus {
   readonly #sessions = new Map<NodeId, number>();
   /** Reads that were taken, with what was committed anywhere by then. */
   readonly #reads = new Map<number, Index>();
+  /** How far each peer acknowledged in the newest term in which it did. */
+  readonly #acked = new Map<NodeId, { readonly term: number; readonly matched: Index }>();
   #late: Late[] = [];
   #commit: Index;
   #reign: CoreStatus | undefined;
@@ -106,20 +108,32 @@ export class CoreWatch implements Consensus {
     while (this.#late.length > 0 && this.#late[0]!.at <= now) {
       const { from, message, session } = this.#late.shift()!;
       // What was under way when contact ended does not arrive in the next one.
-      if (this.#sessions.get(from) === session) this.#core.receive(now, from, message);
+      if (this.#sessions.get(from) === session) this.#give(now, from, message);
     }
     if (this.#core.nextDeadline() <= now) this.#core.tick(now);
   }
 
   receive(now: number, from: NodeId, message: MessageBase): boolean {
     const times = this.#view.fate.fate(from, message.type);
-    if (times === undefined) return this.#core.receive(now, from, message);
+    if (times === undefined) return this.#give(now, from, message);
     let sound = true;
     for (const delay of times) {
-      if (delay === 0) sound = this.#core.receive(now, from, message) && sound;
+      if (delay === 0) sound = this.#give(now, from, message) && sound;
       else this.#postpone(now + delay, from, message);
     }
     return sound;
+  }
+
+  #give(now: number, from: NodeId, message: MessageBase): boolean {
+    const { role, epoch } = this.#core.status;
+    if (this.#protocol === 'raft' && role === 'leader' && message.type === 'ack') {
+      const { term, matched } = message as Extract<RaftMessage, { type: 'ack' }>;
+      if (term === epoch.n) {
+        const known = this.#acked.get(from);
+        if (known?.term !== term || known.matched < matched) this.#acked.set(from, { term, matched });
+      }
+    }
+    return this.#core.receive(now, from, message);
   }
 
   #postpone(at: number, from: NodeId, message: MessageBase): void {
@@ -315,6 +329,26 @@ export class CoreWatch implements Consensus {
       this.#fail('vote', `sends ${m.type} of ${m.term}, its disk is in ${term}`);
     if (m.type === 'ack' && m.matched > Math.max(durable.last, snapshot?.index ?? 0))
       this.#fail('durability', `acknowledges ${m.matched}, its disk has ${durable.last}`);
+    if (m.type === 'ack') this.#checkMatch(to, m, durable);
+    if (m.type === 'heartbeat') this.#checkTold(to, m);
+  }
+
+  /** What a follower acknowledges is what its leader has there (append ABA, pitfalls of reverted logs). */
+  #checkMatch(to: NodeId, m: Extract<RaftMessage, { type: 'ack' }>, durable: DiskWatch['durable']): void {
+    const leader = this.#view.group.views.get(to);
+    if (leader?.core?.status.role !== 'leader' || leader.core.status.epoch.n !== m.term) return;
+    const own = durable.epochAt(m.matched);
+    const theirs = leader.disk?.written.epochAt(m.matched);
+    if (own !== undefined && theirs !== undefined && compareEpochs(own, theirs) !== 0)
+      this.#fail('log matching', `acknowledges ${m.matched} of ${own.n}, which is of ${theirs.n} at ${to}`);
+  }
+
+  /** A leader tells nobody of a commit beyond what that member acknowledged in this reign: stale answers count for nothing. */
+  #checkTold(to: NodeId, m: Extract<RaftMessage, { type: 'heartbeat' }>): void {
+    const acked = this.#acked.get(to);
+    const matched = acked?.term === m.term ? acked.matched : 0;
+    if (m.commit > matched)
+      this.#fail('commit', `tells ${to} of commit ${m.commit}, in ${m.term} it acknowledged ${matched}`);
   }
 
   #fail(invariant: string, message: string): void {

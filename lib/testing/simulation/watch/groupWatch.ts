@@ -6,6 +6,7 @@ import { compareEpochs, lastOf, type Entry, type Epoch, type Index } from '../..
 import { decodeMembership, findMember, type Membership } from '../../../consensus/membership.js';
 import { hasQuorum } from '../../../consensus/quorum.js';
 import { crc32 } from '../../../crc.js';
+import type { NodeView } from './coreWatch.js';
 import type { DiskWatch } from './diskWatch.js';
 import type { Report } from './report.js';
 
@@ -19,6 +20,8 @@ export class GroupWatch {
   readonly report: Report;
   /** Every disk there ever was, by incarnation: what a wiped one held once counted. */
   readonly disks = new Map<string, DiskWatch>();
+  /** The members that run, by id. */
+  readonly views = new Map<string, NodeView>();
   /** Elections won. */
   reigns = 0;
   /** The genesis that was committed. */
