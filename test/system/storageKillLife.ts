@@ -2,7 +2,7 @@
 import type { Entry, Epoch, HardState, SnapshotMeta } from '../../lib/consensus/consensus.js';
 import { foundingMembership } from '../../lib/consensus/membership.js';
 import type { GroupWrite } from '../../lib/storage/storage.js';
-import { seeded } from '../unit/storage/support/faultyDisk.js';
+import { seeded } from '../unit/support/seeded.js';
 
 /** What a group must hold. */
 export interface Model {

@@ -1,38 +1,28 @@
 /** Listens to the cores of a run: which messages they take, and what they come to know as committed. Changes nothing. */
-import type { Consensus, Effects, Entry, MessageBase } from '../../consensus/consensus.js';
+import type { Effects, Entry, MessageBase, NodeId } from '../../consensus/consensus.js';
 import { lastOf } from '../../consensus/consensus.js';
 import type { RaftMessage } from '../../consensus/raft/messages.js';
 import type { ConsensusOption } from '../../replica/consensus.js';
+import { alterCores } from './alterCores.js';
 
 /** Told of an event at a node; the kinds are `message` and `commit`. */
 export type TapListener = (node: string, kind: string, detail: string) => void;
 
 /** The same protocol, overheard. */
 export function tapConsensus(consensus: ConsensusOption, tell: TapListener): ConsensusOption {
-  const { protocol, codec } = consensus.wired;
-  const create: typeof protocol.create = (setup) => {
-    const core = protocol.create(setup);
+  return alterCores(consensus, (core, { self }) => {
     let commit = 0;
-    const tapped: Partial<Consensus> = {
-      receive(now, from, message): boolean {
-        tell(setup.self, 'message', `${from}>${setup.self} ${describeMessage(message)}`);
+    return {
+      receive(now: number, from: NodeId, message: MessageBase): boolean {
+        tell(self, 'message', `${from}>${self} ${describeMessage(message)}`);
         return core.receive(now, from, message);
       },
       drain(now: number, out: Effects): void {
         core.drain(now, out);
-        if (out.commit > commit) tell(setup.self, 'commit', `${(commit = out.commit)}`);
+        if (out.commit > commit) tell(self, 'commit', `${(commit = out.commit)}`);
       },
     };
-    return new Proxy(core, {
-      get(target, name) {
-        const own = tapped[name as keyof Consensus];
-        if (own !== undefined) return own;
-        const value: unknown = Reflect.get(target, name, target);
-        return typeof value === 'function' ? (value.bind(target) as unknown) : value;
-      },
-    });
-  };
-  return { name: consensus.name, wired: { protocol: { name: protocol.name, create }, codec } };
+  });
 }
 
 /** A message in a few words, what matters most first, then its term. Of other protocols than Raft the type alone. */

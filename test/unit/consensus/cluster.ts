@@ -8,7 +8,8 @@ import { foundingMembership } from '../../../lib/consensus/membership.js';
 import { createRaftProtocol } from '../../../lib/consensus/raft/raft.js';
 import { SimDisk } from './simDisk.js';
 import { applyUpTo, capture, drainToDisk, endReads, readBack, revive } from './simProcess.js';
-import { generator, Queue } from './simQueue.js';
+import { seeded } from '../support/seeded.js';
+import { Queue } from './simQueue.js';
 import { Watch } from './watch.js';
 import type { FetchRequest, NodeId, SnapshotRequest } from '../../../lib/consensus/consensus.js';
 import type { RaftMessage } from '../../../lib/consensus/raft/messages.js';
@@ -50,7 +51,7 @@ export class Cluster {
 
   constructor(seed: number, ids: readonly NodeId[], options: RaftOptions = {}) {
     this.ids = ids;
-    this.random = generator(seed);
+    this.random = seeded(seed);
     this.#protocol = createRaftProtocol(options);
     this.watch = new Watch(this);
     for (const id of ids) this.disks.set(id, new SimDisk(`${id}0`));

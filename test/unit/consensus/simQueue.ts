@@ -1,4 +1,4 @@
-/** Virtual time and its randomness. */
+/** Virtual time. */
 
 interface Item {
   readonly at: number;
@@ -51,15 +51,4 @@ export class Queue {
 
 function before(a: Item, b: Item): boolean {
   return a.at < b.at || (a.at === b.at && a.order < b.order);
-}
-
-/** mulberry32 */
-export function generator(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let t = Math.imul(state ^ (state >>> 15), state | 1);
-    t = (t + Math.imul(t ^ (t >>> 7), t | 61)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 0x1_0000_0000;
-  };
 }

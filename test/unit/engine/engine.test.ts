@@ -22,7 +22,7 @@ import { diskStorage } from '../../../lib/storage/diskStorage.js';
 import { memoryStorage } from '../../../lib/storage/memoryStorage.js';
 import type { NodeStore, Storage } from '../../../lib/storage/storage.js';
 import { diskError, FaultyDisk } from '../storage/support/faultyDisk.js';
-import { seeded } from '../support/virtual.js';
+import { seeded } from '../support/seeded.js';
 
 const secret = 'a secret of more than sixteen bytes';
 const ids = ['a', 'b', 'c'];

@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { lastOf, NO_EPOCH, type Consensus, type Entry } from '../../../lib/consensus/consensus.js';
 import { Handover } from '../../../lib/engine/handover.js';
 import type { NodeStore } from '../../../lib/storage/storage.js';
-import { seeded } from '../support/virtual.js';
+import { seeded } from '../support/seeded.js';
 
 const MiB = 1024 * 1024;
 const WINDOW = 8 * MiB;

@@ -7,7 +7,7 @@ import { raftCodec } from '../../../lib/engine/raftCodec.js';
 import { decodeTransfer, encodeTransfer, type TransferFrame } from '../../../lib/engine/transferWire.js';
 import * as wire from '../../../lib/engine/wire.js';
 import { QuorateError } from '../../../lib/errors.js';
-import { seeded } from '../support/virtual.js';
+import { seeded } from '../support/seeded.js';
 
 const count = fc.nat({ max: Number.MAX_SAFE_INTEGER });
 const index = fc.integer({ min: 1, max: 2 ** 50 });

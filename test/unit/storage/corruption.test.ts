@@ -1,7 +1,8 @@
 import { expect } from 'chai';
 import type { QuorateError } from '../../../lib/errors.js';
 import { damage, flip, framesOf, outcome, segmentsOf } from './support/damage.js';
-import { FaultyDisk, seeded } from './support/faultyDisk.js';
+import { FaultyDisk } from './support/faultyDisk.js';
+import { seeded } from '../support/seeded.js';
 import { contentOf, DIRECTORY, entries, hard, metaAt, openOn, snapshot, write } from './support/harness.js';
 import { play } from './support/script.js';
 

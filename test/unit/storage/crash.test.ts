@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import type { DiskStorageOptions } from '../../../lib/storage/diskStorage.js';
-import { FaultyDisk, seeded } from './support/faultyDisk.js';
+import { FaultyDisk } from './support/faultyDisk.js';
+import { seeded } from '../support/seeded.js';
 import type { Verdict } from './support/faultyDisk.js';
 import { contentOf, entries, openOn, write } from './support/harness.js';
 import { expected, expectedBetween, play, SCRIPT } from './support/script.js';

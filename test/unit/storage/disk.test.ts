@@ -5,7 +5,8 @@ import type { Entry } from '../../../lib/consensus/consensus.js';
 import type { GroupWrite, NodeStore } from '../../../lib/storage/storage.js';
 import { memoryStorage } from '../../../lib/storage/memoryStorage.js';
 import { nodeEnvironment } from '../../../lib/environment.js';
-import { diskError, FaultyDisk, seeded } from './support/faultyDisk.js';
+import { diskError, FaultyDisk } from './support/faultyDisk.js';
+import { seeded } from '../support/seeded.js';
 import {
   contentOf,
   DIRECTORY,

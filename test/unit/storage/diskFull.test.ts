@@ -4,7 +4,8 @@ import { nodeEnvironment } from '../../../lib/environment.js';
 import type { QuorateError } from '../../../lib/errors.js';
 import { diskStorage } from '../../../lib/storage/diskStorage.js';
 import type { NodeStore } from '../../../lib/storage/storage.js';
-import { FaultyDisk, seeded } from './support/faultyDisk.js';
+import { FaultyDisk } from './support/faultyDisk.js';
+import { seeded } from '../support/seeded.js';
 import { contentOf, DIRECTORY, entries, hard, metaAt, openOn, snapshot, write } from './support/harness.js';
 
 const SEGMENT = 65536;

@@ -1,7 +1,8 @@
 import { expect } from 'chai';
 import { QuorateError } from '../../../lib/errors.js';
 import type { NodeStore } from '../../../lib/storage/storage.js';
-import { diskError, FaultyDisk, seeded } from './support/faultyDisk.js';
+import { diskError, FaultyDisk } from './support/faultyDisk.js';
+import { seeded } from '../support/seeded.js';
 import type { Operation } from './support/faultyDisk.js';
 import { contentOf, entries, entry, hard, metaAt, openOn, snapshot, write } from './support/harness.js';
 import { expectedBetween, play } from './support/script.js';

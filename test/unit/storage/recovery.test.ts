@@ -2,7 +2,8 @@
 import { expect } from 'chai';
 import { QuorateError } from '../../../lib/errors.js';
 import type { DiskStorageOptions } from '../../../lib/storage/diskStorage.js';
-import { diskError, FaultyDisk, seeded } from './support/faultyDisk.js';
+import { diskError, FaultyDisk } from './support/faultyDisk.js';
+import { seeded } from '../support/seeded.js';
 import type { Operation, Verdict } from './support/faultyDisk.js';
 import { contentOf, DIRECTORY, entries, hard, openOn, write } from './support/harness.js';
 import { expectedBetween, play } from './support/script.js';

@@ -3,7 +3,8 @@ import { expect } from 'chai';
 import type { DiskStorageOptions } from '../../../lib/storage/diskStorage.js';
 import type { GroupWrite } from '../../../lib/storage/storage.js';
 import { damage, endOf, flip, framesOf, outcome, segmentsOf } from './support/damage.js';
-import { diskError, FaultyDisk, seeded } from './support/faultyDisk.js';
+import { diskError, FaultyDisk } from './support/faultyDisk.js';
+import { seeded } from '../support/seeded.js';
 import { contentOf, entries, entry, hard, metaAt, openOn, snapshot, write } from './support/harness.js';
 
 const CORRUPT = 'ERR_STORAGE_CORRUPT';

@@ -1,17 +1,7 @@
-/** An environment in virtual time, and a random generator from a seed. */
+/** An environment in virtual time. */
 import type { Environment, Timer } from '../../../lib/environment.js';
 import { nodeEnvironment } from '../../../lib/environment.js';
-
-/** mulberry32: small, and good enough to choose faults by. */
-export function seeded(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
-  };
-}
+import { seeded } from './seeded.js';
 
 interface Due {
   readonly at: number;

@@ -367,14 +367,3 @@ function tear({ durable, current }: Inode, random: () => number): Buffer {
 function parentOf(path: string): string {
   return path.slice(0, path.lastIndexOf('/'));
 }
-
-/** A generator of numbers in [0, 1) that one seed decides. */
-export function seeded(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let t = Math.imul(state ^ (state >>> 15), state | 1);
-    t = (t + Math.imul(t ^ (t >>> 7), t | 61)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
-}

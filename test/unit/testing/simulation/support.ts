@@ -1,11 +1,11 @@
 /** What the tests of simulations have in common. */
 import { expect } from 'chai';
-import type { Consensus, CoreSetup } from '../../../../lib/consensus/consensus.js';
 import { QuorateError } from '../../../../lib/errors.js';
 import type { ErrorCode } from '../../../../lib/errors.js';
 import type { KeyValueMachine } from '../../../../lib/machines/keyValue.js';
 import { raft, type ConsensusOption } from '../../../../lib/replica/consensus.js';
 import type { StateMachine } from '../../../../lib/replica/stateMachine.js';
+import { alterCores } from '../../../../lib/testing/exploration/alterCores.js';
 import { createSimulation, type Simulation, type SimulationOptions } from '../../../../lib/testing/index.js';
 
 export const three = ['a', 'b', 'c'];
@@ -66,22 +66,8 @@ export async function thrown(call: () => unknown, code: ErrorCode): Promise<Quor
 
 /** Raft whose cores are changed: what `change` answers takes the place of the core's own. */
 export function brokenRaft(
-  change: (core: Consensus, setup: CoreSetup) => Partial<Consensus>,
-  prepare: (setup: CoreSetup) => CoreSetup = (setup) => setup,
+  change: Parameters<typeof alterCores>[1],
+  prepare?: Parameters<typeof alterCores>[2],
 ): ConsensusOption {
-  const option = raft();
-  const { protocol, codec } = option.wired;
-  const create = (setup: CoreSetup): Consensus => {
-    const core = protocol.create(prepare(setup));
-    const changed = change(core, setup);
-    return new Proxy(core, {
-      get(target, name) {
-        const own = changed[name as keyof Consensus];
-        if (own !== undefined) return own;
-        const value: unknown = Reflect.get(target, name, target);
-        return typeof value === 'function' ? (value.bind(target) as unknown) : value;
-      },
-    });
-  };
-  return { name: option.name, wired: { protocol: { name: protocol.name, create }, codec } };
+  return alterCores(raft(), change, prepare);
 }

@@ -1,26 +1,12 @@
 /** Protocols with a known bug, to see whether the simulation finds it and what minimising makes of it. */
-import type { Consensus, CoreSetup, Effects } from '../../../../../lib/consensus/consensus.js';
+import type { Consensus, Effects } from '../../../../../lib/consensus/consensus.js';
 import { raft, type ConsensusOption } from '../../../../../lib/replica/consensus.js';
+import { alterCores } from '../../../../../lib/testing/exploration/alterCores.js';
 
-type Break = (core: Consensus, setup: CoreSetup) => Partial<Consensus>;
-
-function broken(change: Break, prepare: (setup: CoreSetup) => CoreSetup = (setup) => setup): ConsensusOption {
-  const option = raft({ heartbeatMs: 50, electionTimeoutMs: 300 });
-  const { protocol, codec } = option.wired;
-  const create = (setup: CoreSetup): Consensus => {
-    const core = protocol.create(prepare(setup));
-    const changed = change(core, setup);
-    return new Proxy(core, {
-      get(target, name) {
-        const own = changed[name as keyof Consensus];
-        if (own !== undefined) return own;
-        const value: unknown = Reflect.get(target, name, target);
-        return typeof value === 'function' ? (value.bind(target) as unknown) : value;
-      },
-    });
-  };
-  return { name: option.name, wired: { protocol: { name: protocol.name, create }, codec } };
-}
+const broken = (
+  change: Parameters<typeof alterCores>[1],
+  prepare?: Parameters<typeof alterCores>[2],
+): ConsensusOption => alterCores(raft({ heartbeatMs: 50, electionTimeoutMs: 300 }), change, prepare);
 
 function believesDiskAtOnce(core: Consensus): Partial<Consensus> {
   return {
