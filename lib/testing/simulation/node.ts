@@ -10,6 +10,7 @@ import type { Replica } from '../../replica/replica.js';
 import type { StateMachine } from '../../replica/stateMachine.js';
 import { diskStorage } from '../../storage/diskStorage.js';
 import type { SimDisk } from './disk/disk.js';
+import { bury } from './downReplica.js';
 import type { History } from './history.js';
 import { Process } from './process.js';
 import type { Random } from './random.js';
@@ -193,7 +194,7 @@ export class SimNode {
 
   /** Ends the process at once; the disk keeps everything, or after a loss of power what was flushed and some of the rest. */
   crash(power: boolean): void {
-    const { process } = this;
+    const { process, replica } = this;
     if (process === undefined) return;
     const { scheduler, trace } = this.#world;
     trace.add(scheduler.now, this.id, power ? 'power loss' : 'kill', '');
@@ -208,5 +209,6 @@ export class SimNode {
     else this.disk.kill();
     this.#abandon?.();
     this.#abandon = undefined;
+    if (replica !== undefined) bury(replica);
   }
 }

@@ -6,11 +6,12 @@ import type { Replica } from '../../replica/replica.js';
 import type { StateMachine } from '../../replica/stateMachine.js';
 import { SimDisk } from './disk/disk.js';
 import type { DiskSettings } from './disk/settings.js';
+import { downReplica } from './downReplica.js';
 import { History, type HistoryOperation } from './history.js';
 import { runEvents } from './loop.js';
 import { MessageFaults } from './messages.js';
 import { SimNetwork } from './network/network.js';
-import { SimNode, type NodeState, type World } from './node.js';
+import { GROUP, SimNode, type NodeState, type World } from './node.js';
 import { Random } from './random.js';
 import { Phase, Scheduler } from './scheduler.js';
 import { checkSettings, type MessageSettings, type SimulationOptions } from './settings.js';
@@ -166,16 +167,25 @@ export class Simulation<M extends StateMachine = StateMachine> {
 
   /**
    * Lets time pass until `predicate` holds, which is asked after every event, but at most `maxMs` virtual milliseconds and at
-   * most until an invariant does not hold. Resolves to whether it holds.
+   * most until an invariant does not hold. Resolves to whether it holds. One that throws ERR_CLOSED, since it asks for something
+   * of a node that is not up, does not hold.
    */
   async runUntil(predicate: () => boolean, maxMs: number): Promise<boolean> {
     if (typeof predicate !== 'function') throw configError('predicate', predicate, 'a function');
-    let held = predicate() as unknown;
+    const ask = (): unknown => {
+      try {
+        return predicate();
+      } catch (error) {
+        if (error instanceof QuorateError && error.code === 'ERR_CLOSED') return false;
+        throw error;
+      }
+    };
+    let held = ask();
     if (typeof held === 'object' && held !== null)
       throw configError('predicate', held, 'a function that answers at once, without a promise');
     if (held) return true;
     const done = (): boolean => {
-      held = predicate();
+      held = ask();
       return Boolean(held) || this.violation !== undefined;
     };
     await this.#run(this.now + checkSpan('maxMs', maxMs), done, false);
@@ -246,11 +256,13 @@ export class Simulation<M extends StateMachine = StateMachine> {
     return mesh;
   }
 
-  /** The replica of a node; throws ERR_CLOSED while the node is down or starting: let some time pass first. */
+  /**
+   * The replica of a node as it is now; each run of a node has one of its own. While the node is down or starting, one that refuses
+   * every call with ERR_CLOSED, and whose status says `closed`.
+   */
   replica(id: string): Replica<M> {
     const { replica, state } = this.#node(id);
-    if (replica === undefined) throw new QuorateError('ERR_CLOSED', `node ${id} is ${state}`);
-    return replica as unknown as Replica<M>;
+    return (replica ?? downReplica(id, GROUP, state)) as unknown as Replica<M>;
   }
 
   /** How a node stands. */

@@ -216,18 +216,46 @@ describe('simulation: a cluster and its faults', () => {
     simulation.check();
   });
 
-  it('has no mesh and no replica of a node that is down', async () => {
-    const simulation = await elected();
+  it('has no mesh of a node that is down, and a replica that refuses', async () => {
+    const simulation = createSimulation({ seed: 1, nodes: three });
+    const states = (): string[] => three.map((id) => simulation.replica(id).status().state);
+    expect(states(), 'before any time has passed').to.deep.equal(['closed', 'closed', 'closed']);
+    const leads = (): boolean => three.some((id) => simulation.replica(id).status().role === 'leader');
+    expect(await simulation.runUntil(leads, 10_000)).to.equal(true);
+    await simulation.ready();
+    const old = simulation.replica('a');
+    const held = simulation.replica('b');
     simulation.crash('a');
-    for (const call of [() => simulation.replica('a'), () => simulation.mesh('a')]) {
-      const error = await thrown(call, 'ERR_CLOSED');
-      expect(error.message).to.equal('node a is down');
+    expect((await thrown(() => simulation.mesh('a'), 'ERR_CLOSED')).message).to.equal('node a is down');
+    for (const [replica, why] of [
+      [simulation.replica('a'), 'node a is down'],
+      [old, 'that process of node a has died'],
+    ] as const) {
+      expect(replica.status()).to.include({ id: 'a', state: 'closed', role: 'follower', quorum: false });
+      const write = await thrown(() => replica.submit({ op: 'put', key: 'k', value: 1 }), 'ERR_CLOSED');
+      expect([write.message, write.fate]).to.deep.equal([why, 'refused']);
+      for (const call of [
+        () => replica.query({ op: 'get', key: 'k' }),
+        () => replica.ready(),
+        () => replica.digest(),
+        () => replica.peek({ op: 'get', key: 'k' }),
+        () => replica.changes(),
+      ])
+        expect((await thrown(call, 'ERR_CLOSED')).message).to.equal(why);
+      expect(replica.metrics().submitted).to.equal(0);
+      await replica.close();
     }
     simulation.restart('a');
-    expect((await thrown(() => simulation.replica('a'), 'ERR_CLOSED')).message).to.equal(
-      'node a is starting',
-    );
+    expect((await thrown(() => simulation.mesh('a'), 'ERR_CLOSED')).message).to.equal('node a is starting');
+    const linked = (): boolean =>
+      simulation
+        .mesh('a')
+        .peers()
+        .some(({ state }) => state === 'up');
+    expect(await simulation.runUntil(linked, 10_000), 'not up yet does not hold').to.equal(true);
     await untilEqual(simulation);
     expect(simulation.mesh('a').id).to.equal('a');
+    expect(simulation.replica('a')).to.not.equal(old);
+    expect(simulation.replica('b')).to.equal(held);
   });
 });
