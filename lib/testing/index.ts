@@ -22,12 +22,8 @@ export type {
 } from './linearizability/model.js';
 export { registerModel, type RegisterInput } from './linearizability/registerModel.js';
 export { keyValueModel, type KeyValueInput } from './linearizability/keyValueModel.js';
-export {
-  createSimulation,
-  Simulation,
-  type SimulationReport,
-  type Violation,
-} from './simulation/simulation.js';
+export { createSimulation, Simulation } from './simulation/simulation.js';
+export type { SimulationReport, Violation } from './simulation/violation.js';
 export type { ClockSettings, MessageSettings, SimulationOptions } from './simulation/settings.js';
 export type { HistoryOperation } from './simulation/history.js';
 export type { NodeState } from './simulation/node.js';

@@ -1,6 +1,6 @@
 /** What an exploration found, made fit to be looked at. */
 import { QuorateError } from '../../errors.js';
-import type { Violation } from '../simulation/simulation.js';
+import type { Violation } from '../simulation/violation.js';
 import { describeFault } from './describePlan.js';
 import type { Runs } from './exploreRuns.js';
 import { minimise } from './minimise.js';

@@ -4,7 +4,8 @@
  */
 import { raft, type ConsensusOption } from '../../replica/consensus.js';
 import type { StateMachine } from '../../replica/stateMachine.js';
-import { createSimulation, type Simulation, type Violation } from '../simulation/simulation.js';
+import { createSimulation, type Simulation } from '../simulation/simulation.js';
+import type { Violation } from '../simulation/violation.js';
 import type { TraceEvent } from '../simulation/trace.js';
 import { Clients } from './clients.js';
 import { Nemesis } from './nemesis.js';

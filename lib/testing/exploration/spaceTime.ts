@@ -3,7 +3,7 @@
  * messages from one to another. What stands out is always there; messages and flushes only around a violation.
  */
 import { checkNumber } from '../../errors.js';
-import type { Violation } from '../simulation/simulation.js';
+import type { Violation } from '../simulation/violation.js';
 import type { TraceEvent } from '../simulation/trace.js';
 import { Canvas, styles, type Style } from './canvas.js';
 import { Lanes } from './lanes.js';

@@ -16,32 +16,9 @@ import { Random } from './random.js';
 import { Phase, Scheduler } from './scheduler.js';
 import { checkSettings, type MessageSettings, type SimulationOptions } from './settings.js';
 import { Trace } from './trace.js';
+import { violationError, type SimulationReport, type Violation } from './violation.js';
 import { GroupWatch } from './watch/groupWatch.js';
 import { Applications } from './watch/machineWatch.js';
-
-/** An invariant that did not hold. */
-export interface Violation {
-  /** Which: `election safety`, `log matching`, `divergence`, … */
-  readonly invariant: string;
-  /** At which node it showed. */
-  readonly node: string;
-  /** Virtual milliseconds. */
-  readonly time: number;
-  readonly message: string;
-}
-
-/** What {@link Simulation.check} found in order. */
-export interface SimulationReport {
-  readonly ok: true;
-  /** Virtual milliseconds. */
-  readonly now: number;
-  /** Events that happened. */
-  readonly events: number;
-  /** The highest index that was committed. */
-  readonly commitIndex: number;
-  /** What happened how often: elections, snapshots, faults. */
-  readonly counts: Readonly<Record<string, number>>;
-}
 
 /**
  * N nodes that run the real mesh, replica and storage code over a simulated network and simulated disks. Time passes only in
@@ -201,7 +178,7 @@ export class Simulation<M extends StateMachine = StateMachine> {
     const up = (): boolean => this.nodes.every((id) => this.state(id) === 'up');
     const isReady = (): boolean => this.#group.allMet && this.leader() !== undefined && up();
     if (await this.runUntil(isReady, maxMs)) return;
-    if (this.violation !== undefined) throw this.#broken(this.violation);
+    if (this.violation !== undefined) throw violationError(this.seed, this.violation);
     const states = this.nodes.map((id) => `${id} ${this.state(id)}`).join(', ');
     throw new QuorateError('ERR_TIMEOUT', `the group is not ready after ${maxMs} virtual ms: ${states}`);
   }
@@ -222,7 +199,7 @@ export class Simulation<M extends StateMachine = StateMachine> {
     const done = (): boolean => state.settled || this.violation !== undefined;
     await this.#run(this.now + checkSpan('maxMs', maxMs), done, false);
     if (state.settled) return promise;
-    if (this.violation !== undefined) throw this.#broken(this.violation);
+    if (this.violation !== undefined) throw violationError(this.seed, this.violation);
     throw new QuorateError('ERR_TIMEOUT', `not settled within ${maxMs} virtual ms`);
   }
 
@@ -384,7 +361,7 @@ export class Simulation<M extends StateMachine = StateMachine> {
    */
   check(): SimulationReport {
     if (this.violation === undefined) for (const node of this.#nodes.values()) node.compareState();
-    if (this.violation !== undefined) throw this.#broken(this.violation);
+    if (this.violation !== undefined) throw violationError(this.seed, this.violation);
     const { now, events, commitIndex } = this;
     return { ok: true, now, events, commitIndex, counts: this.counts() };
   }
@@ -430,12 +407,6 @@ export class Simulation<M extends StateMachine = StateMachine> {
   #threw(node: string | undefined, error: unknown): void {
     const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
     this.#violated('no exception', node ?? '', `an event threw: ${text}`);
-  }
-
-  #broken({ invariant, time, node, message }: Violation): QuorateError {
-    const where = node === '' ? '' : `, node ${node}`;
-    const text = `${invariant} (seed ${this.seed}, at ${time.toFixed(3)} ms${where}): ${message}`;
-    return new QuorateError('ERR_INVARIANT', text, { data: this.violation });
   }
 }
 
