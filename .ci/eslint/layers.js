@@ -24,7 +24,18 @@ const below = {
   store: [...base, 'consensus', 'mesh', 'storage', 'failure', 'engine', 'replica'],
   transactions: [...base, 'consensus', 'mesh', 'storage', 'failure', 'engine', 'replica'],
   observe: [...base],
-  testing: [...base, 'consensus', 'failure', 'mesh', 'storage', 'engine', 'replica', 'machines', 'store', 'transactions'],
+  testing: [
+    ...base,
+    'consensus',
+    'failure',
+    'mesh',
+    'storage',
+    'engine',
+    'replica',
+    'machines',
+    'store',
+    'transactions',
+  ],
 };
 
 function roomOf(file, root) {
