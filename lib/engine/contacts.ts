@@ -91,6 +91,11 @@ export class Contacts {
     return this.#contacts.delete(peer);
   }
 
+  /** Nobody will be confirmed any more: those who wait are told so. */
+  close(): void {
+    for (const contact of [...this.#waiting.keys()]) this.#settle(contact, false);
+  }
+
   #settle(contact: Contact, confirmed: boolean): void {
     const waiting = this.#waiting.get(contact) ?? [];
     this.#waiting.delete(contact);

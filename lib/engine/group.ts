@@ -399,6 +399,7 @@ export class Group {
   #end(): void {
     if (this.#over) return;
     this.#over = true;
+    this.contacts.close();
     this.snapshots.close();
     for (const [peer] of this.contacts.entries()) {
       this.#host.outbox.item(peer, this.number, ItemType.bye, true, () => undefined);

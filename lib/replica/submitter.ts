@@ -305,13 +305,15 @@ export class Submitter {
     }
     // One command that was submitted again through another member travels alone: the rest of its batch is still to come.
     for (const batch of [...this.#pending.values()]) {
-      for (const [at, outcome] of outcomes.entries()) this.#settle(batch, first + at - batch.first, outcome);
+      const offset = first - batch.first;
+      if (offset >= batch.count || offset + outcomes.length <= 0) continue;
+      for (let at = 0; at < outcomes.length; at++) this.#settle(batch, offset + at, outcomes[at]);
       if (batch.unsettled === 0 && batch.keepUntil === 0) this.#shelve(batch);
     }
   }
 
   #settleAll(batch: Batch, outcomes: readonly Outcome[]): void {
-    for (const [at, outcome] of outcomes.entries()) this.#settle(batch, at, outcome);
+    for (let at = 0; at < outcomes.length; at++) this.#settle(batch, at, outcomes[at]);
   }
 
   #settle(batch: Batch, at: number, outcome: Outcome): void {
@@ -374,7 +376,10 @@ export class Submitter {
       if (found) this.#settle(batch, at, found.known ? found.outcome : resultExpired);
       else missing++;
     }
-    if (missing > 0) return;
+    if (missing > 0) {
+      if (batch.unsettled === 0 && batch.keepUntil === 0) this.#shelve(batch);
+      return;
+    }
     this.#pending.delete(batch.first);
     this.#sends.forget(batch);
   }

@@ -69,6 +69,9 @@ describe('contacts', () => {
       const waits = contacts.confirmed(third);
       contacts.forget('b');
       expect([await waits, await contacts.confirmed(third)]).to.deep.equal([false, false]);
+      const last = contacts.confirmed(meet(4));
+      contacts.close();
+      expect(await last, 'the group is over').to.equal(false);
     });
 
     it(`${what}: ${expected}`, () => {

@@ -152,6 +152,23 @@ describe('the submitter', () => {
     expect(rig.submitter.pendingCommands).to.equal(0);
   });
 
+  it('keeps the rest of a batch that nobody waits for as long as a retry may come, also when a snapshot has part of it', async () => {
+    const rig = new Rig();
+    const [one, two] = [rig.submit('x'), rig.submit('y')];
+    rig.collect();
+    rig.submitter.abandon(two.waiter, 'ERR_TIMEOUT', 'late');
+    const table = new SessionTable();
+    table.register(SESSION, 'a', rig.nonce, 0).record(1, ['done', 'of x']);
+    rig.submitter.restored(table);
+    expect(one.outcome).to.equal('of x');
+    await rig.environment.run(700_000);
+    const id = parseRequestId(two.error!.requestId) as SequenceId;
+    rig.submit('y', id);
+    rig.route(1, 2);
+    const [again] = rig.collect();
+    expect(again!.count, 'the batch was forgotten, and the retry travels alone').to.equal(1);
+  });
+
   it('settles by a snapshot only what the snapshot says was applied', () => {
     const rig = new Rig();
     const [one, two] = [rig.submit('x'), rig.submit('y')];
