@@ -165,6 +165,11 @@ export class SimNode {
         count('truncations');
         tell('truncate', `from ${from}`);
       },
+      compacted: ({ index }) => {
+        const applied = this.replica?.status().appliedIndex ?? index;
+        const message = `${this.id} has a snapshot of its state at ${index}, it applied up to ${applied}`;
+        if (index > applied) this.#world.group.report('order of indexes', this.id, message);
+      },
       installed: ({ index }) => {
         count('snapshots installed');
         tell('install', `snapshot at ${index}`);

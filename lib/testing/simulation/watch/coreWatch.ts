@@ -30,6 +30,8 @@ export interface CoreListener {
   /** Role, leader, epoch or membership changed. */
   status(status: CoreStatus): void;
   truncated(from: Index): void;
+  /** A snapshot of the own state is on disk. */
+  compacted(meta: SnapshotMeta): void;
   installed(meta: SnapshotMeta): void;
 }
 
@@ -167,6 +169,7 @@ export class CoreWatch implements Consensus {
   compacted(meta: SnapshotMeta, keepFrom: Index): void {
     if (meta.index > this.#commit)
       this.#fail('order of indexes', `has a snapshot at ${meta.index}, commit is ${this.#commit}`);
+    this.#view.listener.compacted(meta);
     this.#core.compacted(meta, keepFrom);
   }
 
