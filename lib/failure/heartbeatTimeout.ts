@@ -33,6 +33,14 @@ class HeartbeatTimeoutMonitor implements FailureMonitor {
     this.#lastHeard = now;
   }
 
+  heartbeat(now: number): void {
+    this.heard(now);
+  }
+
+  phi(now: number): number {
+    return (now - this.#lastHeard) / this.#timeoutMs;
+  }
+
   judge(now: number): Verdict {
     const silence = now - this.#lastHeard;
     if (silence > this.#timeoutMs) return 'dead';

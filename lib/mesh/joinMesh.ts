@@ -106,6 +106,7 @@ export async function joinMesh(options: JoinMeshOptions): Promise<Mesh> {
     environment,
     limits,
     detector: heartbeatTimeout({ timeoutMs }),
+    intervalMs,
     counters,
     connect: (peer) => connect(peer),
     host: {
@@ -124,6 +125,7 @@ export async function joinMesh(options: JoinMeshOptions): Promise<Mesh> {
     environment,
     onLink: (link) => peers.admit(link),
     onPresence: (peer, present) => peers.seen(peer, present),
+    route: () => false,
     onWarning,
   });
   connect = (peer) => session.connect(peer);

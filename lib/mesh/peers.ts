@@ -48,6 +48,8 @@ export interface PeersOptions {
   readonly environment: Environment;
   readonly limits: ResolvedLimits;
   readonly detector: FailureDetector;
+  /** How often peers send heartbeats. */
+  readonly intervalMs: number;
   readonly counters: MeshCounters;
   /** Asks the transport for a link. */
   readonly connect: (peer: NodeId) => void;
@@ -234,7 +236,9 @@ export class Peers {
       session: ++this.#session,
       limits: this.#options.limits,
       environment: this.#environment,
-      monitor: this.#options.detector.monitor(this.#environment.now()),
+      monitor: this.#options.detector.monitor(this.#environment.now(), {
+        intervalMs: this.#options.intervalMs,
+      }),
       counters: this.#counters,
       host: {
         onFrame: (from, kind, frame) => this.#host.onFrame(from.peer, from.session, kind, frame),

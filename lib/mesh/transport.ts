@@ -52,6 +52,12 @@ export interface TransportHost {
   onLink(link: RawLink): void;
   /** A peer was seen or is gone at the rendezvous; says nothing about links. */
   onPresence(peer: NodeId, present: boolean): void;
+  /**
+   * Sends a text that sets up a link to a peer through the mesh itself, over members that are linked: so a node that knows one
+   * live member needs no rendezvous to reach the others. At most 64 KiB of UTF-8. `false`: no way is known; best effort
+   * otherwise. It arrives as {@link TransportSession.routed} there.
+   */
+  route(peer: NodeId, payload: string): boolean;
   /** Something that a person should know: a rendezvous out of reach, a set-up that failed. The transport goes on trying. */
   onWarning(error: Error): void;
 }
@@ -63,6 +69,8 @@ export interface TransportSession {
    * with `onWarning`; the mesh asks again. A call while a set-up is under way does nothing.
    */
   connect(peer: NodeId): void;
+  /** A text that a peer's transport gave to its {@link TransportHost.route}. As little to be trusted as one of a rendezvous. */
+  routed(from: NodeId, payload: string): void;
   /** Closes links and rendezvous, and releases every native object, so that the process can end. */
   close(): Promise<void>;
 }

@@ -309,6 +309,7 @@ class Bench {
         if (here) present.add(peer);
         else present.delete(peer);
       },
+      route: () => false,
       onWarning: (error) => this.#warnings.push(error.message),
     });
     this.#sessions.push(session);

@@ -150,6 +150,11 @@ class Session implements TransportSession {
     this.host.environment.defer(() => this.#connect(peer));
   }
 
+  /** Nothing is set up by texts here. */
+  routed(): void {
+    // The network itself is the rendezvous.
+  }
+
   close(): Promise<void> {
     if (!this.#closed) {
       this.#closed = true;

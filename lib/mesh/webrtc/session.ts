@@ -66,6 +66,10 @@ export class WebrtcSession implements TransportSession {
     else this.#send(peer, { kind: 'ask' });
   }
 
+  routed(from: NodeId, payload: string): void {
+    this.#received(from, payload);
+  }
+
   async close(): Promise<void> {
     if (!this.#closed) {
       this.#closed = true;

@@ -5,7 +5,7 @@ import { heartbeatTimeout } from '../../../lib/failure/heartbeatTimeout.js';
 
 describe('heartbeatTimeout', () => {
   it('suspects at half of the time-out and convicts after it', () => {
-    const monitor = heartbeatTimeout({ timeoutMs: 1000 }).monitor(0);
+    const monitor = heartbeatTimeout({ timeoutMs: 1000 }).monitor(0, { intervalMs: 250 });
     expect(monitor.judge(500)).to.equal('alive');
     expect(monitor.judge(501)).to.equal('suspect');
     expect(monitor.judge(1000)).to.equal('suspect');
@@ -13,14 +13,14 @@ describe('heartbeatTimeout', () => {
   });
 
   it('takes any sign of life', () => {
-    const monitor = heartbeatTimeout({ timeoutMs: 1000 }).monitor(0);
+    const monitor = heartbeatTimeout({ timeoutMs: 1000 }).monitor(0, { intervalMs: 250 });
     monitor.heard(900);
     expect(monitor.judge(1400)).to.equal('alive');
     expect(monitor.judge(1901)).to.equal('dead');
   });
 
   it('excuses the time in which this process stood still, and no more', () => {
-    const monitor = heartbeatTimeout({ timeoutMs: 1000 }).monitor(0);
+    const monitor = heartbeatTimeout({ timeoutMs: 1000 }).monitor(0, { intervalMs: 250 });
     monitor.excuse(5000, 5200);
     expect(monitor.judge(5200)).to.equal('alive');
     expect(monitor.judge(5501)).to.equal('suspect');
@@ -28,7 +28,7 @@ describe('heartbeatTimeout', () => {
   });
 
   it('never lets an excuse reach into the future', () => {
-    const monitor = heartbeatTimeout({ timeoutMs: 1000 }).monitor(0);
+    const monitor = heartbeatTimeout({ timeoutMs: 1000 }).monitor(0, { intervalMs: 250 });
     monitor.heard(100);
     monitor.excuse(60_000, 200);
     expect(monitor.judge(1201)).to.equal('dead');
@@ -37,7 +37,7 @@ describe('heartbeatTimeout', () => {
   it('judges by the newest sign alone', () => {
     fc.assert(
       fc.property(fc.array(fc.integer({ min: 1, max: 400 }), { minLength: 1 }), (gaps) => {
-        const monitor = heartbeatTimeout({ timeoutMs: 1000 }).monitor(0);
+        const monitor = heartbeatTimeout({ timeoutMs: 1000 }).monitor(0, { intervalMs: 250 });
         let now = 0;
         for (const gap of gaps) {
           now += gap;

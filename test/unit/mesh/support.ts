@@ -2,7 +2,7 @@
 import type { Environment, Timer } from '../../../lib/environment.js';
 import { nodeEnvironment } from '../../../lib/environment.js';
 import type { Mesh } from '../../../lib/mesh/mesh.js';
-import type { Lane, RawLink, TransportHost } from '../../../lib/mesh/transport.js';
+import type { Lane, RawLink, TransportHost, TransportSession } from '../../../lib/mesh/transport.js';
 
 export const secret = 'a secret of more than 16 bytes';
 
@@ -166,7 +166,7 @@ export class FakeLink implements RawLink {
 export function scriptedTransport(): {
   readonly transport: {
     kind: string;
-    start: (host: TransportHost) => Promise<{ connect: (peer: string) => void; close: () => Promise<void> }>;
+    start: (host: TransportHost) => Promise<TransportSession>;
   };
   readonly host: () => TransportHost;
   readonly connects: string[];
@@ -182,6 +182,7 @@ export function scriptedTransport(): {
         host = given;
         return Promise.resolve({
           connect: (peer) => void connects.push(peer),
+          routed: () => undefined,
           close: () => Promise.resolve(),
         });
       },

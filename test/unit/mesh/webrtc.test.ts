@@ -174,8 +174,16 @@ describe('a mesh over webrtc', () => {
       };
     };
     const doubles = await Promise.all([
-      webrtc({ signaling: left }).start({ ...signalingHost('b'), onLink: (raw) => bridge(0, raw) }),
-      webrtc({ signaling: right }).start({ ...signalingHost('a'), onLink: (raw) => bridge(1, raw) }),
+      webrtc({ signaling: left }).start({
+        ...signalingHost('b'),
+        route: () => false,
+        onLink: (raw) => bridge(0, raw),
+      }),
+      webrtc({ signaling: right }).start({
+        ...signalingHost('a'),
+        route: () => false,
+        onLink: (raw) => bridge(1, raw),
+      }),
     ]);
     const noticed = (events: string[]): boolean =>
       events.some((event) => event.endsWith('ERR_PEER_FINGERPRINT'));

@@ -5,6 +5,7 @@ import type { Transport, TransportHost, TransportSession } from '../../../mesh/t
 import type { Random } from '../random.js';
 import type { Scheduler } from '../scheduler.js';
 import type { Trace } from '../trace.js';
+import { Letters } from './letters.js';
 import { Rendezvous } from './rendezvous.js';
 import { SimSession } from './session.js';
 import {
@@ -53,6 +54,7 @@ export class SimNetwork implements Transport {
       counts: this.counts,
       random: random.stream('rendezvous'),
       slab: new Slab(),
+      letters: new Letters(),
     };
     this.#random = random;
     this.#shape = settings.shape;

@@ -62,7 +62,20 @@ export class SimSession implements TransportSession {
   connect(peer: NodeId): void {
     if (this.#closed || peer === this.id || this.#attempts.has(peer)) return;
     if (this.id < peer) this.#offer(peer, triesPerConnect);
-    else this.#options.rendezvous.send(this, peer, (to) => to.#asked(this.id));
+    else this.#signal(peer, (to) => to.#asked(this.id));
+  }
+
+  /** What came through the mesh: the name of a message that waits to be taken. */
+  routed(_from: NodeId, payload: string): void {
+    if (!this.#closed) this.#options.world.letters.take(payload)?.(this);
+  }
+
+  /** A word to a peer's session, over the rendezvous and through the mesh: whichever comes first. */
+  #signal(peer: NodeId, deliver: (to: SimSession) => void): void {
+    const { letters } = this.#options.world;
+    const name = letters.put(deliver);
+    this.#options.rendezvous.send(this, peer, (to) => letters.take(name)?.(to));
+    this.#host.route(peer, name);
   }
 
   close(): Promise<void> {
@@ -119,7 +132,7 @@ export class SimSession implements TransportSession {
   }
 
   #offer(peer: NodeId, tries: number): void {
-    const { nextName, rendezvous, way, world } = this.#options;
+    const { nextName, way, world } = this.#options;
     const attempt = new Attempt(world, nextName(), way(this.id, peer), this);
     this.#attempts.set(peer, attempt);
     attempt.watch(this, () => {
@@ -129,7 +142,7 @@ export class SimSession implements TransportSession {
       else
         this.warn(new QuorateError('ERR_PEER_TIMEOUT', `no link to ${peer} could be set up; trying again`));
     });
-    rendezvous.send(this, peer, (to) => to.#offered(attempt));
+    this.#signal(peer, (to) => to.#offered(attempt));
   }
 
   #offered(attempt: Attempt): void {
@@ -141,7 +154,7 @@ export class SimSession implements TransportSession {
     attempt.watch(this, () => {
       if (this.#attempts.get(peer) === attempt) this.#attempts.delete(peer);
     });
-    this.#options.rendezvous.send(this, peer, (to) => {
+    this.#signal(peer, (to) => {
       if (to === attempt.offerer) attempt.answered();
     });
   }

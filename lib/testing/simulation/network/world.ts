@@ -2,6 +2,7 @@
 import type { Random } from '../random.js';
 import type { Scheduler } from '../scheduler.js';
 import type { Trace } from '../trace.js';
+import type { Letters } from './letters.js';
 import type { ResolvedSettings } from './settings.js';
 import type { Slab } from './slab.js';
 
@@ -61,4 +62,5 @@ export interface World {
   readonly counts: NetworkCounts;
   readonly settings: ResolvedSettings;
   readonly slab: Slab;
+  readonly letters: Letters;
 }

@@ -79,6 +79,7 @@ export class Lab {
       environment: process,
       onLink: (raw) => links.push(this.#record(raw)),
       onPresence: (peer, here) => presence.push(`${here ? '+' : '-'}${peer}`),
+      route: () => false,
       onWarning: (error) => warnings.push(codeOf(error)),
     });
     const node = { process, session, links, presence, warnings };
