@@ -1,22 +1,32 @@
 #!/usr/bin/env node
-/** The command line: `quorate signal` serves the rendezvous. */
+/** The command line: `quorate signal` serves the rendezvous, `quorate keygen` makes a node's keys. */
+import { readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { parseArgs } from 'node:util';
 import { QuorateError } from './errors.js';
+import { generateIdentity, publicKeyOf } from './mesh/identity.js';
 import { serveSignaling } from './mesh/signaling/server.js';
 import type { ServeSignalingOptions } from './mesh/signaling/serverOptions.js';
 
 const help = `Usage: quorate signal [options]
+       quorate keygen [options]
 
-Serves the rendezvous where the nodes of a cluster find each other.
+signal serves the rendezvous where the nodes of a cluster find each other.
 
-Options:
-  --port <n>      TCP port, 0 to 65535; 0 picks a free one    (default 9000)
-  --host <name>   address to listen on                        (default 127.0.0.1)
-  --path <path>   path of the address                         (default /)
-  --verbose       print a line for each node that comes, goes, or is turned away
-  --help          print this
-  --version       print the version
+  --port <n>       TCP port, 0 to 65535; 0 picks a free one    (default 9000)
+  --host <name>    address to listen on                        (default 127.0.0.1)
+  --path <path>    path of the address                         (default /)
+  --verbose        print a line for each node that comes, goes, or is turned away
+
+keygen makes a node's key pair: the private key goes to standard output as PEM,
+the public key, which the other nodes list, to standard error.
+
+  --out <file>     write the private key to a new file that only its owner can read,
+                   and print the public key to standard output
+  --public <file>  make nothing; print the public key of this private key
+
+  --help           print this
+  --version        print the version
 `;
 
 const defaultPort = 9000;
@@ -32,15 +42,28 @@ async function main(args: string[]): Promise<void> {
     process.stdout.write(`${version()}\n`);
   } else if (positionals.length === 0) {
     throw new UsageError('a command is missing');
-  } else if (positionals[0] !== 'signal') {
-    throw new UsageError(`there is no command "${positionals[0]!}"`);
-  } else if (positionals.length > 1) {
-    throw new UsageError(`signal takes no argument, got "${positionals[1]!}"`);
-  } else {
+  } else if (positionals.length > 1 && isCommand(positionals[0]!)) {
+    throw new UsageError(`${positionals[0]} takes no argument, got "${positionals[1]!}"`);
+  } else if (positionals[0] === 'signal') {
+    only('signal', values, ['port', 'host', 'path', 'verbose']);
     const { host, path } = values;
     const place = { ...(host === undefined ? {} : { host }), ...(path === undefined ? {} : { path }) };
     await signal({ ...place, port: port(values.port) }, values.verbose === true);
+  } else if (positionals[0] === 'keygen') {
+    only('keygen', values, ['out', 'public']);
+    keygen(values.out, values.public);
+  } else {
+    throw new UsageError(`there is no command "${positionals[0]!}"`);
   }
+}
+
+function isCommand(name: string): boolean {
+  return name === 'signal' || name === 'keygen';
+}
+
+function only(command: string, values: object, allowed: readonly string[]): void {
+  const stray = Object.keys(values).find((name) => !allowed.includes(name));
+  if (stray !== undefined) throw new UsageError(`${command} has no option --${stray}`);
 }
 
 function parse(args: string[]) {
@@ -53,6 +76,8 @@ function parse(args: string[]) {
         host: { type: 'string' },
         path: { type: 'string' },
         verbose: { type: 'boolean' },
+        out: { type: 'string' },
+        public: { type: 'string' },
         help: { type: 'boolean', short: 'h' },
         version: { type: 'boolean' },
       },
@@ -73,6 +98,22 @@ function version(): string {
   // The package's own name, so that it is found from wherever this file was compiled to.
   const { version: found } = createRequire(import.meta.url)('quorate/package.json') as { version: string };
   return found;
+}
+
+function keygen(out: string | undefined, existing: string | undefined): void {
+  if (existing !== undefined) {
+    if (out !== undefined) throw new UsageError('keygen takes --out or --public, not both');
+    process.stdout.write(`${publicKeyOf(readFileSync(existing))}\n`);
+    return;
+  }
+  const { publicKey, privateKey } = generateIdentity();
+  if (out === undefined) {
+    process.stdout.write(privateKey);
+    process.stderr.write(`${publicKey}\n`);
+  } else {
+    writeFileSync(out, privateKey, { mode: 0o600, flag: 'wx' }); // never over a key that is in use
+    process.stdout.write(`${publicKey}\n`);
+  }
 }
 
 async function signal(options: ServeSignalingOptions, verbose: boolean): Promise<void> {

@@ -12,6 +12,8 @@ export type ErrorCode =
   // submitting and querying
   | 'ERR_NOT_READY' // no leader, or no quorum
   | 'ERR_OVERLOADED' // too much is in flight; try again later
+  | 'ERR_CIRCUIT_OPEN' // a circuit breaker let the call not through; it was never made
+  | 'ERR_OUTBOX_FULL' // the outbox holds as much as it may
   | 'ERR_TOO_LARGE' // a command or frame is above its cap
   | 'ERR_REJECTED' // the state machine rejected the command on purpose
   | 'ERR_COMMAND_FAILED' // apply threw; the command had no effect anywhere
@@ -42,6 +44,7 @@ export type ErrorCode =
   | 'ERR_SECRET_MISSING' // `secret` is undefined
   | 'ERR_SECRET_WEAK' // a secret under 128 bits
   | 'ERR_PEER_SECRET' // the peer does not hold the cluster secret
+  | 'ERR_PEER_KEY' // the peer is not listed, was revoked, or cannot prove its listed key
   | 'ERR_PEER_STRANGER' // another cluster, or an id that is not its own
   | 'ERR_PEER_FINGERPRINT' // somebody sits between the two ends
   | 'ERR_PEER_REPLAY' // an old handshake was played again
@@ -129,10 +132,15 @@ export function checkNumber(
 
 /** Checks a name (node id, group, cluster): 1 to 128 characters out of `A-Z a-z 0-9 . _ : @ -`. @internal */
 export function checkName(option: string, value: unknown): string {
-  if (typeof value !== 'string' || !/^[A-Za-z0-9._:@-]{1,128}$/.test(value)) {
+  if (!isName(value)) {
     throw configError(option, value, 'a string of 1 to 128 characters out of A-Z a-z 0-9 . _ : @ -');
   }
   return value;
+}
+
+/** Whether a value is spelled as ids are: 1 to 128 characters out of `A-Z a-z 0-9 . _ : @ -`. @internal */
+export function isName(value: unknown): value is string {
+  return typeof value === 'string' && /^[A-Za-z0-9._:@-]{1,128}$/.test(value);
 }
 
 function describe(value: unknown): string {

@@ -20,6 +20,29 @@ export type {
 export type { Member, Membership } from './consensus/membership.js';
 export { joinMesh, type JoinMeshOptions } from './mesh/joinMesh.js';
 export { Mesh, type MeshEvents, type PeerStatus } from './mesh/mesh.js';
+export { generateIdentity, publicKeyOf, type NodeIdentity, type NodeKey } from './mesh/identity.js';
+export type { IdentityOptions, MeshIdentity, RotateSecretOptions, TrustedPeer } from './mesh/credentials.js';
+export type { FailureDetector, FailureMonitor, MonitorOptions, Verdict } from './failure/failureDetector.js';
+export { heartbeatTimeout, type HeartbeatTimeoutOptions } from './failure/heartbeatTimeout.js';
+export { phiAccrual, type PhiAccrualOptions } from './failure/phiAccrual.js';
+export { phi } from './failure/phi.js';
+export {
+  formatLinks,
+  type PartitionLink,
+  type PartitionMetrics,
+  type PartitionState,
+  type PartitionView,
+} from './failure/partition.js';
+export type { DirectionState } from './failure/rowsGraph.js';
+export {
+  circuitBreaker,
+  CircuitBreaker,
+  type CircuitBreakerEvents,
+  type CircuitBreakerMetrics,
+  type CircuitPermit,
+  type CircuitState,
+} from './failure/circuitBreaker.js';
+export type { CircuitBreakerOptions } from './failure/circuitBreakerOptions.js';
 export type { MeshMetrics } from './mesh/metrics.js';
 export { openReplica } from './replica/openReplica.js';
 export type { ReplicaOptions, SnapshotOptions } from './replica/options.js';
@@ -36,6 +59,7 @@ export type {
   ReplicaStatus,
   SubmitOptions,
 } from './replica/replicaTypes.js';
+export type { Outbox, OutboxEntry, OutboxOptions, OutboxOutcome } from './replica/outbox/outboxTypes.js';
 export type { AppliedChange, Change, ResetChange } from './replica/changes.js';
 export type * from './replica/stateMachine.js';
 export { cbor, type CborOptions, type Codec } from './replica/codec.js';
@@ -66,8 +90,18 @@ export type { LinkLimits } from './mesh/limits.js';
 export type { PeerState } from './mesh/peer.js';
 export { diskStorage, type DiskStorageOptions } from './storage/diskStorage.js';
 export { memoryStorage } from './storage/memoryStorage.js';
-export type { GroupWrite, NodeStore, SnapshotReader, SnapshotWriter, Storage } from './storage/storage.js';
+export type {
+  GroupWrite,
+  NodeStore,
+  RecordFile,
+  SnapshotReader,
+  SnapshotWriter,
+  Storage,
+} from './storage/storage.js';
 export * from './machines/defineMachine.js';
 export * from './machines/keyValue.js';
 export * from './machines/lock.js';
 export * from './machines/counter.js';
+export * from './machines/keyring.js';
+export * from './machines/keyringFile.js';
+export * from './machines/keyringFollower.js';

@@ -78,20 +78,39 @@ export function decodeMembership(data: Uint8Array): Membership | undefined {
   }
 }
 
-/** Returns what it was given if it has the shape of a membership; undefined otherwise. */
+/** The most members of each kind, and the most founders. */
+const MAX_MEMBERS = 1024;
+const MAX_ID = 128;
+
+/**
+ * Reads a membership out of what was parsed; undefined if it is none. Nothing but what belongs to a membership is taken over: it
+ * goes on into the log, snapshots and hellos.
+ */
 export function checkMembership(value: unknown): Membership | undefined {
   if (typeof value !== 'object' || value === null) return undefined;
-  const { genesis, founders, voters, outgoing, learners } = value as Record<string, unknown>;
-  const sound =
-    typeof genesis === 'string' &&
-    Array.isArray(founders) &&
-    founders.every((id) => typeof id === 'string') &&
-    [voters, outgoing, learners].every((part) => Array.isArray(part) && part.every(isMember));
-  return sound ? (value as Membership) : undefined;
+  const { genesis, ...rest } = value as Record<string, unknown>;
+  const voters = checkMembers(rest['voters']);
+  const outgoing = checkMembers(rest['outgoing']);
+  const learners = checkMembers(rest['learners']);
+  if (voters === undefined || outgoing === undefined || learners === undefined) return undefined;
+  const founders: unknown = rest['founders'];
+  if (!isShort(genesis) || !Array.isArray(founders) || founders.length > MAX_MEMBERS) return undefined;
+  if (!founders.every(isShort)) return undefined;
+  return { genesis, founders, voters, outgoing, learners };
 }
 
-function isMember(value: unknown): value is Member {
-  if (typeof value !== 'object' || value === null) return false;
-  const { id, incarnation } = value as Record<string, unknown>;
-  return typeof id === 'string' && id.length > 0 && typeof incarnation === 'string';
+function checkMembers(value: unknown): Member[] | undefined {
+  if (!Array.isArray(value) || value.length > MAX_MEMBERS) return undefined;
+  const members: Member[] = [];
+  for (const member of value as readonly unknown[]) {
+    if (typeof member !== 'object' || member === null) return undefined;
+    const { id, incarnation } = member as Record<string, unknown>;
+    if (!isShort(id) || id === '' || !isShort(incarnation)) return undefined;
+    members.push({ id, incarnation });
+  }
+  return members;
+}
+
+function isShort(value: unknown): value is string {
+  return typeof value === 'string' && value.length <= MAX_ID;
 }

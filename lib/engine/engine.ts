@@ -9,7 +9,7 @@ import { FrameKind, type MeshPort } from '../mesh/port.js';
 import type { GroupWrite, NodeStore, Storage } from '../storage/storage.js';
 import type { WiredProtocol } from './codec.js';
 import type { AppSide, EngineSide } from './door.js';
-import { Group, type GroupHost } from './group.js';
+import { Group, type GroupHost, type SoundProposal } from './group.js';
 import { Outbox } from './outbox.js';
 import { Transfers } from './transfers.js';
 import {
@@ -35,6 +35,8 @@ export interface OpenGroup {
   readonly snapshotLogBytes: number;
   readonly keepEntries: number;
   readonly app: AppSide;
+  /** Checks what peers forward; without it anything is taken. */
+  readonly soundProposal?: SoundProposal;
 }
 
 interface OpenStore {
@@ -67,6 +69,7 @@ export class Engine {
     this.#outbox = new Outbox(port);
     this.#transfers = new Transfers(port, {
       now: () => environment.now(),
+      setTimer: (delayMs, callback) => environment.setTimer(delayMs, callback),
       groupOf: (peer, number) => this.#byNumber.get(peer)?.get(number),
       acknowledge: (group, peer, request, index, ok) => {
         this.#outbox.item(peer, group.number, ItemType.snapshotAck, true, (writer) =>
@@ -144,6 +147,7 @@ export class Engine {
       snapshot: recovered?.snapshot,
       snapshotLogBytes: options.snapshotLogBytes,
       keepEntries: options.keepEntries,
+      soundProposal: options.soundProposal,
     });
     this.#groups.set(name, group);
     for (const peer of this.#port.linked().keys()) group.greet(peer, true);
@@ -226,6 +230,7 @@ export class Engine {
       const hello = decodeHello(body);
       const group = this.#groups.get(hello.group);
       if (!group || group.over) return true;
+      if (!group.mayGreet(now, peer)) return false;
       let numbers = this.#byNumber.get(peer);
       if (!numbers) this.#byNumber.set(peer, (numbers = new Map<number, Group>()));
       // A peer that opened the group anew has a new number for it.
@@ -242,6 +247,7 @@ export class Engine {
       const refusal = decodeRefusal(body);
       const group = this.#groups.get(refusal.group);
       if (group && !group.over) {
+        if (!group.mayGreet(now, peer)) return false;
         this.#transfers.lost(group, peer);
         group.refused(now, peer, refusal);
       }

@@ -13,6 +13,7 @@ import {
 import { QuorateError } from '../errors.js';
 import type { Environment } from '../environment.js';
 import type { GroupWrite, NodeStore } from '../storage/storage.js';
+import { Allowance } from './allowance.js';
 import type { WiredProtocol } from './codec.js';
 import { Contacts } from './contacts.js';
 import type { AppNotice, AppSide, EngineNotice, GroupStatus, Proposal, ProposalRefusal } from './door.js';
@@ -26,11 +27,21 @@ import {
   encodeProposal,
   encodeProposalRefused,
   encodeRefusal,
+  expectEnd,
   GROUP_WIRE_VERSION,
   ItemType,
   type ContactRefusal,
   type Hello,
 } from './wire.js';
+
+/**
+ * Hellos and refusals of a peer, at once and for each second: each is answered, or told to the app. A peer needs two for a link
+ * or an opening of the group.
+ */
+const HELLO_BURST = 128;
+const HELLOS_PER_SECOND = 16;
+/** Refused proposals that one turn takes in: more than a member can have under way. */
+const MAX_REFUSED = 65_536;
 
 /** What a group needs from the engine it lives in. */
 export interface GroupHost {
@@ -59,7 +70,14 @@ export interface GroupSetup {
   readonly snapshot: SnapshotMeta | undefined;
   readonly snapshotLogBytes: number;
   readonly keepEntries: number;
+  readonly soundProposal: SoundProposal | undefined;
 }
+
+/**
+ * Whether a proposal that a peer forwards can be what it says, seen from a leader whose log ends at `lastIndex`: what is in the
+ * log every member has to apply, so what none can read must not get there.
+ */
+export type SoundProposal = (data: Uint8Array, count: number, lastIndex: Index) => boolean;
 
 export class Group {
   readonly name: string;
@@ -71,6 +89,8 @@ export class Group {
   readonly #host: GroupHost;
   readonly #wired: WiredProtocol;
   readonly #app: AppSide;
+  readonly #soundProposal: SoundProposal | undefined;
+  readonly #hellos = new Allowance(HELLO_BURST, HELLOS_PER_SECOND);
   readonly #instance: string;
   readonly #handover: Handover;
   readonly #effects: Effects = createEffects();
@@ -95,6 +115,7 @@ export class Group {
     this.#host = host;
     this.#wired = setup.wired;
     this.#app = setup.app;
+    this.#soundProposal = setup.soundProposal;
     this.#instance = Buffer.from(host.environment.randomBytes(8)).toString('hex');
     const wake = (): void => host.schedule(this);
     this.#handover = new Handover(
@@ -206,6 +227,11 @@ export class Group {
     this.#host.schedule(this);
   }
 
+  /** A peer says hello, or refuses ours. `false`: too often. */
+  mayGreet(now: number, peer: NodeId): boolean {
+    return this.#hellos.take(now, peer);
+  }
+
   /** A peer said hello. */
   heardHello(now: number, peer: NodeId, number: number, link: number, hello: Hello): void {
     const own = { self: this.#host.self, protocol: this.#wired.protocol.name, status: this.core.status };
@@ -249,10 +275,12 @@ export class Group {
     this.#host.schedule(this);
     switch (type) {
       case ItemType.message:
-        return this.core.receive(now, peer, this.#wired.codec.decode(body));
+        return this.#message(now, peer, body);
       case ItemType.proposal: {
         const { token, count, data } = decodeProposal(body);
-        const why = this.core.status.role === 'leader' ? this.#append(now, data, count) : 'notLeader';
+        const { role, lastIndex } = this.core.status;
+        if (role === 'leader' && this.#soundProposal?.(data, count, lastIndex) === false) return false;
+        const why = role === 'leader' ? this.#append(now, data, count) : 'notLeader';
         if (why) {
           this.#host.outbox.item(peer, this.number, ItemType.proposalRefused, true, (writer) =>
             encodeProposalRefused(writer, token, why),
@@ -262,13 +290,20 @@ export class Group {
       }
       case ItemType.proposalRefused:
         this.#refused.push(decodeProposalRefused(body));
-        return true;
+        return this.#refused.length <= MAX_REFUSED;
       case ItemType.bye:
+        expectEnd(body);
         this.lost(now, peer);
         return true;
       default:
         return false;
     }
+  }
+
+  #message(now: number, peer: NodeId, body: ByteReader): boolean {
+    const message = this.#wired.codec.decode(body);
+    expectEnd(body);
+    return this.core.receive(now, peer, message);
   }
 
   /** Takes the core's effects: writes go to `writes`, messages to the outbox. Returns the token of the write, or 0. */

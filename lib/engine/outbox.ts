@@ -4,7 +4,7 @@ import type { NodeId } from '../consensus/consensus.js';
 import { FrameKind, type MeshPort } from '../mesh/port.js';
 import type { MessageBase } from '../consensus/consensus.js';
 import type { MessageCodec } from './codec.js';
-import { ItemType, writeItem } from './wire.js';
+import { ItemType, MAX_ITEMS, writeItem } from './wire.js';
 
 /** Items above this size travel on the bulk lane, so that they delay no heartbeat. */
 const BULK_BYTES = 256 * 1024;
@@ -15,6 +15,8 @@ const FRAME_BYTES = 1024 * 1024;
 interface PeerFrames {
   readonly urgent: ByteWriter;
   readonly normal: ByteWriter;
+  urgentItems: number;
+  normalItems: number;
 }
 
 export class Outbox {
@@ -27,10 +29,11 @@ export class Outbox {
 
   /** Queues an item for the end of the turn. */
   item(to: NodeId, group: number, type: number, urgent: boolean, body: (writer: ByteWriter) => void): void {
-    const { urgent: fast, normal } = this.#framesOf(to);
-    writeItem(urgent ? fast : normal, group, type, body);
-    if (normal.length >= FRAME_BYTES)
-      this.#port.send(to, FrameKind.group, normal.take(), { lane: 'control' });
+    const frames = this.#framesOf(to);
+    writeItem(urgent ? frames.urgent : frames.normal, group, type, body);
+    const items = urgent ? ++frames.urgentItems : ++frames.normalItems;
+    const length = urgent ? frames.urgent.length : frames.normal.length;
+    if (items >= MAX_ITEMS || length >= FRAME_BYTES) this.#send(to, frames);
   }
 
   /** Sends an item of `size` bytes that may be large; it then overtakes, or is overtaken by, what else the turn sends. */
@@ -55,12 +58,16 @@ export class Outbox {
 
   /** Sends what gathered. */
   flush(): void {
-    for (const [peer, { urgent, normal }] of this.#frames) {
-      // What is not urgent goes first: appends lead, and a heartbeat behind them carries the same commit index.
-      if (normal.length > 0) this.#port.send(peer, FrameKind.group, normal.take(), { lane: 'control' });
-      if (urgent.length > 0)
-        this.#port.send(peer, FrameKind.group, urgent.take(), { lane: 'control', urgent: true });
-    }
+    for (const [peer, frames] of this.#frames) this.#send(peer, frames);
+  }
+
+  #send(peer: NodeId, frames: PeerFrames): void {
+    const { urgent, normal } = frames;
+    // What is not urgent goes first: appends lead, and a heartbeat behind them carries the same commit index.
+    if (normal.length > 0) this.#port.send(peer, FrameKind.group, normal.take(), { lane: 'control' });
+    if (urgent.length > 0)
+      this.#port.send(peer, FrameKind.group, urgent.take(), { lane: 'control', urgent: true });
+    frames.urgentItems = frames.normalItems = 0;
   }
 
   /** Forgets a peer that is gone. */
@@ -71,7 +78,7 @@ export class Outbox {
   #framesOf(peer: NodeId): PeerFrames {
     let frames = this.#frames.get(peer);
     if (!frames) {
-      frames = { urgent: new ByteWriter(), normal: new ByteWriter(4096) };
+      frames = { urgent: new ByteWriter(), normal: new ByteWriter(4096), urgentItems: 0, normalItems: 0 };
       this.#frames.set(peer, frames);
     }
     return frames;

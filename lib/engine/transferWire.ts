@@ -3,10 +3,13 @@ import { ByteReader, ByteWriter } from '../bytes.js';
 import type { Epoch, SnapshotMeta } from '../consensus/consensus.js';
 import { checkMembership } from '../consensus/membership.js';
 import { QuorateError } from '../errors.js';
+import { expectEnd } from './wire.js';
 
 const BEGIN = 1;
 const CHUNK = 2;
 const END = 3;
+/** As many as the disk takes. */
+const MAX_NAME = 256;
 
 export type TransferFrame =
   | {
@@ -54,14 +57,19 @@ export function decodeTransfer(bytes: Uint8Array): TransferFrame {
   switch (type) {
     case BEGIN: {
       const size = reader.varint();
-      return { type: 'begin', group, request, size, meta: parseMeta(reader.string(1024 * 1024)) };
+      const meta = parseMeta(reader.string(1024 * 1024));
+      expectEnd(reader);
+      return { type: 'begin', group, request, size, meta };
     }
     case CHUNK: {
       const offset = reader.varint();
       return { type: 'chunk', group, request, offset, bytes: reader.raw(reader.remaining) };
     }
-    case END:
-      return { type: 'end', group, request, ok: reader.u8() === 1 };
+    case END: {
+      const ok = reader.u8() === 1;
+      expectEnd(reader);
+      return { type: 'end', group, request, ok };
+    }
     default:
       throw new QuorateError('ERR_CODEC', `a snapshot frame has type ${type}, expected ${BEGIN} to ${END}`);
   }
@@ -74,31 +82,28 @@ function parseMeta(text: string): SnapshotMeta {
   } catch (cause) {
     throw new QuorateError('ERR_CODEC', 'the description of a snapshot is not JSON', { cause });
   }
-  const { index, epoch, time, membership, protocol } = (value ?? {}) as Record<string, unknown>;
+  const { index, time, protocol, ...rest } = (value ?? {}) as Record<string, unknown>;
+  const epoch = parseEpoch(rest['epoch']);
+  const membership = checkMembership(rest['membership']);
   const sound =
     isCount(index) &&
     index > 0 &&
     typeof time === 'number' &&
     Number.isFinite(time) &&
     typeof protocol === 'string' &&
-    isEpoch(epoch) &&
-    checkMembership(membership) !== undefined;
-  if (!sound) throw new QuorateError('ERR_CODEC', 'the description of a snapshot is malformed');
-  return { index, epoch, time, membership: checkMembership(membership)!, protocol };
+    protocol.length <= MAX_NAME;
+  if (!sound || epoch === undefined || membership === undefined)
+    throw new QuorateError('ERR_CODEC', 'the description of a snapshot is malformed');
+  return { index, epoch, time, membership, protocol };
 }
 
 function isCount(value: unknown): value is number {
   return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0;
 }
 
-function isEpoch(value: unknown): value is Epoch {
-  if (typeof value !== 'object' || value === null) return false;
+function parseEpoch(value: unknown): Epoch | undefined {
+  if (typeof value !== 'object' || value === null) return undefined;
   const { config, n, priority, node } = value as Record<string, unknown>;
-  return (
-    isCount(config) &&
-    isCount(n) &&
-    typeof priority === 'number' &&
-    Number.isFinite(priority) &&
-    typeof node === 'string'
-  );
+  if (!isCount(config) || !isCount(n) || !isCount(priority)) return undefined;
+  return typeof node === 'string' && node.length <= MAX_NAME ? { config, n, priority, node } : undefined;
 }

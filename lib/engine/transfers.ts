@@ -4,10 +4,13 @@
  */
 import PQueue from 'p-queue';
 import type { Index, NodeId } from '../consensus/consensus.js';
+import type { Timer } from '../environment.js';
+import { circuitBreaker, type CircuitBreaker } from '../failure/circuitBreaker.js';
 import { FrameKind, type MeshPort } from '../mesh/port.js';
 import type { SnapshotReader, SnapshotWriter } from '../storage/storage.js';
 import type { Group } from './group.js';
 import { Holds } from './holds.js';
+import { judgeOffer } from './snapshotOffer.js';
 import { decodeTransfer, encodeTransfer, type TransferFrame } from './transferWire.js';
 
 const CHUNK_BYTES = 64 * 1024;
@@ -15,6 +18,33 @@ const CHUNK_BYTES = 64 * 1024;
 const BACKLOG_BYTES = 512 * 1024;
 /** Transfers that leave this node at once; the others wait. */
 const CONCURRENT = 2;
+/** A transfer of which nothing moves for so long is given up: a peer that reads nothing would keep it from the others. */
+const STALL_MS = 30_000;
+/**
+ * When three transfers of a group to a peer failed in a row, it is left alone for a second, and after each trial that fails for
+ * twice as long: the core asks again soon after a failure, and each try reads the disk and fills the bulk lane. Five seconds at
+ * most, so that a member whose trouble is over waits no longer for its snapshot.
+ */
+const CIRCUIT = {
+  window: { calls: 3 },
+  minimumCalls: 3,
+  failureRate: 1,
+  slowCallMs: 86_400_000, // a large snapshot is no fault
+  openMs: 1000,
+  openFactor: 2,
+  maxOpenMs: 5000,
+  halfOpenCalls: 1,
+  halfOpenTimeoutMs: 60_000,
+} as const;
+
+/** How an outgoing transfer ended; `blamed`: the peer, or the way to it, is why it failed. */
+interface Ending {
+  readonly index: Index;
+  readonly ok: boolean;
+  readonly blamed?: boolean;
+}
+
+const FAILED: Ending = { index: 0, ok: false };
 
 interface Incoming {
   readonly group: Group;
@@ -32,6 +62,7 @@ interface Incoming {
 /** What a transfer needs from the engine. */
 export interface TransferHost {
   now(): number;
+  setTimer(delayMs: number, callback: () => void): Timer;
   /** The group that a peer means by its number. */
   groupOf(peer: NodeId, number: number): Group | undefined;
   acknowledge(group: Group, peer: NodeId, request: number, index: Index, ok: boolean): void;
@@ -50,6 +81,8 @@ export class Transfers {
     string,
     { readonly group: Group; readonly settle: (index: Index, ok: boolean) => void }
   >();
+  /** Of those groups and peers alone between which transfers fail; one each, so that no group spends the trials of another. */
+  readonly #circuits = new Map<Group, Map<NodeId, CircuitBreaker>>();
 
   constructor(port: MeshPort, host: TransferHost) {
     this.#port = port;
@@ -60,10 +93,7 @@ export class Transfers {
   /** Streams the newest snapshot of a group to a peer, and tells the core how it ended. */
   send(group: Group, to: NodeId, request: number, atLeast: Index): void {
     const transfer = async (): Promise<void> => {
-      const { index, ok } = await this.#send(group, to, request, atLeast).catch(() => ({
-        index: 0,
-        ok: false,
-      }));
+      const { index, ok } = await this.#try(group, to, request, atLeast).catch(() => FAILED);
       if (group.over) return;
       group.core.snapshotDone(this.#host.now(), request, index, ok);
       this.#host.schedule(group);
@@ -73,26 +103,48 @@ export class Transfers {
       .catch((error: unknown) => group.fail(error instanceof Error ? error : new Error(String(error))));
   }
 
-  async #send(
-    group: Group,
-    to: NodeId,
-    request: number,
-    atLeast: Index,
-  ): Promise<{ index: Index; ok: boolean }> {
-    const failed = { index: 0, ok: false };
+  async #try(group: Group, to: NodeId, request: number, atLeast: Index): Promise<Ending> {
+    const circuit = this.#circuits.get(group)?.get(to);
+    const permit = circuit?.tryAcquire();
+    if (circuit !== undefined && permit === undefined) return FAILED;
+    try {
+      const ending = await this.#send(group, to, request, atLeast);
+      if (ending.ok) this.#circuits.get(group)?.delete(to);
+      else if (ending.blamed && !group.over) (permit ?? this.#circuit(group, to).tryAcquire())?.fail();
+      return ending;
+    } finally {
+      permit?.release();
+    }
+  }
+
+  #circuit(group: Group, to: NodeId): CircuitBreaker {
+    let circuits = this.#circuits.get(group);
+    if (circuits === undefined) {
+      circuits = new Map<NodeId, CircuitBreaker>();
+      this.#circuits.set(group, circuits);
+    }
+    let circuit = circuits.get(to);
+    if (circuit === undefined) {
+      circuit = circuitBreaker({ ...CIRCUIT, now: () => this.#host.now() });
+      circuits.set(to, circuit);
+    }
+    return circuit;
+  }
+
+  async #send(group: Group, to: NodeId, request: number, atLeast: Index): Promise<Ending> {
     const contact = group.contacts.get(to);
-    if (!contact || group.over || !(await group.contacts.confirmed(contact))) return failed;
+    if (!contact || group.over || !(await group.contacts.confirmed(contact))) return FAILED;
     let reader = await group.store.openSnapshot(group.name);
     if (!reader || reader.meta.index < atLeast) {
       await reader?.close();
-      if (!(await group.snapshots.request())) return failed;
+      if (!(await group.snapshots.request())) return FAILED;
       reader = await group.store.openSnapshot(group.name);
     }
-    if (!reader) return failed;
+    if (!reader) return FAILED;
     const release = this.holds.hold(group, reader.meta.index);
     let ok = false;
     try {
-      if (reader.meta.index < atLeast) return failed; // one that was under way already
+      if (reader.meta.index < atLeast) return FAILED; // one that was under way already
       const result = await this.#stream(group, to, request, reader, contact.session);
       ({ ok } = result);
       return result;
@@ -108,8 +160,8 @@ export class Transfers {
     request: number,
     reader: SnapshotReader,
     session: number,
-  ): Promise<{ index: Index; ok: boolean }> {
-    const failed = { index: 0, ok: false };
+  ): Promise<Ending> {
+    const unheard: Ending = { ...FAILED, blamed: true };
     const alive = (): boolean => !group.over && group.contacts.get(to)?.session === session;
     const say = (frame: TransferFrame): boolean =>
       this.#port.send(to, FrameKind.snapshot, encodeTransfer(frame), { lane: 'bulk' });
@@ -117,32 +169,55 @@ export class Transfers {
     const address = { group: group.number, request };
     let begun = false;
     let whole = false;
-    const answer = new Promise<{ index: Index; ok: boolean }>((resolve) => {
+    const answer = new Promise<Ending>((resolve) => {
       this.#unacknowledged.set(`${to} ${request} ${group.number}`, {
         group,
-        settle: (index, ok) => resolve({ index, ok }),
+        settle: (index, ok) => resolve({ index, ok, blamed: !ok }),
       });
     });
     try {
-      if (!alive() || !say({ type: 'begin', ...address, size, meta })) return failed;
+      if (!alive()) return FAILED;
+      if (!say({ type: 'begin', ...address, size, meta })) return unheard;
       begun = true;
       let offset = 0;
       while (offset < size) {
         const bytes = await reader.read(offset, CHUNK_BYTES);
-        if (!alive() || bytes.length === 0) return failed;
-        if (!say({ type: 'chunk', ...address, offset, bytes })) return failed;
+        if (bytes.length === 0) return FAILED;
+        if (!alive() || !say({ type: 'chunk', ...address, offset, bytes })) return unheard;
         offset += bytes.length;
         if (this.#port.backlog(to, 'bulk') > BACKLOG_BYTES) {
-          await new Promise<void>((resolve) => this.#port.whenDrained(to, 'bulk', resolve));
+          const drained = new Promise<true>((resolve) => {
+            this.#port.whenDrained(to, 'bulk', () => resolve(true));
+          });
+          if (!(await this.#unlessStalled(to, drained))) return unheard;
         }
       }
       whole = alive() && say({ type: 'end', ...address, ok: true });
-      return whole ? await answer : failed;
+      return whole ? ((await this.#unlessStalled(to, answer)) ?? unheard) : unheard;
     } finally {
       // Lets the receiver throw away what it has.
       if (begun && !whole && alive()) say({ type: 'end', ...address, ok: false });
       this.#unacknowledged.delete(`${to} ${request} ${group.number}`);
     }
+  }
+
+  /** Waits, but not for a peer that takes nothing off the lane. */
+  #unlessStalled<T>(peer: NodeId, work: Promise<T>): Promise<T | undefined> {
+    return new Promise((resolve) => {
+      let timer: Timer;
+      const watch = (before: number): void => {
+        timer = this.#host.setTimer(STALL_MS, () => {
+          const backlog = this.#port.backlog(peer, 'bulk');
+          if (backlog < before) watch(backlog);
+          else resolve(undefined);
+        });
+      };
+      watch(this.#port.backlog(peer, 'bulk'));
+      void work.then((result) => {
+        timer.cancel();
+        resolve(result);
+      });
+    });
   }
 
   /** The receiver's word on a transfer. */
@@ -163,6 +238,7 @@ export class Transfers {
   /** A group is over on this node: what was under way for it is void. */
   ended(group: Group): void {
     this.holds.drop(group);
+    this.#circuits.delete(group);
     for (const waiting of this.#unacknowledged.values()) {
       if (waiting.group === group) waiting.settle(0, false);
     }
@@ -204,6 +280,12 @@ export class Transfers {
   #begin(key: string, peer: NodeId, session: number, begin: Incoming['begin']): boolean | Promise<boolean> {
     const group = this.#host.groupOf(peer, begin.group);
     if (!group || group.over) return true;
+    const verdict = judgeOffer(group, begin.meta, begin.size);
+    if (verdict === 'breach') return false;
+    if (verdict === 'useless') {
+      this.#host.acknowledge(group, peer, begin.request, 0, false);
+      return true;
+    }
     const old = this.#incoming.get(key);
     if (old) this.#discard(key, old);
     const incoming: Incoming = {

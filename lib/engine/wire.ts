@@ -9,6 +9,11 @@ import type { ProposalRefusal } from './door.js';
 /** Raised when items change their meaning; both sides must name the same. */
 export const GROUP_WIRE_VERSION = 1;
 
+/** The most items of a frame: what comes of one frame stays bounded, and who has more to say sends two. */
+export const MAX_ITEMS = 4096;
+const MAX_NAME = 128;
+const MAX_REFUSAL = 1024;
+
 export const ItemType = {
   hello: 1,
   refusal: 2,
@@ -55,26 +60,20 @@ export function encodeHello(writer: ByteWriter, hello: Hello): void {
 
 export function decodeHello(reader: ByteReader): Hello {
   const version = reader.varint();
-  const group = reader.string(128);
-  const instance = reader.string(128);
+  const group = reader.string(MAX_NAME);
+  const instance = reader.string(MAX_NAME);
   const protocol = reader.string(64);
-  const incarnation = reader.string(128);
-  const genesis = reader.string(128);
+  const incarnation = reader.string(MAX_NAME);
+  const genesis = reader.string(MAX_NAME);
   const count = reader.varint();
   if (count > 1024)
     throw new QuorateError('ERR_CODEC', `a hello names ${count} founders, at most 1024 are allowed`);
   const founders: string[] = [];
-  for (let i = 0; i < count; i++) founders.push(reader.string(128));
-  return {
-    version,
-    group,
-    instance,
-    protocol,
-    incarnation,
-    genesis,
-    founders,
-    wantsAnswer: reader.u8() === 1,
-  };
+  for (let i = 0; i < count; i++) founders.push(reader.string(MAX_NAME));
+  const wantsAnswer = reader.u8() === 1;
+  // A later version may say more; it is refused with a word, not with the loss of its link.
+  if (version === GROUP_WIRE_VERSION) expectEnd(reader);
+  return { version, group, instance, protocol, incarnation, genesis, founders, wantsAnswer };
 }
 
 /** Why contact for a group was refused. */
@@ -94,15 +93,19 @@ const contactCodes: readonly ErrorCode[] = [
 export function encodeRefusal(writer: ByteWriter, refusal: ContactRefusal): void {
   writer.string(refusal.group);
   writer.string(refusal.code);
-  writer.string(refusal.message);
+  // Names of founders make it long; a cut that splits a character still encodes.
+  writer.string(refusal.message.slice(0, Math.floor(MAX_REFUSAL / 3)));
 }
 
 export function decodeRefusal(reader: ByteReader): ContactRefusal {
-  const group = reader.string(128);
+  const group = reader.string(MAX_NAME);
   const name = reader.string(64);
   const code = contactCodes.find((known) => known === name);
   if (!code) throw new QuorateError('ERR_CODEC', 'a contact was refused with an unknown code');
-  return { group, code, message: reader.string(1024) };
+  // Ends up in an error message, and so in logs and terminals.
+  const message = reader.string(MAX_REFUSAL).replace(/\p{Cc}/gu, ' ');
+  expectEnd(reader);
+  return { group, code, message };
 }
 
 export function encodeProposal(writer: ByteWriter, token: number, count: number, data: Uint8Array): void {
@@ -128,6 +131,7 @@ export function decodeProposalRefused(reader: ByteReader): { token: number; why:
   const token = reader.varint();
   const why = refusalReasons[reader.u8()];
   if (!why) throw new QuorateError('ERR_CODEC', 'a proposal was refused for an unknown reason');
+  expectEnd(reader);
   return { token, why };
 }
 
@@ -140,7 +144,9 @@ export function encodeSnapshotAck(writer: ByteWriter, request: number, index: nu
 export function decodeSnapshotAck(reader: ByteReader): { request: number; index: number; ok: boolean } {
   const request = reader.varint();
   const index = reader.varint();
-  return { request, index, ok: reader.u8() === 1 };
+  const ok = reader.u8() === 1;
+  expectEnd(reader);
+  return { request, index, ok };
 }
 
 /** Appends an item to a frame; `body` writes it. */
@@ -158,13 +164,20 @@ export function writeItem(
   frame.patchU32(at, frame.length - at - 4);
 }
 
+/** Throws ERR_CODEC where a body goes on behind what was read of it. */
+export function expectEnd(reader: ByteReader): void {
+  if (reader.remaining > 0)
+    throw new QuorateError('ERR_CODEC', `${reader.remaining} bytes are left behind what is known of an item`);
+}
+
 /** Calls `take` for each item of a frame. Throws ERR_CODEC where the frame is malformed. */
 export function readItems(
   frame: Uint8Array,
   take: (group: number, type: number, body: ByteReader) => void,
 ): void {
   const reader = new ByteReader(frame);
-  while (reader.remaining > 0) {
+  for (let items = 0; reader.remaining > 0; items++) {
+    if (items === MAX_ITEMS) throw new QuorateError('ERR_CODEC', `a frame has more than ${MAX_ITEMS} items`);
     const group = reader.varint();
     const type = reader.u8();
     take(group, type, new ByteReader(reader.raw(reader.u32())));

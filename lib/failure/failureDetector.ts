@@ -8,11 +8,12 @@ export type Verdict = 'alive' | 'suspect' | 'dead';
 
 /** Watches one link to one peer. All times are milliseconds of one monotonic clock. */
 export interface FailureMonitor {
-  /** The peer gave a sign of life: any traffic. */
+  /** The peer gave a sign of life: any traffic. A heartbeat counts as one too, whether or not this was called for it before. */
   heard(now: number): void;
   /**
    * A heartbeat of the peer arrived. `seq` grows with each it sends; `stalledMs` is how long its process stood still lately (the
-   * worst it remembers, 0 when it did not): a node that announces stalls is given that much more patience.
+   * worst it remembers, 0 when it did not): a node that announces stalls is given that much more patience, up to 5 s. A heartbeat
+   * that was overtaken by a later one is a sign of life and no more.
    */
   heartbeat(now: number, seq: number, stalledMs: number): void;
   /** What to think of the peer now. */

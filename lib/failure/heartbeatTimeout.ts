@@ -1,4 +1,5 @@
 import { checkNumber } from '../errors.js';
+import { patienceFor } from './awareness.js';
 import type { FailureDetector, FailureMonitor, Verdict } from './failureDetector.js';
 
 /** Options of {@link heartbeatTimeout}. */
@@ -11,9 +12,14 @@ export interface HeartbeatTimeoutOptions {
 }
 
 /**
- * The plain detector: a peer silent for longer than a fixed time is dead.
+ * The plain detector: a peer silent for longer than a fixed time is dead. A peer that announces stalls is given as much more
+ * time, up to 5 s.
  *
  * @throws QuorateError `ERR_CONFIG` when `timeoutMs` is out of range.
+ * @example
+ * ```ts
+ * joinMesh({ …, failureDetector: heartbeatTimeout({ timeoutMs: 3000 }) });
+ * ```
  */
 export function heartbeatTimeout(options: HeartbeatTimeoutOptions = {}): FailureDetector {
   const timeoutMs = checkNumber('timeoutMs', options.timeoutMs ?? 1500, 10, 600_000, false);
@@ -23,6 +29,9 @@ export function heartbeatTimeout(options: HeartbeatTimeoutOptions = {}): Failure
 class HeartbeatTimeoutMonitor implements FailureMonitor {
   readonly #timeoutMs: number;
   #lastHeard: number;
+  #seq = -Infinity;
+  /** What the peer's announced stalls add to the time-out. */
+  #patienceMs = 0;
 
   constructor(timeoutMs: number, now: number) {
     this.#timeoutMs = timeoutMs;
@@ -30,20 +39,24 @@ class HeartbeatTimeoutMonitor implements FailureMonitor {
   }
 
   heard(now: number): void {
-    this.#lastHeard = now;
+    this.#lastHeard = Math.max(this.#lastHeard, now);
   }
 
-  heartbeat(now: number): void {
+  heartbeat(now: number, seq: number, stalledMs: number): void {
     this.heard(now);
+    if (!(seq > this.#seq)) return; // one that was overtaken
+    this.#seq = seq;
+    this.#patienceMs = patienceFor(stalledMs);
   }
 
+  /** The silence in time-outs: above 1 is dead. */
   phi(now: number): number {
-    return (now - this.#lastHeard) / this.#timeoutMs;
+    return (now - this.#lastHeard) / (this.#timeoutMs + this.#patienceMs);
   }
 
   judge(now: number): Verdict {
     const silence = now - this.#lastHeard;
-    if (silence > this.#timeoutMs) return 'dead';
+    if (silence > this.#timeoutMs + this.#patienceMs) return 'dead';
     return silence > this.#timeoutMs / 2 ? 'suspect' : 'alive';
   }
 

@@ -24,4 +24,12 @@ export class StallDetector {
     this.#due = undefined;
     return late > this.#toleranceMs ? late : 0;
   }
+
+  /**
+   * The timer should have fired by now and has not: the process stood still since it was set, even if the timer was not yet
+   * run. Frames that came meanwhile wait unread, so this is no time to judge anyone.
+   */
+  overdue(now: number): boolean {
+    return this.#due !== undefined && now - this.#due > this.#toleranceMs;
+  }
 }

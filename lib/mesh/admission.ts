@@ -1,5 +1,6 @@
 /** Runs the handshake over a fresh link, and keeps what comes early. @internal */
 import type { Environment, Timer } from '../environment.js';
+import type { Standing } from './credentials.js';
 import { Handshake } from './handshake.js';
 import type { HandshakeOptions, HandshakeState, Hello } from './handshake.js';
 import { pieceOverhead } from './limits.js';
@@ -7,7 +8,13 @@ import type { RawLink } from './transport.js';
 
 /** How an admission ends, exactly once. */
 export type Admitted =
-  | { readonly kind: 'done'; readonly hello: Hello; readonly earlyBulk: readonly Uint8Array[] }
+  | {
+      readonly kind: 'done';
+      readonly hello: Hello;
+      /** What the peer proved: {@link Credentials.objection} is asked about it again when the rules change. */
+      readonly standing: Standing;
+      readonly earlyBulk: readonly Uint8Array[];
+    }
   | Extract<HandshakeState, { kind: 'refused' }>
   | { readonly kind: 'lost' };
 
@@ -83,7 +90,7 @@ export class Admission {
   #settle(state: HandshakeState): void {
     if (state.kind === 'running') return;
     if (state.kind === 'done') {
-      this.#end({ kind: 'done', hello: state.hello, earlyBulk: this.#earlyBulk });
+      this.#end({ kind: 'done', hello: state.hello, standing: state.standing, earlyBulk: this.#earlyBulk });
     } else {
       this.#end(state);
       this.#raw.close();

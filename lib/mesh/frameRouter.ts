@@ -16,6 +16,7 @@ export interface FrameRouterOptions {
   readonly cluster: string;
   readonly environment: Environment;
   readonly counters: MeshCounters;
+  readonly peers: Peers;
   readonly onWarning: (error: Error) => void;
 }
 
@@ -27,7 +28,9 @@ export class FrameRouter implements MeshPort {
   readonly #onWarning: (error: Error) => void;
   readonly #handlers: (Handler | undefined)[] = new Array<undefined>(maxKind + 1).fill(undefined);
   readonly #listeners: MeshListener[] = [];
-  #peers!: Peers;
+  readonly #peers: Peers;
+  /** Who is told the voters of groups. */
+  onExpect: (group: string, voters: readonly NodeId[] | undefined) => void = () => undefined;
 
   constructor(options: FrameRouterOptions) {
     this.id = options.id;
@@ -35,11 +38,7 @@ export class FrameRouter implements MeshPort {
     this.#environment = options.environment;
     this.#counters = options.counters;
     this.#onWarning = options.onWarning;
-  }
-
-  /** The peers that this router sends to: they need the router first. */
-  attach(peers: Peers): void {
-    this.#peers = peers;
+    this.#peers = options.peers;
   }
 
   linked(): ReadonlyMap<NodeId, number> {
@@ -76,6 +75,10 @@ export class FrameRouter implements MeshPort {
 
   listen(listener: MeshListener): void {
     this.#listeners.push(listener);
+  }
+
+  expect(group: string, voters: readonly NodeId[] | undefined): void {
+    this.onExpect(group, voters);
   }
 
   punish(peer: NodeId, reason: string): void {

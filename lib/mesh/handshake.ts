@@ -2,10 +2,11 @@
  * How two ends prove that they belong together, before anything else is read: hello both ways, then proof, then accept.
  *
  *     proof = HMAC-SHA256(key, label ‖ prover's role ‖ offerer's hello ‖ answerer's hello [‖ binding])
+ *     signature = Ed25519(the prover's own key, context ‖ label ‖ role ‖ offerer's hello ‖ answerer's hello ‖ binding)
  *
  * Each hello has a fresh nonce, so an old proof fails; the prover's role is inside, so a reflected one fails; the binding is
  * what the channel itself proves, so a relayed one fails. The proof comes with and without the binding: a peer without the
- * secret fails both, somebody in the middle only the one with it.
+ * secret fails both, somebody in the middle only the one with it. A node with a key of its own names it in its hello, and signs.
  *
  * A pure state machine: bytes in, bytes out. @internal
  */
@@ -13,9 +14,10 @@ import { createHmac, timingSafeEqual } from 'node:crypto';
 import { ByteReader, ByteWriter } from '../bytes.js';
 import { QuorateError } from '../errors.js';
 import type { ErrorCode } from '../errors.js';
+import type { Credentials, Standing } from './credentials.js';
+import { decodePublicKey, isSignedBy, parsePublicKey } from './identity.js';
 import { isIncarnation } from './incarnation.js';
 import { maxWindowBytes, minWindowBytes } from './limits.js';
-import type { ClusterKeys } from './secret.js';
 
 /** Wire versions that this build speaks. */
 export const wireVersions = { min: 1, max: 1 } as const;
@@ -23,9 +25,13 @@ export const wireVersions = { min: 1, max: 1 } as const;
 const magic = 0x51; // 'Q'
 const maxMessageBytes = 1024;
 const nonceBytes = 32;
+const publicKeyBytes = 32;
+const signatureBytes = 64;
 const roleOf = { offerer: 1, answerer: 2 } as const;
 const message = { hello: 1, proof: 2, accept: 3, refuse: 4 } as const;
-const labels = { secret: 1, bound: 2 } as const;
+const labels = { secret: 1, bound: 2, signed: 3 } as const;
+/** What a signature is about: a node's key may sign other things elsewhere. */
+const signedContext = 'quorate mesh handshake';
 
 /** Why a peer was refused; the place in the row is the code on the wire. */
 const refusals = [
@@ -37,6 +43,7 @@ const refusals = [
   'ERR_PEER_VERSION',
   'ERR_PEER_DUPLICATE',
   'ERR_PEER_TIMEOUT',
+  'ERR_PEER_KEY',
 ] as const satisfies readonly ErrorCode[];
 export type Refusal = (typeof refusals)[number];
 
@@ -53,6 +60,8 @@ export interface Hello {
   readonly controlWindowBytes: number;
   readonly bulkWindowBytes: number;
   readonly maxFrameBytes: number;
+  /** The key that this node signs with; proved once the handshake is done. */
+  readonly publicKey?: string | undefined;
 }
 
 /** What a handshake is made with. */
@@ -60,7 +69,8 @@ export interface HandshakeOptions {
   readonly cluster: string;
   readonly id: string;
   readonly incarnation: string;
-  readonly keys: ClusterKeys;
+  /** Asked anew at every step, so that what changes meanwhile counts. */
+  readonly credentials: Credentials;
   readonly nonce: Uint8Array;
   readonly limits: Pick<Hello, 'controlWindowBytes' | 'bulkWindowBytes' | 'maxFrameBytes'>;
   /** Who the transport says the other end is. */
@@ -75,13 +85,19 @@ export interface HandshakeOptions {
 /** Where a handshake stands. `refused.told`: the other end refused us. */
 export type HandshakeState =
   | { readonly kind: 'running' }
-  | { readonly kind: 'done'; readonly hello: Hello; readonly version: number }
+  | {
+      readonly kind: 'done';
+      readonly hello: Hello;
+      readonly version: number;
+      readonly standing: Standing;
+    }
   | { readonly kind: 'refused'; readonly error: QuorateError; readonly told: boolean };
 
 export class Handshake {
   readonly #options: HandshakeOptions;
   readonly #ownHello: Uint8Array;
   #step: 'hello' | 'proof' | 'accept' | 'over' = 'hello';
+  #standing: Standing | undefined;
   #peerHello: { readonly bytes: Uint8Array; readonly hello: Hello; readonly version: number } | undefined;
 
   constructor(options: HandshakeOptions) {
@@ -93,8 +109,9 @@ export class Handshake {
       incarnation: options.incarnation,
       role: options.offerer ? roleOf.offerer : roleOf.answerer,
       nonce: options.nonce,
-      open: options.keys === undefined,
+      open: options.credentials.keys === undefined,
       ...options.limits,
+      publicKey: options.credentials.publicKey,
     });
   }
 
@@ -136,10 +153,7 @@ export class Handshake {
     if (type === message.refuse) return this.#told(reader.u8());
     if (type === message.hello && this.#step === 'hello') return this.#hello(bytes, reader, reply);
     if (type === message.proof && this.#step === 'proof') return this.#proof(reader, reply);
-    if (type === message.accept && this.#step === 'accept') {
-      this.#step = 'over';
-      return { kind: 'done', hello: this.#peerHello!.hello, version: this.#peerHello!.version };
-    }
+    if (type === message.accept && this.#step === 'accept') return this.#accepted(reply);
     return this.#refuse('ERR_PEER_PROTOCOL', `handshake message ${type} while ${this.#step} was due`, reply);
   }
 
@@ -160,7 +174,7 @@ export class Handshake {
     }
     if (timingSafeEqual(hello.nonce, own.nonce))
       return this.#refuse('ERR_PEER_REPLAY', 'it plays our nonce back', reply);
-    if (hello.open !== (own.keys === undefined)) {
+    if (hello.open !== (own.credentials.keys === undefined)) {
       const text = hello.open
         ? 'it has no secret (secret: false)'
         : 'it has a secret, this node has none (secret: false)';
@@ -173,48 +187,82 @@ export class Handshake {
   }
 
   #makeProof(): Uint8Array {
-    const { keys, offerer } = this.#options;
-    const writer = new ByteWriter(128);
+    const { credentials, offerer } = this.#options;
+    const key = credentials.keys?.[0];
+    const writer = new ByteWriter(256);
     writer.u8(magic);
     writer.u8(message.proof);
     writer.bytes(this.#peerHello!.hello.nonce);
-    writer.bytes(keys === undefined ? noBytes : this.#mac(keys[0], labels.secret, offerer));
-    writer.bytes(keys === undefined ? noBytes : this.#mac(keys[0], labels.bound, offerer));
+    writer.bytes(key === undefined ? noBytes : this.#mac(key, labels.secret, offerer));
+    writer.bytes(key === undefined ? noBytes : this.#mac(key, labels.bound, offerer));
+    writer.bytes(credentials.sign(this.#signed(offerer)) ?? noBytes);
     return writer.take();
   }
 
   #proof(reader: ByteReader, reply: (bytes: Uint8Array) => void): HandshakeState {
-    const { keys, offerer, nonce, admit } = this.#options;
+    const { credentials, offerer, nonce, admit } = this.#options;
+    const { keys } = credentials;
+    const { hello } = this.#peerHello!;
     const answered = reader.bytes(nonceBytes);
     const secret = reader.bytes(nonceBytes);
     const bound = reader.bytes(nonceBytes);
+    const signature = reader.remaining > 0 ? reader.bytes(signatureBytes) : noBytes;
     if (!equal(answered, nonce))
       return this.#refuse('ERR_PEER_REPLAY', 'its proof answers another nonce', reply);
+    const secretKey = keys?.find((k) => equal(secret, this.#mac(k, labels.secret, !offerer)));
     if (keys !== undefined) {
-      const key = keys.find((k) => equal(secret, this.#mac(k, labels.secret, !offerer)));
-      if (key === undefined)
+      if (secretKey === undefined)
         return this.#refuse('ERR_PEER_SECRET', 'it does not hold the cluster secret', reply);
-      if (!equal(bound, this.#mac(key, labels.bound, !offerer))) {
+      if (!equal(bound, this.#mac(secretKey, labels.bound, !offerer))) {
         return this.#refuse('ERR_PEER_FINGERPRINT', 'somebody sits between the two ends', reply);
       }
     }
-    const refusal = admit(this.#peerHello!.hello);
+    // The list only after the secret: a stranger learns nothing of who is on it.
+    const standing = { id: hello.id, publicKey: hello.publicKey, secretKey };
+    const objection = credentials.objection(standing);
+    if (objection !== undefined) return this.#refuse(objection.code, objection.text, reply);
+    if (hello.publicKey !== undefined && !isSignedBy(hello.publicKey, this.#signed(!offerer), signature)) {
+      const text = 'it does not hold the key that it names, or somebody sits between the two ends';
+      return this.#refuse('ERR_PEER_KEY', text, reply);
+    }
+    const refusal = admit(hello);
     if (refusal !== undefined) return this.#refuse(refusal, 'a newer run of this node is linked', reply);
+    this.#standing = standing;
     this.#step = 'accept';
     reply(new Uint8Array([magic, message.accept]));
     return { kind: 'running' };
   }
 
-  #mac(key: Uint8Array, label: number, byOfferer: boolean): Uint8Array {
+  #accepted(reply: (bytes: Uint8Array) => void): HandshakeState {
+    const standing = this.#standing!;
+    const objection = this.#options.credentials.objection(standing); // revoked since its proof?
+    if (objection !== undefined) return this.#refuse(objection.code, objection.text, reply);
+    this.#step = 'over';
+    return { kind: 'done', hello: this.#peerHello!.hello, version: this.#peerHello!.version, standing };
+  }
+
+  #mac(key: Uint8Array, label: typeof labels.secret | typeof labels.bound, byOfferer: boolean): Uint8Array {
+    const writer = new ByteWriter(512);
+    this.#transcribe(writer, label, byOfferer);
+    return createHmac('sha256', key).update(writer.take()).digest();
+  }
+
+  /** What a node signs. */
+  #signed(byOfferer: boolean): Uint8Array {
+    const writer = new ByteWriter(512);
+    writer.string(signedContext);
+    this.#transcribe(writer, labels.signed, byOfferer);
+    return writer.take();
+  }
+
+  #transcribe(writer: ByteWriter, label: number, byOfferer: boolean): void {
     const { offerer, binding } = this.#options;
     const peerHello = this.#peerHello!.bytes;
-    const writer = new ByteWriter(512);
     writer.u8(label);
     writer.u8(byOfferer ? roleOf.offerer : roleOf.answerer);
     writer.bytes(offerer ? this.#ownHello : peerHello);
     writer.bytes(offerer ? peerHello : this.#ownHello);
-    if (label === labels.bound) writer.string(binding);
-    return createHmac('sha256', key).update(writer.take()).digest();
+    if (label !== labels.secret) writer.string(binding);
   }
 
   #told(code: number): HandshakeState {
@@ -263,6 +311,7 @@ function encodeHello(hello: Hello): Uint8Array {
   writer.varint(hello.controlWindowBytes);
   writer.varint(hello.bulkWindowBytes);
   writer.varint(hello.maxFrameBytes);
+  writer.bytes(hello.publicKey === undefined ? noBytes : parsePublicKey(hello.publicKey)!);
   return writer.take();
 }
 
@@ -279,6 +328,8 @@ function decodeHello(versions: Hello['versions'], reader: ByteReader): Hello {
     controlWindowBytes: reader.varint(),
     bulkWindowBytes: reader.varint(),
     maxFrameBytes: reader.varint(),
+    // Builds before keys end their hello here.
+    publicKey: reader.remaining > 0 ? decodePublicKey(reader.bytes(publicKeyBytes)) : undefined,
   };
   if (hello.nonce.length !== nonceBytes) throw new QuorateError('ERR_CODEC', 'a nonce of the wrong length');
   if (!isIncarnation(hello.incarnation))

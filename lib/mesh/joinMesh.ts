@@ -1,19 +1,17 @@
 import { nodeEnvironment } from '../environment.js';
 import type { Environment } from '../environment.js';
 import { QuorateError, checkName, checkNumber, configError } from '../errors.js';
+import type { FailureDetector } from '../failure/failureDetector.js';
 import { heartbeatTimeout } from '../failure/heartbeatTimeout.js';
-import { FrameRouter } from './frameRouter.js';
-import { Heartbeats } from './heartbeats.js';
-import { newIncarnation } from './incarnation.js';
+import { phiAccrual } from '../failure/phiAccrual.js';
+import { assembleMesh } from './assemble.js';
+import { Credentials } from './credentials.js';
+import type { IdentityOptions } from './credentials.js';
 import { resolveLimits } from './limits.js';
 import type { LinkLimits } from './limits.js';
 import { Mesh } from './mesh.js';
-import type { MeshSink } from './mesh.js';
-import { newCounters } from './metrics.js';
-import { Peers } from './peers.js';
-import { resolveSecret } from './secret.js';
 import type { ClusterSecret } from './secret.js';
-import type { Transport, TransportSession } from './transport.js';
+import type { Transport } from './transport.js';
 
 /** Options of {@link joinMesh}. */
 export interface JoinMeshOptions {
@@ -23,6 +21,11 @@ export interface JoinMeshOptions {
   readonly cluster: string;
   /** What members prove to each other; `undefined` is an error, `false` opens the door. See {@link ClusterSecret}. */
   readonly secret: ClusterSecret | undefined;
+  /**
+   * This node's own key pair, and whose keys get in; see the guide on identity.
+   * @defaultValue none: whoever holds the secret is a member
+   */
+  readonly identity?: IdentityOptions;
   /** What carries bytes: `webrtc(…)` or `memoryNetwork()`. */
   readonly transport: Transport;
   /** How silence is noticed. */
@@ -33,12 +36,23 @@ export interface JoinMeshOptions {
      */
     readonly intervalMs?: number;
     /**
-     * Silence in milliseconds after which a link is thrown away and set up anew, at least twice the interval, at most
-     * 600 000. Half of it makes the peer suspect.
-     * @defaultValue 1500
+     * Short for `failureDetector: heartbeatTimeout({ timeoutMs })`: a fixed silence in milliseconds after which a link is
+     * thrown away and set up anew, at least twice the interval, at most 600 000.
+     * @defaultValue undefined
      */
     readonly timeoutMs?: number;
   };
+  /**
+   * What takes a silent peer for dead: `phiAccrual(…)`, `heartbeatTimeout(…)`, or one of your own.
+   * @defaultValue phiAccrual()
+   */
+  readonly failureDetector?: FailureDetector;
+  /**
+   * Whether peers that this node cannot reach directly are reached over other members, end-to-end encrypted. A node that does
+   * not want relayed links for itself still carries those of others.
+   * @defaultValue true
+   */
+  readonly relay?: boolean;
   /** Caps of each link. */
   readonly limits?: LinkLimits;
   /** Closes the mesh when it aborts. */
@@ -76,86 +90,33 @@ export async function joinMesh(options: JoinMeshOptions): Promise<Mesh> {
     60_000,
     false,
   );
-  const timeoutMs = options.heartbeat?.timeoutMs ?? Math.max(1500, 2 * intervalMs);
-  checkNumber('heartbeat.timeoutMs', timeoutMs, 2 * intervalMs, 600_000, false);
+  const detector = chooseDetector(options, intervalMs);
+  const relay: unknown = options.relay ?? true;
+  if (typeof relay !== 'boolean') throw configError('relay', relay, 'true or false');
   const limits = resolveLimits(options.limits);
   const { signal } = options;
   throwIfAborted(signal);
-  const keys = await resolveSecret(options.secret, cluster);
+  const { secret, identity } = options;
+  const credentials = await Credentials.resolve({ id, cluster, secret, identity });
   throwIfAborted(signal);
 
-  const environment = options.environment ?? nodeEnvironment;
-  const incarnation = newIncarnation(environment);
-  const counters = newCounters();
-  // What happens before the caller can have put its listeners on waits for a turn.
-  let sink: MeshSink | undefined;
-  let waiting: ((to: MeshSink) => void)[] | undefined = [];
-  const tell = (event: (to: MeshSink) => void): void => {
-    if (waiting === undefined) event(sink!);
-    else if (waiting.length < 1000) waiting.push(event);
-  };
-  const onWarning = (error: Error): void => tell((to) => to.warning(error));
-
-  let connect: TransportSession['connect'] = () => undefined; // a call that comes too early is made again
-  const router = new FrameRouter({ id, cluster, environment, counters, onWarning });
-  const peers = new Peers({
+  const parts = await assembleMesh({
     id,
     cluster,
-    incarnation,
-    keys,
-    environment,
+    credentials,
+    transport,
+    intervalMs,
+    detector,
+    relay,
     limits,
-    detector: heartbeatTimeout({ timeoutMs }),
-    intervalMs,
-    counters,
-    connect: (peer) => connect(peer),
-    host: {
-      onFrame: (peer, link, kind, frame) => router.onFrame(peer, link, kind, frame),
-      onPeer: (peer, up, link) => router.onPeer(peer, up, link),
-      onState: (peer, state) => tell((to) => to.state(peer, state)),
-      onRefused: (peer, error) => tell((to) => to.refused(peer, error)),
-      onWarning,
-    },
+    environment: options.environment ?? nodeEnvironment,
   });
-  router.attach(peers);
-  const session = await transport.start({
-    id,
-    cluster,
-    incarnation,
-    environment,
-    onLink: (link) => peers.admit(link),
-    onPresence: (peer, present) => peers.seen(peer, present),
-    route: () => false,
-    onWarning,
-  });
-  connect = (peer) => session.connect(peer);
-  const heartbeats = new Heartbeats({
-    intervalMs,
-    environment,
-    peers,
-    counters,
-    onStall: (ms) => tell((to) => to.stall(ms)),
-  });
-  // An open mesh is a server: it keeps its process alive also while rendezvous and peers are out of reach.
-  const alive = environment.hold();
-  const shutDown = async (): Promise<void> => {
-    signal?.removeEventListener('abort', close);
-    heartbeats.close();
-    peers.close();
-    try {
-      await session.close();
-    } finally {
-      alive.cancel();
-    }
-  };
   const mesh = new Mesh({
-    id,
-    environment,
-    peers,
-    port: router,
-    counters,
-    attach: (to) => (sink = to),
-    shutDown,
+    ...parts,
+    shutDown: () => {
+      signal?.removeEventListener('abort', close);
+      return parts.shutDown();
+    },
   });
   const close = (): void => void mesh.close();
   if (signal?.aborted === true) {
@@ -163,12 +124,28 @@ export async function joinMesh(options: JoinMeshOptions): Promise<Mesh> {
     throwIfAborted(signal);
   }
   signal?.addEventListener('abort', close, { once: true });
-  environment.defer(() => {
-    const told = waiting ?? [];
-    waiting = undefined;
-    for (const event of told) event(sink!);
-  });
   return mesh;
+}
+
+/** A given detector; or the plain one, where only its time-out is given; or the default. */
+function chooseDetector(options: JoinMeshOptions, intervalMs: number): FailureDetector {
+  const { failureDetector, heartbeat } = options;
+  if (failureDetector !== undefined) {
+    if (typeof (failureDetector as { monitor?: unknown } | null)?.monitor !== 'function')
+      throw configError('failureDetector', failureDetector, 'a detector such as phiAccrual({ … })');
+    if (heartbeat?.timeoutMs !== undefined)
+      throw configError(
+        'heartbeat.timeoutMs',
+        heartbeat.timeoutMs,
+        'left out where a failureDetector is given',
+      );
+    return failureDetector;
+  }
+  const { timeoutMs } = heartbeat ?? {};
+  if (timeoutMs === undefined) return phiAccrual();
+  return heartbeatTimeout({
+    timeoutMs: checkNumber('heartbeat.timeoutMs', timeoutMs, 2 * intervalMs, 600_000, false),
+  });
 }
 
 function checkTransport(transport: unknown): Transport {

@@ -3,12 +3,13 @@ import type { NodeId } from '../consensus/consensus.js';
 import type { Environment } from '../environment.js';
 import { QuorateError } from '../errors.js';
 import type { FailureMonitor, Verdict } from '../failure/failureDetector.js';
+import type { Standing } from './credentials.js';
 import { linkKind } from './framing.js';
 import type { Hello } from './handshake.js';
 import { LaneReceiver } from './laneReceiver.js';
 import { LaneSender } from './laneSender.js';
 import type { ResolvedLimits } from './limits.js';
-import { decodeLinkFrame, encodeLinkFrame } from './linkFrames.js';
+import { decodeLinkFrame, encodeLinkFrame, maxStallMs } from './linkFrames.js';
 import type { Farewell } from './linkFrames.js';
 import type { MeshCounters } from './metrics.js';
 import { RoundTrip } from './roundTrip.js';
@@ -18,6 +19,10 @@ import type { LaneName, RawLink } from './transport.js';
 export interface LinkHost {
   /** Takes a frame; see `MeshPort.handle`. */
   onFrame(link: Link, kind: number, frame: Uint8Array): boolean | Promise<boolean>;
+  /** A heartbeat came, with a digest of what the peer knows of the mesh. */
+  onDigest(link: Link, digest: number): void;
+  /** The last word on a retired link: the other end did not hear this one. */
+  onDeaf(link: Link): void;
   /** The link is over, once; not called after {@link Link.close}. */
   onOver(link: Link, end: LinkEnd): void;
 }
@@ -31,10 +36,22 @@ export type LinkEnd =
   /** The other end broke the protocol, or a handler failed. */
   | { readonly kind: 'broken'; readonly error: QuorateError };
 
+/** How a link reaches its peer: over a connection of its own, or in packets that other members carry. */
+export type LinkPath = 'direct' | 'relayed';
+
+/** Pings are not answered while so much waits to be sent. */
+const pongBacklogBytes = 256 * 1024;
+/** A replaced link stays open for so long, so that the other end has the time to replace it too. */
+const lingerMs = 1000;
+/** It is told so late that it was not heard: the other end should have replaced it by then. */
+const lastWordMs = 250;
+
 /** What a link is made with. */
 export interface LinkOptions {
+  readonly path: LinkPath;
   readonly raw: RawLink;
   readonly hello: Hello;
+  readonly standing: Standing;
   readonly session: number;
   readonly limits: ResolvedLimits;
   readonly environment: Environment;
@@ -47,6 +64,9 @@ export class Link {
   readonly peer: NodeId;
   readonly incarnation: string;
   readonly session: number;
+  readonly path: LinkPath;
+  /** What the peer proved when the link was made. */
+  readonly standing: Standing;
   readonly since: number;
   /** Largest frame that the other end takes. */
   readonly maxFrameBytes: number;
@@ -59,14 +79,22 @@ export class Link {
   readonly #senders: Readonly<Record<LaneName, LaneSender>>;
   readonly #receivers: Readonly<Record<LaneName, LaneReceiver>>;
   readonly #roundTrip = new RoundTrip();
+  #heardAt: number;
+  #unansweredSince: number | undefined;
+  #received = 0;
+  #pings = 0;
   #over = false;
+  #retired = false;
 
   constructor(options: LinkOptions) {
     const { raw, hello, limits } = options;
     this.peer = raw.peer;
     this.incarnation = hello.incarnation;
     this.session = options.session;
+    this.path = options.path;
+    this.standing = options.standing;
     this.since = options.environment.now();
+    this.#heardAt = this.since;
     this.maxFrameBytes = Math.min(limits.maxFrameBytes, hello.maxFrameBytes);
     this.#raw = raw;
     this.#hello = hello;
@@ -93,6 +121,26 @@ export class Link {
     return this.#roundTrip.rttMs;
   }
 
+  /** When anything came last. */
+  get heardAt(): number {
+    return this.#heardAt;
+  }
+
+  /** Messages that came, ever. */
+  get received(): number {
+    return this.#received;
+  }
+
+  /** Since when frames that may want an answer have been sent and nothing has come; `undefined`: something has come since. */
+  get unansweredSince(): number | undefined {
+    return this.#unansweredSince;
+  }
+
+  /** How improbable its silence is; see {@link FailureMonitor.phi}. */
+  phi(now: number): number {
+    return this.#monitor.phi(now);
+  }
+
   /** Reads what came early, in order, and then whatever comes. */
   open(earlyBulk: readonly Uint8Array[]): void {
     this.#raw.control.onMessage = (message) => this.#receive('control', message);
@@ -103,6 +151,7 @@ export class Link {
   send(kind: number, frame: Uint8Array, lane: LaneName, urgent: boolean): boolean {
     if (this.#over) return false;
     const sender = this.#senders[lane];
+    this.#unansweredSince ??= this.#environment.now();
     return urgent ? sender.sendUrgent(kind, frame) : sender.send(kind, frame);
   }
 
@@ -119,8 +168,18 @@ export class Link {
     return this.#receivers[lane].held;
   }
 
-  heartbeat(now: number): void {
-    this.#tell({ op: 'heartbeat', ...this.#roundTrip.next(now) });
+  heartbeat(now: number, stalledMs: number, digest: number): void {
+    this.#tell({
+      op: 'heartbeat',
+      ...this.#roundTrip.next(now),
+      stalledMs: Math.min(Math.round(stalledMs), maxStallMs),
+      digest,
+    });
+  }
+
+  /** Asks for a sign of life at once. */
+  ping(): void {
+    this.#tell({ op: 'ping', number: ++this.#pings });
   }
 
   judge(now: number): Verdict {
@@ -129,6 +188,9 @@ export class Link {
 
   excuse(ms: number, now: number): void {
     this.#monitor.excuse(ms, now);
+    this.#heardAt = Math.min(now, this.#heardAt + ms);
+    if (this.#unansweredSince !== undefined)
+      this.#unansweredSince = Math.min(now, this.#unansweredSince + ms);
   }
 
   /** Ends the link, with a word to the other end where there is one to say. Calls nobody back. */
@@ -139,6 +201,30 @@ export class Link {
       this.#senders.control.flush();
     }
     this.#shut();
+    this.#raw.close();
+  }
+
+  /**
+   * Another link takes its place: no frame passes any more, but the other end does not learn it from the loss of this one. With
+   * `deaf` it is told, for what it is worth, that it was not heard.
+   */
+  retire(deaf: boolean): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#retired = true;
+    this.#close('bulk');
+    this.#raw.onClosed = undefined;
+    if (deaf) {
+      this.#environment.setTimer(lastWordMs, () => {
+        this.#tell({ op: 'farewell', reason: 'deaf' });
+        this.#senders.control.flush();
+      });
+    }
+    this.#environment.setTimer(lingerMs, () => {
+      this.#retired = false;
+      this.#close('control');
+      this.#raw.close();
+    });
   }
 
   #sender(name: LaneName, fragmentBytes: number, windowBytes: number, limits: ResolvedLimits): LaneSender {
@@ -159,7 +245,7 @@ export class Link {
 
   #receiver(name: LaneName, windowBytes: number, limits: ResolvedLimits): LaneReceiver {
     return new LaneReceiver(windowBytes, limits.maxFrameBytes, {
-      onFrame: (kind, frame) => this.#host.onFrame(this, kind, frame),
+      onFrame: (kind, frame) => this.#retired || this.#host.onFrame(this, kind, frame),
       onLinkFrame: (frame) =>
         name === 'control' ? this.#linkFrame(frame) : 'a frame of the link on the bulk lane',
       announce: (limit) => this.#tell({ op: 'credit', lane: name, limit }),
@@ -168,10 +254,13 @@ export class Link {
   }
 
   #receive(lane: LaneName, message: Uint8Array): void {
-    if (this.#over) return;
+    if (this.#over && !this.#retired) return;
     this.#counters.messagesReceived++;
     this.#counters.bytesReceived += message.length;
-    this.#monitor.heard(this.#environment.now()); // any traffic is a sign of life
+    this.#heardAt = this.#environment.now();
+    this.#unansweredSince = undefined;
+    this.#received++;
+    this.#monitor.heard(this.#heardAt); // any traffic is a sign of life
     this.#receivers[lane].receive(message);
   }
 
@@ -183,13 +272,23 @@ export class Link {
       return 'a frame of the link that does not decode';
     }
     if (frame === undefined) return undefined;
+    if (this.#retired) {
+      if (frame.op === 'farewell' && frame.reason === 'deaf') this.#host.onDeaf(this);
+      return undefined;
+    }
     if (frame.op === 'heartbeat') {
-      this.#roundTrip.heard(frame.seq, frame.echo, frame.heldUs, this.#environment.now());
+      const now = this.#environment.now();
+      this.#roundTrip.heard(frame.seq, frame.echo, frame.heldUs, now);
+      this.#monitor.heartbeat(now, frame.seq, frame.stalledMs);
+      this.#host.onDigest(this, frame.digest);
     } else if (frame.op === 'credit') {
       const window = frame.lane === 'control' ? this.#hello.controlWindowBytes : this.#hello.bulkWindowBytes;
       if (!this.#senders[frame.lane].grant(frame.limit, window))
         return 'a grant of credit that makes no sense';
-    } else {
+    } else if (frame.op === 'ping') {
+      // A peer that pings and does not read must not fill our memory with answers.
+      if (this.#senders.control.backlog < pongBacklogBytes) this.#tell({ op: 'pong', number: frame.number });
+    } else if (frame.op === 'farewell') {
       this.#end({ kind: 'farewell', reason: frame.reason });
     }
     return undefined;
@@ -213,19 +312,20 @@ export class Link {
   #end(end: LinkEnd): void {
     if (this.#over) return;
     this.#shut();
+    this.#raw.close();
     this.#host.onOver(this, end);
   }
 
   #shut(): void {
     this.#over = true;
-    const raw = this.#raw;
-    raw.control.onMessage = undefined;
-    raw.bulk.onMessage = undefined;
-    raw.onClosed = undefined;
-    for (const name of ['control', 'bulk'] as const) {
-      this.#senders[name].close();
-      this.#receivers[name].close();
-    }
-    raw.close();
+    this.#raw.onClosed = undefined;
+    this.#close('control');
+    this.#close('bulk');
+  }
+
+  #close(lane: LaneName): void {
+    this.#raw[lane].onMessage = undefined;
+    this.#senders[lane].close();
+    this.#receivers[lane].close();
   }
 }

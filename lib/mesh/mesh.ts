@@ -3,23 +3,30 @@ import type { NodeId } from '../consensus/consensus.js';
 import type { Environment, Timer } from '../environment.js';
 import { QuorateError, checkName, checkNumber, configError } from '../errors.js';
 import { Emitter } from '../events.js';
+import type { PartitionView } from '../failure/partition.js';
+import type { Credentials, MeshIdentity } from './credentials.js';
 import type { MeshCounters, MeshMetrics } from './metrics.js';
 import type { PeerState } from './peer.js';
 import type { Peers } from './peers.js';
 import type { MeshPort } from './port.js';
+import type { Topology } from './topology.js';
 
 /** What a mesh knows of a peer. */
 export interface PeerStatus {
   readonly id: NodeId;
   /**
    * - `connecting`: seen at the rendezvous, no link yet;
-   * - `up`: linked and authenticated;
-   * - `suspect`: linked, but silent for half of the heartbeat time-out;
-   * - `unreachable`: the link was lost; the mesh tries to set it up again.
+   * - `up`: linked and authenticated, over a link of its own or over other members;
+   * - `suspect`: linked, but silent for improbably long, or reached by others only; it is being probed;
+   * - `unreachable`: the link was lost, and no way over other members is known; the mesh tries to set it up again.
    */
   readonly state: PeerState;
-  /** How frames reach it: over a link of its own, or not at all. */
-  readonly path: 'direct' | 'none';
+  /** How frames reach it: over a link of its own, in sealed packets that other members carry, or not at all. */
+  readonly path: 'direct' | 'relayed' | 'none';
+  /** How improbable its present silence is; see {@link FailureMonitor.phi}. 0 when just heard; `undefined` without a link. */
+  readonly phi: number | undefined;
+  /** The public key that it proved to hold, while it is linked; `undefined` if it has none. */
+  readonly publicKey: string | undefined;
   /** Smoothed round trip in milliseconds, measured by heartbeats; `undefined` before the first measurement. */
   readonly rttMs: number | undefined;
 }
@@ -28,16 +35,20 @@ export interface PeerStatus {
 export interface MeshEvents {
   /** A peer's link is up, or a suspect peer was heard again. */
   'peer:up': [peer: NodeId];
-  /** A linked peer has been silent for half of the heartbeat time-out. */
+  /** A linked peer has been silent for improbably long, or answers other members only. */
   'peer:suspect': [peer: NodeId];
+  /** A linked peer is reached another way than before: over other members while its direct link is cut, or directly again. */
+  'peer:path': [peer: NodeId, path: 'direct' | 'relayed'];
   /** A peer's link is gone: closed, lost, or thrown away after the heartbeat time-out. */
   'peer:unreachable': [peer: NodeId];
   /**
    * A handshake was refused, by this side or (message "refuses this node") by the other. The codes are `ERR_PEER_SECRET`,
-   * `ERR_PEER_STRANGER`, `ERR_PEER_FINGERPRINT`, `ERR_PEER_REPLAY`, `ERR_PEER_VERSION`, `ERR_PEER_PROTOCOL`,
+   * `ERR_PEER_KEY`, `ERR_PEER_STRANGER`, `ERR_PEER_FINGERPRINT`, `ERR_PEER_REPLAY`, `ERR_PEER_VERSION`, `ERR_PEER_PROTOCOL`,
    * `ERR_PEER_DUPLICATE` and `ERR_PEER_TIMEOUT`.
    */
   'peer:refused': [peer: NodeId, error: QuorateError];
+  /** Who reaches whom has changed: the state, or the components. */
+  'partition:changed': [view: PartitionView];
   /** This process itself stood still for so many milliseconds: nobody is judged by that silence. */
   'local:stall': [ms: number];
   /** Something that a person should know; the mesh goes on. At most ten a second are told. */
@@ -47,9 +58,11 @@ export interface MeshEvents {
 /** What a mesh is made of. @internal */
 export interface MeshParts {
   readonly id: NodeId;
+  readonly credentials: Credentials;
   readonly environment: Environment;
   readonly peers: Peers;
   readonly port: MeshPort;
+  readonly topology: Topology;
   readonly counters: MeshCounters;
   /** Hands over how the parts raise events. */
   readonly attach: (sink: MeshSink) => void;
@@ -60,6 +73,8 @@ export interface MeshParts {
 /** Where the parts of a mesh raise events. @internal */
 export interface MeshSink {
   state(peer: NodeId, state: 'up' | 'suspect' | 'unreachable'): void;
+  path(peer: NodeId, path: 'direct' | 'relayed'): void;
+  partition(view: PartitionView): void;
   refused(peer: NodeId, error: QuorateError): void;
   stall(ms: number): void;
   warning(error: Error): void;
@@ -107,18 +122,28 @@ export class Mesh extends Emitter<MeshEvents> {
     inners.set(this, { port: parts.port, environment: parts.environment, closing: this.#closing });
     parts.attach({
       state: (peer, state) => this.#state(peer, state),
+      path: (peer, path) => this.#emitOpen('peer:path', peer, path),
+      partition: (view) => this.#emitOpen('partition:changed', view),
       refused: (peer, error) => this.#emitOpen('peer:refused', peer, error),
       stall: (ms) => this.#emitOpen('local:stall', ms),
       warning: (error) => this.#warn(error),
     });
   }
 
+  /** What this node proves itself with, and whom it lets in; to be changed while the mesh runs. */
+  get identity(): MeshIdentity {
+    return this.#parts.credentials;
+  }
+
   /** The peers that were ever seen at the rendezvous or linked, in no order; the least useful are forgotten above 1024. */
   peers(): PeerStatus[] {
+    const now = this.#parts.environment.now();
     return Array.from(this.#parts.peers.all(), (peer) => ({
       id: peer.id,
       state: peer.state,
-      path: peer.link === undefined ? 'none' : 'direct',
+      path: peer.link?.path ?? 'none',
+      publicKey: peer.link?.standing.publicKey,
+      phi: peer.link?.phi(now),
       rttMs: peer.link?.rttMs,
     }));
   }
@@ -173,6 +198,11 @@ export class Mesh extends Emitter<MeshEvents> {
       }
       this.#waiters.add(waiter);
     });
+  }
+
+  /** How the mesh is connected, as this node knows it: who hears whom, which members form a part that holds together. */
+  partition(): PartitionView {
+    return this.#parts.topology.partition.view();
   }
 
   /** What this mesh has counted. Cheap; call it as often as you like. */

@@ -24,6 +24,13 @@ export interface MeshMetrics {
   /** Bytes of lane messages. */
   readonly bytesSent: number;
   readonly bytesReceived: number;
+  /** Datagrams for this node: packets of relayed links, pings, signalling. */
+  readonly datagramsReceived: number;
+  /** Datagrams that this node passed on for others, and their bytes. */
+  readonly datagramsRelayed: number;
+  readonly bytesRelayed: number;
+  /** Datagrams dropped here: no way known, a full link, or seen before. */
+  readonly datagramsDropped: number;
   /** How often this process stood still, and for how long in all, in milliseconds. */
   readonly stalls: number;
   readonly stalledMs: number;
@@ -47,6 +54,10 @@ export function newCounters(): MeshCounters {
     messagesReceived: 0,
     bytesSent: 0,
     bytesReceived: 0,
+    datagramsReceived: 0,
+    datagramsRelayed: 0,
+    bytesRelayed: 0,
+    datagramsDropped: 0,
     stalls: 0,
     stalledMs: 0,
   };

@@ -12,6 +12,10 @@ export type PeerState = 'connecting' | 'up' | 'suspect' | 'unreachable';
 const settledMs = 5000;
 /** How long the side that does not offer waits before it asks for an offer: the offer is likely under way. */
 const askDelayMs = 100;
+/** How long a newcomer has for a direct link before it gets a relayed one. */
+const directFirstMs = 2000;
+/** Both ends of a lost link ask for a relayed one: not in the same moment. */
+const relayJitterMs = 20;
 
 /** What a {@link Peer} is made with. */
 export interface PeerOptions {
@@ -19,24 +23,38 @@ export interface PeerOptions {
   /** Whether this node makes the offers to that peer. */
   readonly offers: boolean;
   readonly environment: Environment;
-  /** Asks the transport for a link. */
+  /** Asks the transport for a direct link. */
   readonly connect: () => void;
+  /** Asks for a relayed link; nothing happens where no way is known. */
+  readonly relay: () => void;
 }
 
 export class Peer {
   readonly id: NodeId;
   readonly admissions = new Set<Admission>();
+  /** When this node first knew of it. */
+  readonly since: number;
   state: PeerState = 'connecting';
   link: Link | undefined;
-  present = false;
+  /** Its direct link is there, and yet nothing comes through while other members reach it. */
+  bad = false;
+  /** The last word of its last direct link was that it did not hear this node, which heard it. */
+  deaf = false;
+  /** It was linked once, or a try to link failed: what its links are like is known. */
+  tried = false;
+  #atRendezvous = false;
+  #inMesh = false;
   readonly #offers: boolean;
   readonly #environment: Environment;
   readonly #connect: () => void;
+  readonly #relay: () => void;
   readonly #backoff: Backoff;
+  readonly #relayBackoff: Backoff;
   readonly #penalty: Backoff;
   #waitUntil = 0;
   #turnAwayUntil = 0;
   #timer: Timer | undefined;
+  #relayTimer: Timer | undefined;
   #closed = false;
 
   constructor(options: PeerOptions) {
@@ -44,14 +62,22 @@ export class Peer {
     this.#offers = options.offers;
     this.#environment = options.environment;
     this.#connect = options.connect;
+    this.#relay = options.relay;
+    this.since = options.environment.now();
     const random = (): number => options.environment.random();
     this.#backoff = new Backoff(50, 5000, random);
+    this.#relayBackoff = new Backoff(200, 5000, random);
     this.#penalty = new Backoff(1000, 5000, random);
   }
 
   /** Whether a fresh link of this peer is not even worth a handshake: it was refused a moment ago. */
   get turnedAway(): boolean {
     return this.#environment.now() < this.#turnAwayUntil;
+  }
+
+  /** Whether anybody knows of it now: the rendezvous, or a member that is reached. */
+  get present(): boolean {
+    return this.#atRendezvous || this.#inMesh;
   }
 
   /** Nobody has anything to do with this peer any more. */
@@ -61,13 +87,15 @@ export class Peer {
 
   /** The rendezvous saw it come or go. */
   seen(present: boolean): void {
-    this.present = present;
-    if (!present) {
-      this.#cancel();
-    } else if (this.link === undefined) {
-      this.#backoff.reset();
-      this.#schedule(this.#offers ? 0 : askDelayMs * (1 + this.#environment.random()));
-    }
+    this.#atRendezvous = present;
+    this.#noticed(present);
+  }
+
+  /** Members that are reached hear it, or do not any more. */
+  known(present: boolean): void {
+    if (this.#inMesh === present) return;
+    this.#inMesh = present;
+    this.#noticed(present);
   }
 
   /** The link is up. */
@@ -75,18 +103,43 @@ export class Peer {
     this.#cancel();
     this.link = link;
     this.state = 'up';
+    this.bad = false;
+    this.tried = true;
     this.#penalty.reset();
+    this.#relayBackoff.reset();
     this.#waitUntil = 0;
     this.#turnAwayUntil = 0;
+    if (link.path === 'direct') this.deaf = false;
+    else this.#schedule(this.#backoff.next()); // a direct link is better
   }
 
   /** The link is gone. */
   lost(): void {
+    this.replaced();
+    this.state = 'unreachable';
+    this.#schedule(this.#backoff.next() + (this.#offers ? 0 : askDelayMs));
+    this.#relaySoon(this.#environment.random() * relayJitterMs);
+  }
+
+  /** The link is gone, another takes its place. */
+  replaced(): void {
     const lived = this.link === undefined ? 0 : this.#environment.now() - this.link.since;
     if (lived >= settledMs) this.#backoff.reset();
     this.link = undefined;
-    this.state = 'unreachable';
-    this.#schedule(this.#backoff.next() + (this.#offers ? 0 : askDelayMs));
+    this.bad = false;
+  }
+
+  /** Others reach it, its direct link does not. */
+  failing(): void {
+    if (this.bad) return;
+    this.bad = true;
+    this.#relaySoon(0);
+  }
+
+  /** Its direct link works again. */
+  recovered(): void {
+    this.bad = false;
+    if (this.link !== undefined) this.#cancelRelay();
   }
 
   /** A set-up failed, or was refused: not so fast. `turnAway`: nor may the peer try. */
@@ -103,8 +156,32 @@ export class Peer {
     for (const admission of [...this.admissions]) admission.cancel();
   }
 
+  #noticed(present: boolean): void {
+    if (!present) {
+      if (!this.present) this.#cancel();
+    } else if (this.link?.path !== 'direct') {
+      this.#backoff.reset();
+      this.#schedule(this.#offers ? 0 : askDelayMs * (1 + this.#environment.random()));
+      if (this.link === undefined) this.#relaySoon(this.tried ? relayJitterMs : directFirstMs);
+    }
+  }
+
+  #relaySoon(delayMs: number): void {
+    if (this.#closed || !this.present || this.#relayTimer !== undefined) return;
+    const delay = Math.max(delayMs, this.#waitUntil - this.#environment.now());
+    this.#relayTimer = this.#environment.setTimer(delay, () => this.#tryRelay());
+  }
+
+  #tryRelay(): void {
+    this.#relayTimer = undefined;
+    if (this.#closed || !this.present || (this.link !== undefined && !this.bad)) return;
+    this.#relaySoon(this.#relayBackoff.next()); // until a link is up; a call during a set-up does nothing
+    this.#relay();
+  }
+
   #schedule(delayMs: number): void {
-    this.#cancel();
+    this.#timer?.cancel();
+    this.#timer = undefined;
     if (this.#closed || !this.present) return;
     const delay = Math.max(delayMs, this.#waitUntil - this.#environment.now());
     if (delay <= 0) this.#try();
@@ -112,7 +189,7 @@ export class Peer {
   }
 
   #try(): void {
-    if (this.#closed || this.link !== undefined || !this.present) return;
+    if (this.#closed || this.link?.path === 'direct' || !this.present) return;
     this.#schedule(this.#backoff.next()); // until the link is up; a call during a set-up does nothing
     if (this.admissions.size === 0) this.#connect();
   }
@@ -120,5 +197,11 @@ export class Peer {
   #cancel(): void {
     this.#timer?.cancel();
     this.#timer = undefined;
+    this.#cancelRelay();
+  }
+
+  #cancelRelay(): void {
+    this.#relayTimer?.cancel();
+    this.#relayTimer = undefined;
   }
 }

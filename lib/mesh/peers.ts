@@ -5,13 +5,13 @@ import { QuorateError } from '../errors.js';
 import type { FailureDetector } from '../failure/failureDetector.js';
 import { Admission } from './admission.js';
 import type { Admitted } from './admission.js';
+import type { Credentials, Objection, Standing } from './credentials.js';
 import type { Hello, Refusal } from './handshake.js';
 import { Link } from './link.js';
-import type { LinkEnd } from './link.js';
+import type { LinkEnd, LinkPath } from './link.js';
 import type { ResolvedLimits } from './limits.js';
 import type { MeshCounters } from './metrics.js';
 import { Peer } from './peer.js';
-import type { ClusterKeys } from './secret.js';
 import type { RawLink } from './transport.js';
 
 const maxPeers = 1024;
@@ -27,6 +27,7 @@ const hard: ReadonlySet<string> = new Set<Refusal>([
   'ERR_PEER_FINGERPRINT',
   'ERR_PEER_REPLAY',
   'ERR_PEER_VERSION',
+  'ERR_PEER_KEY',
 ]);
 
 /** What {@link Peers} calls. */
@@ -35,6 +36,13 @@ export interface PeersHost {
   /** A link is up or gone. */
   onPeer(peer: NodeId, up: boolean, session: number): void;
   onState(peer: NodeId, state: 'up' | 'suspect' | 'unreachable'): void;
+  /** The peer is reached another way than before. */
+  onPath(peer: NodeId, path: LinkPath): void;
+  /** What this node hears of a peer may have changed: its link, or what is known about that. */
+  onChange(peer: Peer): void;
+  /** A peer closed its node, and said so. */
+  onLeft(peer: NodeId): void;
+  onDigest(peer: NodeId, digest: number): void;
   onRefused(peer: NodeId, error: QuorateError): void;
   onWarning(error: Error): void;
 }
@@ -44,15 +52,19 @@ export interface PeersOptions {
   readonly id: NodeId;
   readonly cluster: string;
   readonly incarnation: string;
-  readonly keys: ClusterKeys;
+  readonly credentials: Credentials;
   readonly environment: Environment;
   readonly limits: ResolvedLimits;
   readonly detector: FailureDetector;
   /** How often peers send heartbeats. */
   readonly intervalMs: number;
   readonly counters: MeshCounters;
-  /** Asks the transport for a link. */
+  /** Sends the first heartbeat over a new link. */
+  readonly greet: (link: Link) => void;
+  /** Asks the transport for a direct link. */
   readonly connect: (peer: NodeId) => void;
+  /** Asks for a relayed link. */
+  readonly relay: (peer: NodeId) => void;
   readonly host: PeersHost;
 }
 
@@ -89,6 +101,21 @@ export class Peers {
     return this.#links.get(peer);
   }
 
+  get(peer: NodeId): Peer | undefined {
+    return this.#peers.get(peer);
+  }
+
+  links(): IterableIterator<Link> {
+    return this.#links.values();
+  }
+
+  /** Members that are reached hear a peer, or do not any more. */
+  known(id: NodeId, present: boolean): void {
+    if (this.#closed || id === this.#options.id) return;
+    if (present) this.#peer(id)?.known(true);
+    else this.#peers.get(id)?.known(false);
+  }
+
   /** The rendezvous saw a peer come or go. */
   seen(id: NodeId, present: boolean): void {
     if (this.#closed || id === this.#options.id) return;
@@ -97,7 +124,7 @@ export class Peers {
   }
 
   /** A transport set up a link: let it prove itself. */
-  admit(raw: RawLink): void {
+  admit(raw: RawLink, path: LinkPath = 'direct'): void {
     const peer = this.#closed || raw.peer === this.#options.id ? undefined : this.#peer(raw.peer);
     if (peer === undefined || peer.turnedAway || this.#halfOpen >= maxHalfOpen) {
       this.#counters.turnedAway++;
@@ -114,7 +141,7 @@ export class Peers {
         cluster: this.#options.cluster,
         id: this.#options.id,
         incarnation: this.#options.incarnation,
-        keys: this.#options.keys,
+        credentials: this.#options.credentials,
         limits: this.#options.limits,
         nonce: this.#environment.randomBytes(32),
         environment: this.#environment,
@@ -124,7 +151,7 @@ export class Peers {
       (outcome) => {
         this.#halfOpen--;
         peer.admissions.delete(admission);
-        this.#admitted(peer, raw, outcome);
+        this.#admitted(peer, raw, path, outcome);
       },
     );
     peer.admissions.add(admission);
@@ -141,8 +168,38 @@ export class Peers {
     });
   }
 
-  heartbeat(now: number): void {
-    for (const link of this.#links.values()) link.heartbeat(now);
+  heartbeat(now: number, stalledMs: number, digest: number): void {
+    for (const link of this.#links.values()) link.heartbeat(now, stalledMs, digest);
+  }
+
+  /** The direct link of a peer lets nothing through, though the peer lives: reach it over others. */
+  failing(peer: Peer): void {
+    if (peer.link?.path !== 'direct' || peer.bad) return;
+    peer.failing();
+    this.#turn(peer, 'suspect');
+    this.#host.onChange(peer);
+  }
+
+  /** The direct link of a peer works after all. */
+  recovered(peer: Peer): void {
+    if (!peer.bad) return;
+    peer.recovered();
+    this.#turn(peer, 'up');
+    this.#host.onChange(peer);
+  }
+
+  /** The rules of who may be linked have changed: closes the links of those who may not any more. */
+  review(objection: (standing: Standing) => Objection | undefined): void {
+    for (const link of [...this.#links.values()]) {
+      const found = link.over ? undefined : objection(link.standing);
+      const peer = this.#peers.get(link.peer);
+      if (found === undefined || peer === undefined) continue;
+      const error = new QuorateError(found.code, `peer ${peer.id} lost its link: ${found.text}`);
+      // Who only has to prove itself anew comes back at once; who is put out is told to slow down.
+      link.close(found.code === 'ERR_PEER_KEY' ? 'protocol' : undefined);
+      this.#over(link, { kind: 'lost', reason: found.text });
+      if (found.code === 'ERR_PEER_KEY') this.#refused(peer, error, false);
+    }
   }
 
   /** This process stood still. */
@@ -150,22 +207,26 @@ export class Peers {
     for (const link of this.#links.values()) link.excuse(ms, now);
   }
 
-  /** Looks who has been silent for too long. */
-  judge(now: number): void {
+  /** Looks who has been silent for too long. While this process doubts itself, it convicts nobody. */
+  judge(now: number, mayConvict: boolean): void {
     for (const link of [...this.#links.values()]) {
       const peer = this.#peers.get(link.peer);
       if (link.over || peer === undefined) continue;
       const verdict = link.judge(now);
-      if (verdict === 'dead') {
-        link.close();
+      if (verdict === 'dead' && mayConvict) {
+        // Perhaps the other end hears us, and can tell the others what works and what does not.
+        link.close('deaf');
         this.#over(link, { kind: 'lost', reason: 'silent' });
       } else {
-        const state = verdict === 'alive' ? 'up' : 'suspect';
-        if (peer.state === state) continue;
-        peer.state = state;
-        this.#host.onState(peer.id, state);
+        this.#turn(peer, verdict === 'alive' && !peer.bad ? 'up' : 'suspect');
       }
     }
+  }
+
+  #turn(peer: Peer, state: 'up' | 'suspect'): void {
+    if (peer.state === state) return;
+    peer.state = state;
+    this.#host.onState(peer.id, state);
   }
 
   close(): void {
@@ -191,6 +252,7 @@ export class Peers {
       offers: this.#options.id < id,
       environment: this.#environment,
       connect: () => this.#options.connect(id),
+      relay: () => this.#options.relay(id),
     });
     this.#peers.set(id, peer);
     return peer;
@@ -205,15 +267,22 @@ export class Peers {
     return false;
   }
 
-  #admitted(peer: Peer, raw: RawLink, outcome: Admitted): void {
+  #admitted(peer: Peer, raw: RawLink, path: LinkPath, outcome: Admitted): void {
     if (this.#closed) {
       if (outcome.kind === 'done') raw.close();
     } else if (outcome.kind === 'refused') {
       this.#refused(peer, outcome.error, outcome.told);
     } else if (outcome.kind === 'done') {
-      if (isOlder(outcome.hello, peer.link)) raw.close();
-      else this.#up(peer, raw, outcome.hello, outcome.earlyBulk);
+      if (isOlder(outcome.hello, peer.link) || this.#needless(peer, raw, path, outcome.hello)) raw.close();
+      else this.#up(peer, raw, path, outcome);
     }
+  }
+
+  /** This node asked for a relayed link, and meanwhile the direct one works again. */
+  #needless(peer: Peer, raw: RawLink, path: LinkPath, hello: Hello): boolean {
+    const { link } = peer;
+    if (path === 'direct' || !raw.offerer || link?.path !== 'direct') return false;
+    return !peer.bad && link.incarnation === hello.incarnation;
   }
 
   #refused(peer: Peer, error: QuorateError, told: boolean): void {
@@ -223,15 +292,23 @@ export class Peers {
     this.#host.onRefused(peer.id, error);
   }
 
-  #up(peer: Peer, raw: RawLink, hello: Hello, earlyBulk: readonly Uint8Array[]): void {
-    if (peer.link !== undefined) {
-      const old = peer.link;
+  #up(peer: Peer, raw: RawLink, path: LinkPath, admitted: Admitted & { kind: 'done' }): void {
+    const { hello, standing, earlyBulk } = admitted;
+    const old = peer.link;
+    const moved = old !== undefined && old.path !== path && hello.incarnation === old.incarnation;
+    if (moved) {
+      old.retire(peer.bad);
+      this.#forget(peer, old);
+      peer.replaced();
+    } else if (old !== undefined) {
       // The same run came again: it lost the old link. A newer run: the old one is a ghost, and should know.
       old.close(hello.incarnation > old.incarnation ? 'replaced' : undefined);
       this.#over(old, { kind: 'lost', reason: 'replaced' });
     }
     const link = new Link({
+      path,
       raw,
+      standing,
       hello,
       session: ++this.#session,
       limits: this.#options.limits,
@@ -242,33 +319,51 @@ export class Peers {
       counters: this.#counters,
       host: {
         onFrame: (from, kind, frame) => this.#host.onFrame(from.peer, from.session, kind, frame),
+        onDigest: (from, digest) => this.#host.onDigest(from.peer, digest),
+        onDeaf: () => this.#deaf(peer),
         onOver: (ended, end) => this.#over(ended, end),
       },
     });
+    const wasUp = moved && peer.state === 'up';
     peer.linked(link);
     this.#links.set(peer.id, link);
     this.#sessions.set(peer.id, link.session);
     this.#counters.linksUp++;
+    this.#host.onChange(peer);
     this.#host.onPeer(peer.id, true, link.session);
-    this.#host.onState(peer.id, 'up');
+    if (!wasUp) this.#host.onState(peer.id, 'up');
+    if (moved) this.#host.onPath(peer.id, path);
     if (!link.over) link.open(earlyBulk);
-    link.heartbeat(this.#environment.now());
+    this.#options.greet(link);
+  }
+
+  #deaf(peer: Peer): void {
+    if (this.#closed || peer.link?.path === 'direct') return;
+    peer.deaf = true;
+    this.#host.onChange(peer);
+  }
+
+  #forget(peer: Peer, link: Link): void {
+    this.#links.delete(peer.id);
+    this.#sessions.delete(peer.id);
+    this.#counters.linksLost++;
+    this.#host.onPeer(peer.id, false, link.session);
   }
 
   #over(link: Link, end: LinkEnd): void {
     const peer = this.#peers.get(link.peer);
     if (peer?.link !== link || this.#closed) return;
-    this.#links.delete(peer.id);
-    this.#sessions.delete(peer.id);
-    this.#counters.linksLost++;
+    peer.deaf = link.path === 'direct' && end.kind === 'farewell' && end.reason === 'deaf';
     peer.lost();
+    this.#forget(peer, link);
     if (end.kind === 'broken') {
       peer.slowDown(true);
       this.#host.onWarning(end.error);
     }
-    this.#host.onPeer(peer.id, false, link.session);
+    this.#host.onChange(peer);
     this.#host.onState(peer.id, 'unreachable');
     if (end.kind !== 'farewell') return;
+    if (end.reason === 'closing') this.#host.onLeft(peer.id);
     if (end.reason === 'replaced') this.#standDown(peer);
     else if (end.reason === 'protocol') peer.slowDown(false);
   }

@@ -8,6 +8,10 @@ export const FrameKind = {
   group: 1,
   /** Snapshot streams. */
   snapshot: 2,
+  /** Datagrams that the mesh carries over other members. */
+  datagram: 3,
+  /** What members tell each other of who hears whom. */
+  gossip: 4,
 } as const;
 export type FrameKind = (typeof FrameKind)[keyof typeof FrameKind];
 
@@ -49,6 +53,11 @@ export interface MeshPort {
     handler: (peer: NodeId, session: number, frame: Uint8Array) => boolean | Promise<boolean>,
   ): void;
   listen(listener: MeshListener): void;
+  /**
+   * Names the voters of a group, `undefined` when the group is closed: a node whose part of the mesh has no majority of the
+   * voters of one of its groups is isolated.
+   */
+  expect(group: string, voters: readonly NodeId[] | undefined): void;
   /** Drops the link to a peer that broke the protocol of a layer above. It will be set up again, after a pause. */
   punish(peer: NodeId, reason: string): void;
 }

@@ -11,7 +11,8 @@ const minSecretBytes = 16;
  * - a string (its UTF-8 bytes count) or bytes, at least 16 bytes (128 bits) of good randomness;
  * - a function that fetches it, called once when joining;
  * - `{ current, previous }` while a secret is changed: this node proves with `current` and accepts either. Change it in three
- *   rounds of restarts: `{ current: old, previous: new }` everywhere, then `{ current: new, previous: old }`, then `new`;
+ *   rounds: `{ current: old, previous: new }` everywhere, then `{ current: new, previous: old }`, then `new`, each by
+ *   `rotateSecret` while the mesh runs, or by a restart;
  * - `false`: an open door. Every member must say so.
  */
 export type ClusterSecret =

@@ -58,6 +58,11 @@ export interface TransportHost {
    * otherwise. It arrives as {@link TransportSession.routed} there.
    */
   route(peer: NodeId, payload: string): boolean;
+  /**
+   * This machine's addresses changed: links over the old ones may be dead though nothing says so. The mesh may probe all links
+   * at once, rather than wait for their silence.
+   */
+  onAddressChange?(): void;
   /** Something that a person should know: a rendezvous out of reach, a set-up that failed. The transport goes on trying. */
   onWarning(error: Error): void;
 }

@@ -114,3 +114,23 @@ export class ItemReader {
     this.to = this.#reader.at;
   }
 }
+
+/**
+ * Whether the data of a proposal is a batch of `count` commands, or a registration, as this file writes them: seen from a leader
+ * whose log ends at `lastIndex`. The commands themselves are the codec's and the machine's, which may refuse each.
+ */
+export function isSoundBatch(data: Uint8Array, count: number, lastIndex: number): boolean {
+  const reader = new ByteReader(data);
+  try {
+    const header = decodeHeader(reader);
+    if (header.type === 'register') return count === 1 && reader.remaining === 0;
+    const { session, floor, first } = header;
+    if (header.count !== count || session < 1 || session > lastIndex) return false;
+    if (first < 1 || first + count > Number.MAX_SAFE_INTEGER || floor > first) return false;
+    const items = new ItemReader(reader);
+    for (let i = 0; i < count; i++) items.next();
+    return reader.remaining === 0;
+  } catch {
+    return false;
+  }
+}

@@ -1,9 +1,12 @@
 /** Opening a replica. */
+import type { EngineSide } from '../engine/door.js';
 import { engineOf } from '../engine/engineOf.js';
 import { configError, QuorateError } from '../errors.js';
 import { Mesh, meshEnvironment, onClosing } from '../mesh/mesh.js';
+import { isSoundBatch } from './batch.js';
 import { checkOptions, type ReplicaOptions } from './options.js';
 import { Replica } from './replica.js';
+import type { Room } from './room.js';
 import type { StateMachine } from './stateMachine.js';
 
 /**
@@ -29,7 +32,7 @@ export async function openReplica<M extends StateMachine>(options: ReplicaOption
   const replica = new Replica(mesh.id, stateMachine, checked, meshEnvironment(mesh));
   const stopListening = onClosing(mesh, () => replica.close());
   try {
-    await Replica.open(replica, (room) =>
+    const connect = (room: Room): Promise<EngineSide> =>
       engineOf(mesh).open({
         name: checked.group,
         wired: checked.wired,
@@ -38,8 +41,9 @@ export async function openReplica<M extends StateMachine>(options: ReplicaOption
         snapshotLogBytes: checked.snapshotLogBytes,
         keepEntries: checked.keepEntries,
         app: room,
-      }),
-    );
+        soundProposal: isSoundBatch,
+      });
+    await Replica.open(replica, connect, storage);
   } catch (error) {
     stopListening();
     await replica.close();

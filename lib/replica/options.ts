@@ -5,6 +5,7 @@ import type { Mesh } from '../mesh/mesh.js';
 import type { Storage } from '../storage/storage.js';
 import { raft, type ConsensusOption } from './consensus.js';
 import { cbor, type Codec } from './codec.js';
+import type { OutboxOptions } from './outbox/outboxTypes.js';
 import type { StateMachine } from './stateMachine.js';
 
 /** When a replica takes snapshots, and how much of the log it keeps behind them. */
@@ -47,11 +48,16 @@ export interface ReplicaOptions<M extends StateMachine> {
   /** When to take snapshots. */
   readonly snapshot?: SnapshotOptions;
   /**
-   * What `submit` does while no quorum answers: `wait` up to the time-out, or `reject` at once with `ERR_NOT_READY`.
+   * What happens while no quorum answers, by what the consensus core says. `wait`: calls wait up to their time-out. `reject`:
+   * `submit` and linearizable queries fail at once with `ERR_NOT_READY`; before the first election of this process was begun or
+   * heard of, they wait. `queue`: commands go into a durable outbox and are replayed in order, each exactly once, when a quorum
+   * answers again, by a later process if need be; queries wait. See docs/no-quorum.md.
    *
    * @defaultValue 'wait'
    */
-  readonly onNoQuorum?: 'wait' | 'reject';
+  readonly onNoQuorum?: 'wait' | 'reject' | 'queue';
+  /** How much the outbox may hold; only with `onNoQuorum: 'queue'`. */
+  readonly outbox?: OutboxOptions;
   /**
    * How commands, results and sessions become bytes. The same on all members.
    *
@@ -94,7 +100,8 @@ export interface CheckedOptions {
   readonly wired: WiredProtocol;
   readonly snapshotLogBytes: number;
   readonly keepEntries: number;
-  readonly onNoQuorum: 'wait' | 'reject';
+  readonly onNoQuorum: 'wait' | 'reject' | 'queue';
+  readonly outbox: Required<OutboxOptions>;
   readonly codec: Codec;
   readonly timeout: number;
   readonly maxPending: number;
@@ -115,8 +122,12 @@ export function checkOptions<M extends StateMachine>(
   if (typeof (storage as { open?: unknown } | undefined)?.open !== 'function') {
     throw configError('storage', storage, 'a storage, such as diskStorage(directory) or memoryStorage()');
   }
-  if (!['wait', 'reject'].includes(onNoQuorum))
-    throw configError('onNoQuorum', onNoQuorum, "'wait' or 'reject'");
+  if (!['wait', 'reject', 'queue'].includes(onNoQuorum))
+    throw configError('onNoQuorum', onNoQuorum, "'wait', 'reject' or 'queue'");
+  if (onNoQuorum === 'queue' && typeof storage.openRecords !== 'function')
+    throw configError('storage', storage, "one that can keep an outbox, for onNoQuorum: 'queue'");
+  if (onNoQuorum !== 'queue' && options.outbox !== undefined)
+    throw configError('outbox', options.outbox, "left out unless onNoQuorum is 'queue'");
   return {
     group,
     members: members === undefined ? undefined : checkMembers(members, self),
@@ -124,6 +135,10 @@ export function checkOptions<M extends StateMachine>(
     snapshotLogBytes: checkNumber('snapshot.logBytes', snapshot.logBytes ?? 64 * 1024 * 1024, 4096, 2 ** 40),
     keepEntries: checkNumber('snapshot.keepEntries', snapshot.keepEntries ?? 10_000, 0, 1e9),
     onNoQuorum,
+    outbox: {
+      maxEntries: checkNumber('outbox.maxEntries', options.outbox?.maxEntries ?? 10_000, 1, 1_000_000),
+      maxBytes: checkNumber('outbox.maxBytes', options.outbox?.maxBytes ?? 16 * 1024 * 1024, 1024, 2 ** 30),
+    },
     codec: options.codec ?? cbor(),
     timeout: checkNumber('timeout', options.timeout ?? 30_000, 1, 2 ** 31 - 1),
     maxPending: checkNumber('maxPending', options.maxPending ?? 65_536, 1, 1_000_000),

@@ -4,11 +4,13 @@ import type { EngineSide, GroupStatus } from '../engine/door.js';
 import type { Environment } from '../environment.js';
 import { checkNumber, configError, QuorateError, type ErrorCode } from '../errors.js';
 import { Emitter } from '../events.js';
+import type { Storage } from '../storage/storage.js';
 import { armLimits, checkTimeout } from './callLimits.js';
 import type { Change } from './changes.js';
 import { detach } from './detach.js';
 import type { CheckedOptions } from './options.js';
 import { Waiter } from './pending.js';
+import type { Outbox } from './outbox/outboxTypes.js';
 import { parseRequestId } from './requestId.js';
 import type {
   CallOptions,
@@ -47,6 +49,10 @@ export class Replica<M extends StateMachine = StateMachine> extends Emitter<Repl
   readonly #environment: Environment;
   readonly #room: Room;
   #engine: EngineSide | undefined;
+  /** Commands do not go straight to the log: there is no quorum, and the app did not choose to wait for one. */
+  #detour = false;
+  /** The core has heard of a leader, or has begun to look for one: what it says of a quorum counts from now on. */
+  #decided = false;
   #status: GroupStatus | undefined;
   #members: readonly MemberStatus[] = [];
   #state: ReplicaStatus['state'] = 'running';
@@ -77,11 +83,19 @@ export class Replica<M extends StateMachine = StateMachine> extends Emitter<Repl
         maxCommandBytes: options.maxCommandBytes,
         submitTimeoutMs: options.timeout,
       },
+      outbox: options.outbox,
       protocol: options.wired.protocol.name,
       events: {
         status: (status) => this.#statusChanged(status),
         warning: (error) => this.emit('warning', error),
         failed: (error) => this.#failed(error),
+        outbox: {
+          queued: (entry) => this.emit('outbox:queued', entry),
+          replayed: (outcome) => this.emit('outbox:replayed', outcome),
+          unknown: (outcome) => this.emit('outbox:unknown', outcome),
+          drained: () => this.emit('outbox:drained'),
+          changed: () => this.#route(),
+        },
       },
     };
     this.#room = new Room(setup);
@@ -91,9 +105,29 @@ export class Replica<M extends StateMachine = StateMachine> extends Emitter<Repl
   static async open<M extends StateMachine>(
     replica: Replica<M>,
     connect: (room: Room) => Promise<EngineSide>,
+    storage: Storage,
   ): Promise<void> {
     replica.#engine = await connect(replica.#room);
+    const { group, onNoQuorum } = replica.#options;
+    if (onNoQuorum === 'queue') {
+      // The engine has opened the storage, and holds its lock.
+      const file = await storage.openRecords!({ environment: replica.#environment, group });
+      try {
+        replica.#room.attachOutbox(file);
+      } catch (error) {
+        await file.close();
+        throw error;
+      }
+    }
     await replica.#room.open(replica.#engine);
+    replica.#route();
+  }
+
+  /**
+   * The commands that wait for a quorum, with `onNoQuorum: 'queue'`; otherwise empty.
+   */
+  get outbox(): Outbox {
+    return this.#room.outbox;
   }
 
   /** Resolves once a leader is known and a quorum answers, and this member has caught up with what was committed then. */
@@ -108,16 +142,20 @@ export class Replica<M extends StateMachine = StateMachine> extends Emitter<Repl
    * Throws {@link QuorateError}: with `fate` `refused` when the command did not enter the log, and `ambiguous` when it may still
    * take effect (`ERR_TIMEOUT`, `ERR_ABORTED`, `ERR_CLOSED`, `ERR_REPLICA_FAILED`): then submit it again only with the error's
    * `requestId`. `ERR_REJECTED` and `ERR_COMMAND_FAILED` come from the machine. `ERR_OVERLOADED`, `ERR_TOO_LARGE`, `ERR_CODEC`,
-   * `ERR_NOT_READY` and `ERR_STORAGE_FULL` are refusals.
+   * `ERR_NOT_READY`, `ERR_OUTBOX_FULL` and `ERR_STORAGE_FULL` are refusals.
+   *
+   * With `onNoQuorum: 'queue'`, while no quorum answers or the outbox is not empty, the command goes behind those in the
+   * {@link Replica.outbox}, and the promise is pending until it was replayed. Only a `timeout` that this call is given ends the
+   * waiting, with the fate `ambiguous`: the command stays in the outbox. The `signal` takes it out again, with the fate `refused`,
+   * unless it was sent.
    */
   submit<const C extends CommandOf<M>>(command: C, options?: SubmitOptions): Promise<ResultOf<M, C>> {
     return new Promise<unknown>((resolve, reject) => {
       this.#checkOpen('refused');
-      if (this.#options.onNoQuorum === 'reject' && !this.#status?.quorum) {
-        throw new QuorateError('ERR_NOT_READY', 'no quorum answers', { fate: 'refused' });
-      }
+      if (this.#detour && this.#options.onNoQuorum === 'reject') throw noQuorum('refused');
       this.#machine.validate?.(command);
-      if (options) this.#submitWith(command, options, resolve, reject);
+      if (this.#detour) this.#enqueue(command, options ?? {}, resolve, reject);
+      else if (options) this.#submitWith(command, options, resolve, reject);
       else this.#room.submitter.add(command, undefined, new Waiter(resolve, reject));
     }) as Promise<ResultOf<M, C>>;
   }
@@ -157,17 +195,53 @@ export class Replica<M extends StateMachine = StateMachine> extends Emitter<Repl
     }
   }
 
+  /** Puts a command into the outbox. */
+  #enqueue(
+    command: unknown,
+    options: SubmitOptions,
+    resolve: (result: unknown) => void,
+    reject: (error: unknown) => void,
+  ): void {
+    const { requestId, timeout, signal } = options;
+    checkTimeout(timeout);
+    if (signal?.aborted)
+      throw new QuorateError('ERR_ABORTED', 'the signal had fired already', { fate: 'refused' });
+    const { outbox } = this.#room;
+    const waiter = new Waiter(
+      (result) => {
+        disarm();
+        resolve(result);
+      },
+      (error) => {
+        disarm();
+        reject(error);
+      },
+    );
+    const id = requestId === undefined ? undefined : parseRequestId(requestId);
+    const entry = outbox.add(command, id, waiter);
+    const disarm = armLimits(
+      this.#environment,
+      options,
+      () => outbox.leave(entry, waiter, 'ERR_TIMEOUT', `not applied within ${timeout ?? 0} ms`),
+      () => outbox.abort(entry, waiter),
+    );
+  }
+
   /**
    * Asks the state machine. By default the answer is linearizable: it shows everything that was committed, and every answer that
    * anybody was given, before the call; any member can answer. Answers share nothing with the state.
    *
-   * Throws {@link QuorateError}: `ERR_TIMEOUT`, `ERR_ABORTED`, `ERR_CLOSED`, `ERR_REPLICA_FAILED`, `ERR_OVERLOADED`, and
+   * Throws {@link QuorateError}: `ERR_TIMEOUT`, `ERR_ABORTED`, `ERR_CLOSED`, `ERR_REPLICA_FAILED`, `ERR_OVERLOADED`,
+   * `ERR_NOT_READY` (linearizable, with `onNoQuorum: 'reject'`, while no quorum answers), and
    * `ERR_QUERY_FAILED` or `ERR_UNKNOWN_OPERATION` from the machine.
    */
   async query<const Q extends QueryOf<M>>(query: Q, options: QueryOptions = {}): Promise<AnswerOf<M, Q>> {
     const { consistency = 'linearizable' } = options;
     this.#queries++;
-    if (consistency === 'linearizable') return this.#linearize(() => this.#ask(query), options);
+    if (consistency === 'linearizable') {
+      if (this.#detour && this.#options.onNoQuorum === 'reject') throw noQuorum();
+      return this.#linearize(() => this.#ask(query), options);
+    }
     if (!consistencies.includes(consistency)) {
       throw configError('consistency', consistency, "'linearizable', 'committed' or 'local'");
     }
@@ -249,6 +323,7 @@ export class Replica<M extends StateMachine = StateMachine> extends Emitter<Repl
       appliedIndex: this.#room.applier.appliedIndex,
       members: this.#members,
       pending: { commands: this.#room.submitter.pendingCommands, reads: this.#room.reads.pending },
+      outbox: { size: this.#room.outbox.size, bytes: this.#room.outbox.bytes },
     };
   }
 
@@ -312,6 +387,8 @@ export class Replica<M extends StateMachine = StateMachine> extends Emitter<Repl
     const wasRunning = this.#state === 'running';
     if (wasRunning) this.#state = 'closed';
     this.#room.close();
+    // Before the engine gives back the storage's lock.
+    if (this.#room.outbox.attached) await this.#room.outbox.close();
     await this.#engine?.close();
     if (wasRunning) this.#settleClosed({ type: 'closed' });
     this.removeAllListeners();
@@ -340,6 +417,7 @@ export class Replica<M extends StateMachine = StateMachine> extends Emitter<Repl
   #statusChanged(status: GroupStatus): void {
     const before = this.#status;
     this.#status = status;
+    this.#route();
     if (before?.membership !== status.membership) {
       this.#members = [
         ...status.membership.voters.map(({ id }): MemberStatus => ({ id, as: 'voter' })),
@@ -360,14 +438,31 @@ export class Replica<M extends StateMachine = StateMachine> extends Emitter<Repl
     if (before.quorum !== status.quorum) this.emit(status.quorum ? 'quorum:regained' : 'quorum:lost');
   }
 
+  /** Decides which way commands go: the one figure that `submit` looks at. */
+  #route(): void {
+    const quorum = this.#status?.quorum ?? false;
+    const { onNoQuorum } = this.#options;
+    this.#decided ||= quorum || this.#status?.role === 'candidate';
+    if (onNoQuorum === 'reject') this.#detour = this.#decided && !quorum;
+    else if (onNoQuorum === 'queue') this.#detour = !quorum || this.#room.outbox.waiting > 0;
+  }
+
   #failed(error: Error): void {
     if (this.#state !== 'running') return;
     this.#state = 'failed';
     this.emit('replica:failed', error);
     this.#settleClosed({ type: 'failed', error });
     // What holds files and timers is released; the app may still ask for status, and close.
-    this.#engine?.close().catch(() => undefined);
+    const { outbox } = this.#room;
+    const closing = outbox.attached
+      ? outbox.close().finally(() => this.#engine?.close())
+      : this.#engine?.close();
+    closing?.catch(() => undefined);
   }
+}
+
+function noQuorum(fate?: 'refused'): QuorateError {
+  return new QuorateError('ERR_NOT_READY', 'no quorum answers', { fate });
 }
 
 function asError(error: unknown): Error {

@@ -1,5 +1,7 @@
 /** What the calls of a replica take, and what they tell: options, status, figures, events. */
 
+import type { OutboxEntry, OutboxOutcome } from './outbox/outboxTypes.js';
+
 /** What every call takes. */
 export interface CallOptions {
   /** How long to wait, in milliseconds; from 1 to 2^31 - 1. The default is the replica's `timeout`. */
@@ -74,6 +76,8 @@ export interface ReplicaStatus {
   readonly members: readonly MemberStatus[];
   /** Commands and reads of this replica that are not settled. */
   readonly pending: { readonly commands: number; readonly reads: number };
+  /** How many commands wait in the outbox, and how many bytes they take. */
+  readonly outbox: { readonly size: number; readonly bytes: number };
 }
 
 /** Why a replica is over. */
@@ -102,6 +106,14 @@ export interface ReplicaEvents {
   /** No quorum answers any more: submits wait, or are rejected. */
   'quorum:lost': [];
   'quorum:regained': [];
+  /** A command is in the outbox, durably: it will be sent. */
+  'outbox:queued': [entry: OutboxEntry];
+  /** A command of the outbox was applied; or it failed, with an error. Told whether or not anybody waits for it. */
+  'outbox:replayed': [outcome: OutboxOutcome];
+  /** A command of the outbox was sent, and whether it was applied cannot be learned. It stays in the outbox until it is cancelled. */
+  'outbox:unknown': [outcome: OutboxOutcome];
+  /** Nothing in the outbox waits any more: commands go straight to the log again. */
+  'outbox:drained': [];
   /** The replica stopped itself: `closed` says the same. */
   'replica:failed': [error: Error];
   /** Something that a person should look at, such as a peer whose group was founded apart. */

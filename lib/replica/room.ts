@@ -16,6 +16,9 @@ import { ChangeFeed } from './changes.js';
 import { batchCodec, type BatchCodec, type Codec } from './codec.js';
 import type { SubmitLimits } from './load.js';
 import { Failure } from './outcome.js';
+import { OutboxQueue, type OutboxEvents, type OutboxLimits } from './outbox/outboxQueue.js';
+import { Replay } from './outbox/replay.js';
+import type { RecordFile } from '../storage/storage.js';
 import { Reads } from './reads.js';
 import type { StateMachine } from './stateMachine.js';
 import { Submitter } from './submitter.js';
@@ -28,6 +31,7 @@ export interface RoomEvents {
   status(status: GroupStatus): void;
   warning(error: Error): void;
   failed(error: Error): void;
+  readonly outbox: Omit<OutboxEvents, 'failed'>;
 }
 
 /** How a room is furnished. */
@@ -37,6 +41,7 @@ export interface RoomSetup {
   readonly codec: Codec;
   readonly environment: Environment;
   readonly limits: SubmitLimits;
+  readonly outbox: Pick<OutboxLimits, 'maxEntries' | 'maxBytes'>;
   readonly protocol: string;
   readonly events: RoomEvents;
 }
@@ -47,6 +52,8 @@ export class Room implements AppSide {
   readonly applier: Applier;
   readonly snapshots: AppSnapshots;
   readonly changes: ChangeFeed;
+  readonly outbox: OutboxQueue;
+  readonly #replay: Replay;
   readonly #codec: BatchCodec;
   readonly #events: RoomEvents;
   #engine: EngineSide | undefined;
@@ -68,8 +75,11 @@ export class Room implements AppSide {
     this.submitter = new Submitter(setup.self, environment, this.#codec, limits, wake);
     this.reads = new Reads(environment, limits.maxPendingCommands, limits.submitTimeoutMs, wake);
     this.applier = new Applier(machine, this.#codec, environment, {
-      batch: (session, first, outcomes) => this.submitter.applied(session, first, outcomes),
-      awaits: (session) => this.submitter.awaits(session),
+      batch: (session, first, outcomes) => {
+        this.#replay.applied(session, first, outcomes);
+        this.submitter.applied(session, first, outcomes);
+      },
+      awaits: (session) => this.submitter.awaits(session) || this.#replay.watches,
       expired: (session, first, count) => this.submitter.expired(session, first, count),
       registered: (session, origin, nonce) => this.submitter.registered(session, origin, nonce),
       epoch: (n) => this.submitter.epochApplied(n),
@@ -89,6 +99,31 @@ export class Room implements AppSide {
       failed: (error) => this.#fail(error),
     });
     this.applier.protocol = setup.protocol;
+    const { maxCommandBytes } = limits;
+    this.outbox = new OutboxQueue(
+      environment,
+      this.#codec,
+      { ...setup.outbox, maxCommandBytes },
+      {
+        ...events.outbox,
+        changed: () => {
+          events.outbox.changed();
+          this.#replay.poke();
+        },
+        failed: (error) => this.#fail(error),
+      },
+    );
+    const { outbox: queue, submitter, reads } = this;
+    const { sessions } = this.applier;
+    this.#replay = new Replay({
+      environment,
+      queue,
+      submitter,
+      reads,
+      sessions,
+      appliedIndex: () => this.applier.appliedIndex,
+      failed: (error) => this.#fail(error),
+    });
     this.changes = new ChangeFeed((watching) => (this.applier.watching = watching));
     this.snapshots = new AppSnapshots(machine, this.#codec, this.applier, {
       say: (notice) => this.#say(notice),
@@ -114,6 +149,13 @@ export class Room implements AppSide {
       this.#whenOpen = resolve;
       this.#maybeOpen();
     });
+  }
+
+  /** Gives the outbox its file. Throws ERR_STORAGE_CORRUPT. */
+  attachOutbox(file: RecordFile): void {
+    this.outbox.attach(file);
+    this.#replay.attached();
+    if (this.#failed) this.outbox.end('ERR_REPLICA_FAILED', 'the replica has failed');
   }
 
   #maybeOpen(): void {
@@ -157,6 +199,7 @@ export class Room implements AppSide {
       if (!this.#failed) {
         this.submitter.statusChanged(batch.status);
         this.reads.statusChanged(batch.status);
+        this.#replay.statusChanged(batch.status.quorum);
         this.#events.status(batch.status);
       }
     }
@@ -187,6 +230,7 @@ export class Room implements AppSide {
   }
 
   #restored(meta: SnapshotMeta): void {
+    this.#replay.restored(meta.index);
     this.submitter.restored(this.applier.sessions);
     this.changes.reset(meta.index);
     this.#maybeOpen();
@@ -203,6 +247,8 @@ export class Room implements AppSide {
     if (tell) this.#say({ type: 'failed', error });
     this.applier.stop();
     this.submitter.obstacle = error;
+    this.#replay.end();
+    this.outbox.end('ERR_REPLICA_FAILED', `the replica has failed: ${error.message}`);
     this.submitter.close('ERR_REPLICA_FAILED', `the replica has failed: ${error.message}`);
     this.reads.close('ERR_REPLICA_FAILED', `the replica has failed: ${error.message}`);
     this.snapshots.close();
@@ -214,6 +260,8 @@ export class Room implements AppSide {
   /** Rejects what is pending and ends every stream. */
   close(): void {
     this.applier.stop();
+    this.#replay.end();
+    this.outbox.end('ERR_CLOSED', 'the replica was closed');
     this.submitter.close('ERR_CLOSED', 'the replica was closed');
     this.reads.close('ERR_CLOSED', 'the replica was closed');
     this.snapshots.close();

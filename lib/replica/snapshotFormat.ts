@@ -77,23 +77,62 @@ export async function restoreChunks(
     const message = `the snapshot was made by version ${head.machine} of the state machine, this one has version ${machine.version}`;
     throw new QuorateError('ERR_MACHINE_VERSION', message);
   }
+  const image = imageOf(head);
   await machine.restore(follow(rest, chunks));
+  return image;
+}
+
+/** What a head says of the sessions: it comes from another member, so every field is looked at. */
+function imageOf(head: Head): SessionsImage {
   return {
-    sessions: head.sessions.map(([id, origin, nonce, time, floor, ranges, blocks]) => ({
-      id,
-      origin,
-      nonce,
-      time,
-      floor,
-      ranges,
-      blocks: blocks.map(([first, outcomes]) => ({ first, outcomes: outcomes.map(fromWire) })),
-    })),
-    requests: head.requests.map(([id, time, outcome]): RequestImage => ({
-      id,
-      time,
-      outcome: fromWire(outcome),
-    })),
+    sessions: listOf(head.sessions).map((session) => {
+      const [id, origin, nonce, time, floor, ranges, blocks] = listOf(session, 7) as Head['sessions'][number];
+      return {
+        id: countOf(id),
+        origin: textOf(origin),
+        nonce: textOf(nonce),
+        time: timeOf(time),
+        floor: countOf(floor),
+        ranges: listOf(ranges).map((range) => {
+          const [from, to] = listOf(range, 2);
+          if (countOf(from) > countOf(to)) throw malformed();
+          return [from as number, to as number] as const;
+        }),
+        blocks: listOf(blocks).map((block) => {
+          const [first, outcomes] = listOf(block, 2);
+          return { first: countOf(first), outcomes: listOf(outcomes).map(fromWire) };
+        }),
+      };
+    }),
+    requests: listOf(head.requests).map((request): RequestImage => {
+      const [id, time, outcome] = listOf(request, 3);
+      return { id: textOf(id), time: timeOf(time), outcome: fromWire(outcome) };
+    }),
   };
+}
+
+function listOf(value: unknown, length?: number): readonly unknown[] {
+  if (!Array.isArray(value) || (length !== undefined && value.length !== length)) throw malformed();
+  return value;
+}
+
+function countOf(value: unknown): number {
+  if (!Number.isSafeInteger(value) || (value as number) < 0) throw malformed();
+  return value as number;
+}
+
+function timeOf(value: unknown): number {
+  if (typeof value !== 'number' || !Number.isFinite(value)) throw malformed();
+  return value;
+}
+
+function textOf(value: unknown): string {
+  if (typeof value !== 'string') throw malformed();
+  return value;
+}
+
+function malformed(): QuorateError {
+  return new QuorateError('ERR_CODEC', 'the head of a snapshot does not make sense');
 }
 
 async function readHead(
@@ -117,7 +156,9 @@ async function readHead(
     have += next.value.length;
   }
   const bytes = join(parts);
-  return { head: codec.decode(bytes.subarray(4, want)) as Head, rest: bytes.subarray(want) };
+  const head = codec.decode(bytes.subarray(4, want));
+  if (typeof head !== 'object' || head === null) throw malformed();
+  return { head: head as Head, rest: bytes.subarray(want) };
 }
 
 function join(parts: readonly Uint8Array[]): Uint8Array {
@@ -137,6 +178,10 @@ function toWire(outcome: Outcome): Wire {
   return [0, outcome];
 }
 
-function fromWire(wire: Wire): Outcome {
-  return wire[0] === 0 ? wire[1] : new Failure(wire[1] as Failure['code'], wire[2], wire[3], wire[4]);
+function fromWire(value: unknown): Outcome {
+  const [type, first, message, reason, data] = listOf(value);
+  if (type === 0) return first;
+  if (type !== 1) throw malformed();
+  const said = reason === undefined ? undefined : textOf(reason);
+  return new Failure(textOf(first) as Failure['code'], textOf(message), said, data);
 }

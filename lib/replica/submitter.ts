@@ -24,6 +24,13 @@ const RETRY_MS = 20;
 const AMBIGUOUS_MS = 600_000;
 const AMBIGUOUS_BATCHES = 1024;
 
+/** A command that was encoded before, with its request id in front. */
+export interface Replayed {
+  readonly item: Uint8Array;
+  readonly requestId: string;
+  readonly waiter: Waiter;
+}
+
 export class Submitter {
   readonly #self: string;
   readonly #environment: Environment;
@@ -34,6 +41,8 @@ export class Submitter {
   readonly #sends = new Sends();
   #session = 0;
   #registration: Registration | undefined;
+  /** A session beside the own one is being opened. */
+  #opening: { readonly registration: Registration; readonly opened: (id: number) => void } | undefined;
   #nextSequence = 1;
   #queued: Batch[] = [];
   /** Sealed batches of the own session by first sequence, oldest first. */
@@ -134,6 +143,35 @@ export class Submitter {
     this.#wake();
   }
 
+  /** Opens a session for commands that are replayed; at the latest one at a time. */
+  openSession(opened: (id: number) => void): void {
+    this.#opening = { registration: new Registration(this.#self, this.#environment), opened };
+    this.#armSweep();
+    this.#wake();
+  }
+
+  /**
+   * Sends commands that were encoded before, under sequences of a session that was opened by {@link openSession}, for as long as it
+   * takes. Nothing below `floor` will be asked for again.
+   */
+  replay(id: SequenceId, floor: number, commands: readonly Replayed[]): void {
+    const batch = new Batch(id.session, Infinity);
+    for (const { item, requestId, waiter } of commands) {
+      batch.requestIds[batch.count] = requestId;
+      batch.items.raw(item);
+      batch.push(waiter);
+      this.#load.submitted++;
+      this.#load.add(item.length);
+    }
+    batch.first = id.sequence;
+    batch.body = batch.items.take();
+    batch.data = encodeBatch(id.session, floor, id.sequence, batch.count, batch.body);
+    this.#foreign.set(keyOf(id), batch);
+    this.#rescan = true;
+    this.#armSweep();
+    this.#wake();
+  }
+
   /** A caller waits for a command that is under way already, or that somebody gave up waiting for. */
   #join(batch: Batch, at: number, waiter: Waiter): void {
     if (batch.join(at, waiter)) this.#load.add(batch.sizeOf(at));
@@ -185,6 +223,7 @@ export class Submitter {
       this.#registration ??= new Registration(this.#self, this.#environment);
       this.#registration.collect(status, now, out);
     }
+    this.#opening?.registration.collect(status, now, out);
     if (this.#rescan) {
       this.#rescan = false;
       for (const batch of this.#foreign.values()) this.#resend(batch, status, now, out);
@@ -228,6 +267,7 @@ export class Submitter {
   refused(token: number, why: ProposalRefusal): void {
     if (token === REGISTRATION_TOKEN) {
       this.#registration?.refused();
+      this.#opening?.registration.refused();
       this.#retrySoon();
       return;
     }
@@ -257,7 +297,7 @@ export class Submitter {
   statusChanged(status: GroupStatus): void {
     this.#status = status;
     this.#rescan = true;
-    if (this.#load.commands > 0) this.#wake();
+    if (this.#load.commands > 0 || this.#opening) this.#wake();
   }
 
   /** An entry of this epoch was applied here. */
@@ -269,6 +309,12 @@ export class Submitter {
 
   /** A session was registered. */
   registered(id: number, origin: string, nonce: string): void {
+    if (this.#opening?.registration.matches(origin, nonce) === true) {
+      const { opened } = this.#opening;
+      this.#opening = undefined;
+      opened(id);
+      return;
+    }
     if (!this.#registration?.matches(origin, nonce)) return;
     this.#session = id;
     this.#nextSequence = 1;
@@ -288,10 +334,11 @@ export class Submitter {
     for (let at = 0; at < outcomes.length; at++) {
       const key = keyOf({ session, sequence: first + at });
       const batch = this.#foreign.get(key);
-      if (!batch) continue;
+      // What was replayed before in smaller batches does not answer for all of this one.
+      if (!batch || at + batch.count > outcomes.length) continue;
       this.#foreign.delete(key);
       this.#sends.forget(batch);
-      this.#settleAll(batch, [outcomes[at]]);
+      this.#settleAll(batch, outcomes.slice(at, at + batch.count));
     }
   }
 
@@ -352,8 +399,8 @@ export class Submitter {
   /** The state was replaced by a snapshot: what it says of the own session settles those who wait. */
   restored(table: SessionTable): void {
     this.#sends.restored();
-    if (this.#registration) {
-      const opened = table.findByNonce(this.#self, this.#registration.nonce);
+    for (const each of [this.#opening?.registration, this.#registration]) {
+      const opened = each && table.findByNonce(this.#self, each.nonce);
       if (opened) this.registered(opened.id, this.#self, opened.nonce);
     }
     if (this.#session === 0) return;
@@ -410,11 +457,12 @@ export class Submitter {
       this.#sends.forget(batch);
       shelved--;
     }
-    if (this.#load.commands > 0) {
+    const underWay = this.#load.commands > 0 || this.#opening !== undefined;
+    if (underWay) {
       this.#rescan = true;
       this.#wake();
     }
-    if (this.#load.commands > 0 || this.#pending.size > 0) this.#armSweep();
+    if (underWay || this.#pending.size > 0) this.#armSweep();
   }
 
   /** Rejects everything that is not settled. */
@@ -425,6 +473,7 @@ export class Submitter {
     const batches = [...this.#foreign.values(), ...this.#pending.values(), ...this.#queued];
     for (const batch of batches) this.#abandonAll(batch, code, why);
     this.#closed = true;
+    this.#opening = undefined;
     this.#pending.clear();
     this.#foreign.clear();
     this.#queued = [];

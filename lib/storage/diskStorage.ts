@@ -2,6 +2,7 @@
 import { resolve } from 'node:path';
 import { checkNumber, configError } from '../errors.js';
 import { openDisk } from './disk/openDisk.js';
+import { openRecordFile } from './disk/recordFile.js';
 import type { DiskSetup } from './disk/openDisk.js';
 import type { Storage } from './storage.js';
 
@@ -56,5 +57,9 @@ export function diskStorage(directory: string, options: DiskStorageOptions = {})
   if (!['fdatasync', 'dsync'].includes(sync)) throw configError('sync', sync, "'fdatasync' or 'dsync'");
   const setup: DiskSetup = { segmentBytes, sync, reserve };
   const path = resolve(directory);
-  return { kind: 'disk', open: (binding) => openDisk(path, setup, binding) };
+  return {
+    kind: 'disk',
+    open: (binding) => openDisk(path, setup, binding),
+    openRecords: ({ environment, group }) => openRecordFile(path, environment, group, reserve),
+  };
 }

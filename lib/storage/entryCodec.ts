@@ -141,7 +141,7 @@ function decodeBody(reader: ByteReader, index: number, epoch: Epoch | undefined,
   if (epoch === undefined) throw malformed('an entry without an epoch');
   const count = (flags & HAS_COUNT) === 0 ? 1 : reader.varint();
   if (count < 1 || (count !== 1 && kind !== 'user')) throw malformed(`count ${count} of a ${kind} entry`);
-  checkIndex(index + count - 1);
+  checkIndex(index + count); // so that the next entry has an index too
   let time = before;
   if ((flags & TIME_F64) !== 0) time = reader.f64();
   else if ((flags & TIME_SAME) === 0) time += reader.varint();

@@ -7,7 +7,14 @@ import { checkName, QuorateError } from '../errors.js';
 import { applyWrite, isBareErasure, keepsAfter } from './groupWrite.js';
 import type { WritableLog } from './groupWrite.js';
 import { checkReadRange, costOf } from './readRange.js';
-import type { GroupWrite, NodeStore, SnapshotReader, SnapshotWriter, Storage } from './storage.js';
+import type {
+  GroupWrite,
+  NodeStore,
+  RecordFile,
+  SnapshotReader,
+  SnapshotWriter,
+  Storage,
+} from './storage.js';
 
 const TAIL_BYTES = 4 << 20;
 
@@ -31,6 +38,7 @@ interface Content {
   readonly node: string;
   readonly logs: Map<string, MemoryLog>;
   readonly snapshots: Map<string, MemorySnapshot>;
+  readonly records: Map<string, Uint8Array[]>;
 }
 
 interface MemorySnapshot {
@@ -54,7 +62,14 @@ class MemoryStorage implements Storage {
     checkName('node', node);
     if (this.#open) throw new QuorateError('ERR_STORAGE_LOCKED', 'this memory storage is open already');
     const incarnation = this.#content?.incarnation ?? randomId(environment);
-    const content = (this.#content ??= { incarnation, cluster, node, logs: new Map(), snapshots: new Map() });
+    const content = (this.#content ??= {
+      incarnation,
+      cluster,
+      node,
+      logs: new Map(),
+      snapshots: new Map(),
+      records: new Map(),
+    });
     if (content.cluster !== cluster || content.node !== node) {
       const owner = `node ${content.node} of cluster ${content.cluster}`;
       throw new QuorateError(
@@ -64,6 +79,45 @@ class MemoryStorage implements Storage {
     }
     this.#open = true;
     return new MemoryStore(content, () => (this.#open = false));
+  }
+
+  openRecords({ group }: { readonly group: string }): Promise<RecordFile> {
+    if (this.#content === undefined)
+      return Promise.reject(new QuorateError('ERR_INTERNAL', 'this memory storage was never opened'));
+    return Promise.resolve(new MemoryRecords(this.#content.records, group));
+  }
+}
+
+class MemoryRecords implements RecordFile {
+  readonly records: readonly Uint8Array[];
+  bytes = 0;
+  readonly #held: Map<string, Uint8Array[]>;
+  readonly #group: string;
+
+  constructor(held: Map<string, Uint8Array[]>, group: string) {
+    this.#held = held;
+    this.#group = group;
+    this.records = held.get(group) ?? [];
+    this.#keep([...this.records]);
+  }
+
+  append(records: readonly Uint8Array[], _leaveRoom: boolean, done: (error?: Error) => void): void {
+    this.#keep([...this.#held.get(this.#group)!, ...records]);
+    done();
+  }
+
+  replace(records: readonly Uint8Array[], done: (error?: Error) => void): void {
+    this.#keep([...records]);
+    done();
+  }
+
+  close(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  #keep(records: Uint8Array[]): void {
+    this.#held.set(this.#group, records);
+    this.bytes = records.reduce((sum, record) => sum + record.length, 0);
   }
 }
 

@@ -15,6 +15,31 @@ export interface Storage {
     readonly cluster: string;
     readonly node: string;
   }): Promise<NodeStore>;
+  /**
+   * Opens the short list of records that a group keeps beside its log, such as its outbox; makes it if need be. Called while the
+   * storage is open for that node, once at a time for a group. A storage without it serves no `onNoQuorum: 'queue'`.
+   *
+   * Throws `ERR_STORAGE_CORRUPT` (naming file and offset), `ERR_STORAGE_FOREIGN`, `ERR_STORAGE_VERSION` and `ERR_STORAGE_FAILED`.
+   */
+  openRecords?(setup: { readonly environment: Environment; readonly group: string }): Promise<RecordFile>;
+}
+
+/** A short list of records in the order in which they were appended, held apart from the log. */
+export interface RecordFile {
+  /** What it held when it was opened. */
+  readonly records: readonly Uint8Array[];
+  /** How many bytes it takes, with what is queued. */
+  readonly bytes: number;
+  /**
+   * Queues records; `done` is called in order, once they are durable or have failed. What comes in one call is there after a crash
+   * together or not at all. With `leaveRoom` they are refused with `ERR_STORAGE_FULL`, and nothing of them is written, when little
+   * space is left. Any other failure is the last: nobody knows what is on the medium, and all that follows fails too.
+   */
+  append(records: readonly Uint8Array[], leaveRoom: boolean, done: (error?: Error) => void): void;
+  /** Queues that all that was queued before gives way to these records, at once and durably; does nothing for want of space. */
+  replace(records: readonly Uint8Array[], done: (error?: Error) => void): void;
+  /** Writes what is queued and lets go of the file. */
+  close(): Promise<void>;
 }
 
 /** What one group wants written; all of it becomes durable together or not at all. */

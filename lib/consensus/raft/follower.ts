@@ -144,8 +144,8 @@ export class Follower {
     if (fresh === undefined || !this.#founded(fresh)) return false;
     const first = fresh[0];
     if (first !== undefined) {
-      if (first.index <= commit)
-        throw new Error(`an append would change entry ${first.index}, committed up to ${commit}`);
+      // What is committed never changes: whoever says so is no leader of this group.
+      if (first.index <= commit) return false;
       if (first.index <= log.last) this.#truncateFrom(first.index);
       this.#append(fresh);
     }

@@ -5,6 +5,7 @@
  * Diego Ongaro, John Ousterhout: In Search of an Understandable Consensus Algorithm (2014); Diego Ongaro: Consensus: Bridging
  * Theory and Practice (dissertation, 2014).
  */
+import { MAX_INDEX } from '../bounds.js';
 import { compareEpochs } from '../consensus.js';
 import { Election } from './election.js';
 import { Follower } from './follower.js';
@@ -12,6 +13,7 @@ import { raftDefaults } from './options.js';
 import { Reads } from './reads.js';
 import { Replication } from './replication.js';
 import { State } from './state.js';
+import { TermGuard } from './termGuard.js';
 import { isSound } from './validate.js';
 import type {
   Accepted,
@@ -32,6 +34,7 @@ import type {
 } from '../consensus.js';
 import type { RaftMessage } from './messages.js';
 import type { RaftOptions } from './options.js';
+import type { Peer } from './state.js';
 
 /** So many commits are reached before the commit index is written again along with something else. */
 const COMMIT_STRIDE = 1000;
@@ -46,18 +49,27 @@ export function createRaftProtocol(options: RaftOptions = {}): ConsensusProtocol
   return { name: 'raft', create: (setup) => new RaftCore(setup, complete) };
 }
 
+/** Whether a message would raise a term: all that carry one would, but the two that ask about, and promise, a next one. */
+function raises(message: RaftMessage, term: number): message is Extract<RaftMessage, { term: number }> {
+  if (!('term' in message) || message.term <= term) return false;
+  if (message.type === 'vote') return !message.pre;
+  return message.type !== 'voteReply' || !(message.pre && message.granted);
+}
+
 class RaftCore implements Consensus<RaftMessage> {
   readonly #state: State;
   readonly #election: Election;
   readonly #follower: Follower;
   readonly #replication: Replication;
   readonly #reads: Reads;
+  readonly #guard: TermGuard;
   #status: CoreStatus & { commitIndex: Index; lastIndex: Index };
   /** One stall is forgiven until a leader is heard or an election begins. */
   #forgiven = false;
 
   constructor(setup: CoreSetup, options: Required<RaftOptions>) {
     const state = (this.#state = new State(setup, options));
+    this.#guard = new TermGuard(options.electionTimeoutMs, setup.now);
     this.#replication = new Replication(state);
     this.#reads = new Reads(state, this.#replication);
     this.#election = new Election(state, (met) => {
@@ -123,6 +135,18 @@ class RaftCore implements Consensus<RaftMessage> {
     const peer = this.#state.peers.get(from);
     if (!isSound(message, this.#state.term)) return false;
     if (peer?.up !== true) return true;
+    if (!raises(message, this.#state.term)) return this.#take(peer, message);
+    const { term, configs } = this.#state;
+    const member = configs.standingOf(from) === undefined ? '' : from;
+    const verdict = this.#guard.judge(now, member, message.term - term);
+    if (verdict !== 'take') return verdict === 'drop';
+    const sound = this.#take(peer, message);
+    if (this.#state.term > term) this.#guard.rose(now, member, this.#state.term - term);
+    return sound;
+  }
+
+  #take(peer: Peer, message: RaftMessage): boolean {
+    const from = peer.id;
     switch (message.type) {
       case 'append':
         return this.#follower.onAppend(from, message);
@@ -189,9 +213,14 @@ class RaftCore implements Consensus<RaftMessage> {
     const state = this.#state;
     const { log, configs, disk } = state;
     const { genesis } = meta.membership;
-    if (state.phase === 'leader' || meta.index <= state.commit) return false;
+    if (state.phase === 'leader' || meta.index <= state.commit || meta.index > MAX_INDEX) return false;
+    const distance = meta.epoch.n - state.term;
+    if (distance > 0 && this.#guard.judge(now, from, distance) !== 'take') return false;
     if (genesis === '' || (state.genesis !== '' && genesis !== state.genesis)) return false;
-    if (meta.epoch.n > state.term) state.follow(meta.epoch.n, '');
+    if (distance > 0) {
+      state.follow(meta.epoch.n, '');
+      this.#guard.rose(now, from, distance);
+    }
     const held = log.epochAt(meta.index);
     const keeps = held !== undefined && compareEpochs(held, meta.epoch) === 0;
     if (keeps) log.compact(meta.index);

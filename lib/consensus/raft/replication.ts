@@ -173,6 +173,7 @@ export class Replication {
     const { progress } = peer;
     if (m.term < state.term || state.phase !== 'leader' || progress === undefined) return true;
     if (m.matched > state.log.last || m.round > this.#round) return false;
+    if (m.conflict !== undefined && m.conflict.prevIndex > state.log.last) return false;
     progress.heardAt = state.now;
     progress.ackedRound = Math.max(progress.ackedRound, m.round);
     const moved = progress.acknowledged(m.matched, state.now);

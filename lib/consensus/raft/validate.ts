@@ -1,22 +1,27 @@
 /** Checks messages before the core believes them: a peer's bytes may be anything. */
+import { MAX_EPOCH_JUMP, MAX_INDEX } from '../bounds.js';
 import { compareEpochs, lastOf } from '../consensus.js';
 import type { Entry, Epoch } from '../consensus.js';
 import type { RaftMessage } from './messages.js';
 
-/** How far ahead of the own term another one may be; nobody counts this far, and a corrupt one would end all counting. */
-const MAX_TERM_JUMP = 2 ** 40;
+/** The most commands that one entry carries, as proposals have it. */
+const MAX_COUNT = 65_536;
+/** The most bytes of a membership in the log. */
+const MAX_CONFIG_BYTES = 1024 * 1024;
+/** The last millisecond that a Date can name. */
+const MAX_TIME = 8.64e15;
 const kinds: ReadonlySet<unknown> = new Set(['user', 'noop', 'config', 'stop']);
 
 /** Whether a message can be what it says, seen from a node in `term`. @internal */
 export function isSound(message: RaftMessage, term: number): boolean {
   const m = message as Partial<Record<string, unknown>> & RaftMessage;
-  if ('term' in m && !(isCount(m.term) && m.term <= term + MAX_TERM_JUMP)) return false;
+  if ('term' in m && !(isCount(m.term) && m.term <= term + MAX_EPOCH_JUMP)) return false;
   switch (m.type) {
     case 'vote':
       return (
         isFlag(m.pre) &&
         isPositive(m.term) &&
-        isCount(m.lastIndex) &&
+        isIndex(m.lastIndex) &&
         isCount(m.lastTerm) &&
         m.lastTerm < m.term &&
         isText(m.genesis) &&
@@ -26,16 +31,16 @@ export function isSound(message: RaftMessage, term: number): boolean {
       return isFlag(m.pre) && isFlag(m.granted) && isCount(m.term) && isText(m.genesis);
     case 'append':
       return (
-        isPositive(m.term) && isCount(m.commit) && isCount(m.prevIndex) && isEpoch(m.prevEpoch) && areSound(m)
+        isPositive(m.term) && isIndex(m.commit) && isIndex(m.prevIndex) && isEpoch(m.prevEpoch) && areSound(m)
       );
     case 'heartbeat':
-      return isPositive(m.term) && isCount(m.commit) && isCount(m.round) && isText(m.genesis);
+      return isPositive(m.term) && isIndex(m.commit) && isCount(m.round) && isText(m.genesis);
     case 'ack':
-      return isCount(m.term) && isCount(m.matched) && isCount(m.round) && isConflict(m.conflict);
+      return isCount(m.term) && isIndex(m.matched) && isCount(m.round) && isConflict(m.conflict);
     case 'read':
       return isCount(m.batch);
     case 'readReply':
-      return isCount(m.batch) && isCount(m.index);
+      return isCount(m.batch) && isIndex(m.index);
     default:
       return false;
   }
@@ -53,7 +58,7 @@ function areSound(m: Extract<RaftMessage, { type: 'append' }>): boolean {
     epoch = entry.epoch;
     index = lastOf(entry) + 1;
   }
-  return Number.isSafeInteger(index);
+  return index - 1 <= MAX_INDEX;
 }
 
 function isEntry(entry: Entry | undefined): entry is Entry {
@@ -61,12 +66,14 @@ function isEntry(entry: Entry | undefined): entry is Entry {
     typeof entry === 'object' &&
     isPositive(entry.index) &&
     isPositive(entry.count) &&
-    (entry.kind === 'user' || entry.count === 1) &&
+    entry.count <= (entry.kind === 'user' ? MAX_COUNT : 1) &&
     kinds.has(entry.kind) &&
-    Number.isFinite(entry.time) &&
+    entry.time >= 0 &&
+    entry.time <= MAX_TIME &&
     isEpoch(entry.epoch) &&
     isPositive(entry.epoch.n) &&
-    entry.data instanceof Uint8Array
+    entry.data instanceof Uint8Array &&
+    (entry.kind === 'user' || entry.data.length <= MAX_CONFIG_BYTES)
   );
 }
 
@@ -74,7 +81,9 @@ function isConflict(value: unknown): boolean {
   if (value === undefined) return true;
   if (typeof value !== 'object' || value === null) return false;
   const { prevIndex, index, epoch } = value as Record<string, unknown>;
-  return isPositive(prevIndex) && isCount(index) && index <= prevIndex && isEpoch(epoch);
+  return (
+    isPositive(prevIndex) && isIndex(prevIndex) && isIndex(index) && index <= prevIndex && isEpoch(epoch)
+  );
 }
 
 function isEpoch(value: unknown): value is Epoch {
@@ -85,6 +94,10 @@ function isEpoch(value: unknown): value is Epoch {
 
 function isCount(value: unknown): value is number {
   return Number.isSafeInteger(value) && (value as number) >= 0;
+}
+
+function isIndex(value: unknown): value is number {
+  return isCount(value) && value <= MAX_INDEX;
 }
 
 function isPositive(value: unknown): value is number {

@@ -1,11 +1,14 @@
 /** One PeerConnection with its one data channel: a lane being set up, and its end. @internal */
 import type { Environment, Timer } from '../../environment.js';
-import type { LaneName } from '../transport.js';
+import { QuorateError } from '../../errors.js';
 import { ChannelLane } from './channel.js';
+import type { IceServer } from './iceServers.js';
 import { maxCandidates } from './messages.js';
+import type { ConnectionName } from './messages.js';
 import { attempt, guarded } from './native.js';
 import type { Native, NativeChannel, NativeConnection } from './native.js';
-import { cleanCandidate, isFingerprint, parseDescription, writeDescription } from './sdp.js';
+import type { PortLease, Ports } from './ports.js';
+import { cleanCandidate, isFingerprint, isRelayed, parseDescription, writeDescription } from './sdp.js';
 
 /** How long a connected PeerConnection may take to open its channel. About one in fifty never does, and is set up anew. */
 const channelTimeoutMs = 1500;
@@ -16,9 +19,13 @@ const channelId = 0;
 
 /** The native configuration of a connection. */
 export interface ConnectionConfig {
-  readonly iceServers: readonly string[];
-  readonly bindAddress: string | undefined;
-  readonly portRange: readonly [number, number] | undefined;
+  readonly iceServers: readonly IceServer[];
+  /** Only paths through a TURN server. */
+  readonly relayOnly: boolean;
+  /** Asked for each connection: a machine that had only loopback may have a network by now. */
+  readonly bindAddress: () => string | undefined;
+  readonly ports: Ports;
+  readonly mtu: number | undefined;
 }
 
 /** What a connection is made with. */
@@ -26,7 +33,7 @@ export interface ConnectionOptions {
   readonly native: Native;
   readonly config: ConnectionConfig;
   readonly environment: Environment;
-  readonly lane: LaneName;
+  readonly lane: ConnectionName;
   /** Local description and candidates, at most once a turn. */
   readonly onSignal: (
     kind: 'offer' | 'answer' | 'candidate',
@@ -45,6 +52,7 @@ export class Connection {
   /** Resolves when native code has let go. */
   readonly released: Promise<void>;
   readonly #options: ConnectionOptions;
+  readonly #lease: PortLease;
   readonly #connection: NativeConnection;
   readonly #channel: NativeChannel;
   #localSdp: string | undefined;
@@ -63,14 +71,27 @@ export class Connection {
   constructor(options: ConnectionOptions) {
     this.#options = options;
     this.released = new Promise((resolve) => (this.#resolveReleased = resolve));
-    const { bindAddress, portRange, iceServers } = options.config;
-    const connection = new options.native.PeerConnection(options.lane, {
-      iceServers: [...iceServers],
-      disableAutoNegotiation: true,
-      ...(bindAddress === undefined ? {} : { bindAddress }),
-      ...(portRange === undefined ? {} : { portRangeBegin: portRange[0], portRangeEnd: portRange[1] }),
-    });
+    const { iceServers, relayOnly, ports, mtu } = options.config;
+    const bindAddress = options.config.bindAddress();
+    this.#lease = ports.lease(options.lane, bindAddress);
+    const { port, mux } = this.#lease;
+    let connection: NativeConnection;
+    try {
+      connection = new options.native.PeerConnection(options.lane, {
+        iceServers: [...iceServers],
+        iceTransportPolicy: relayOnly ? 'relay' : 'all',
+        disableAutoNegotiation: true,
+        enableIceUdpMux: mux,
+        ...(bindAddress === undefined ? {} : { bindAddress }),
+        ...(port === undefined ? {} : { portRangeBegin: port, portRangeEnd: port }),
+        ...(mtu === undefined ? {} : { mtu }),
+      });
+    } catch (error) {
+      this.#lease.release();
+      throw error;
+    }
     this.#connection = connection;
+    void this.released.then(() => this.#lease.release());
     const guard = <A extends unknown[]>(callback: (...args: A) => void): ((...args: A) => void) =>
       guarded(callback, options.onError);
     // A connection without onStateChange, or a channel without onClosed, keeps the process alive after close.
@@ -87,7 +108,8 @@ export class Connection {
     this.#channel.onOpen(guard(() => this.#opened()));
     this.#channel.onClosed(guard(() => this.#lost('channel closed')));
     this.#channel.onError(guard((error: string) => this.#lost(error)));
-    this.lane = new ChannelLane(options.lane, this.#channel, options.environment, options.onError, () =>
+    const lane = options.lane === 'control' ? 'control' : 'bulk';
+    this.lane = new ChannelLane(lane, this.#channel, options.environment, options.onError, () =>
       this.#lost('too much came before it was read'),
     );
   }
@@ -108,7 +130,7 @@ export class Connection {
 
   /** Makes the offer. */
   offer(): void {
-    this.#try(() => this.#connection.setLocalDescription('offer'));
+    this.#describe('offer');
   }
 
   /** Takes the offer of the other side, and answers it. `false`: it is no offer. */
@@ -121,8 +143,7 @@ export class Connection {
       // round the first one is often dropped, which costs a second.
       this.#connection.setRemoteDescription(writeDescription({ ...description, setup: 'active' }), 'offer');
       // An answer in the stable state aborts the process.
-      if (this.#connection.signalingState() === 'have-remote-offer')
-        this.#connection.setLocalDescription('answer');
+      if (this.#connection.signalingState() === 'have-remote-offer') this.#describe('answer');
       else this.#lost('an offer that native code did not take');
     });
     this.#addCandidates();
@@ -145,6 +166,8 @@ export class Connection {
     for (const text of candidates) {
       const candidate = cleanCandidate(text);
       if (candidate === undefined || ++this.#remoteCandidateCount > maxCandidates) continue;
+      // Native code hides our own addresses from the peer, but would still try the peer's by itself.
+      if (this.#options.config.relayOnly && !isRelayed(candidate)) continue;
       this.#remoteCandidates.push(candidate);
     }
     this.#addCandidates();
@@ -234,6 +257,14 @@ export class Connection {
     });
   }
 
+  #describe(kind: 'offer' | 'answer'): void {
+    if (this.#state !== 'opening') return;
+    this.#try(() => {
+      this.#lease.check(); // now native code opens its socket
+      this.#connection.setLocalDescription(kind);
+    });
+  }
+
   #addCandidates(): void {
     if (!this.#remoteSet) return;
     const candidates = this.#remoteCandidates;
@@ -247,7 +278,7 @@ export class Connection {
     try {
       call();
     } catch (error) {
-      this.#lost(`native code refused: ${String(error)}`);
+      this.#lost(error instanceof QuorateError ? error.message : `native code refused: ${String(error)}`);
     }
   }
 }

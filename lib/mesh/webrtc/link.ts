@@ -1,14 +1,13 @@
 /** Two open connections as one link, and the set-up that leads there. @internal */
 import type { NodeId } from '../../consensus/consensus.js';
 import type { Environment, Timer } from '../../environment.js';
-import type { LaneName, RawLink } from '../transport.js';
-import type { ChannelLane } from './channel.js';
+import type { Lane, RawLink } from '../transport.js';
 import { Connection } from './connection.js';
 import type { ConnectionConfig } from './connection.js';
-import type { SetupMessage } from './messages.js';
+import { bulkIndex, connectionNames } from './messages.js';
+import type { ConnectionName, SetupMessage } from './messages.js';
 import type { Native } from './native.js';
-
-const laneNames: readonly LaneName[] = ['control', 'bulk'];
+import { StripedLane } from './stripes.js';
 
 /** What a set-up is made with. */
 export interface SetupOptions {
@@ -20,7 +19,10 @@ export interface SetupOptions {
   /** Names this try. */
   readonly session: string;
   readonly timeoutMs: number;
-  readonly send: (message: SetupMessage) => void;
+  /** How many connections the bulk lane has: what the offerer would like, or what the answerer takes. */
+  readonly bulkConnections: number;
+  /** `false`: there is no way to tell the peer anything. */
+  readonly send: (message: SetupMessage) => boolean;
   /** Both lanes are open. */
   readonly onLink: (link: RtcLink) => void;
   /** The set-up failed, once; or the link that came of it is gone. */
@@ -28,33 +30,39 @@ export interface SetupOptions {
   readonly onError: (error: unknown) => void;
 }
 
-/** Both connections of one try. Becomes a {@link RtcLink} when both are open. */
+/** The end of a set-up that could not say a word: trying again at once would be no better. */
+export const unheard = 'no way to reach the peer: neither rendezvous nor mesh';
+
+/** All connections of one try. Becomes a {@link RtcLink} when they are open. */
 export class Setup {
   readonly session: string;
   readonly released: Promise<unknown>;
   readonly #options: SetupOptions;
-  readonly #connections: Readonly<Record<LaneName, Connection>>;
+  readonly #connections = new Map<ConnectionName, Connection>();
   readonly #timer: Timer;
+  /** Bulk connections that both sides want, once that is known. */
+  #agreed: number | undefined;
   #link: RtcLink | undefined;
   #gone = false;
 
+  /** Throws ERR_CONFIG where no socket can be had. */
   constructor(options: SetupOptions) {
     this.session = options.session;
     this.#options = options;
-    const control = this.#connection('control');
-    let bulk: Connection;
+    if (!options.offerer) this.#agreed = options.bulkConnections;
     try {
-      bulk = this.#connection('bulk');
+      for (const name of connectionNames.slice(0, 1 + options.bulkConnections))
+        this.#connections.set(name, this.#connection(name));
     } catch (error) {
-      control.close();
+      for (const connection of this.#connections.values()) connection.close();
       throw error;
     }
-    this.#connections = { control, bulk };
-    this.released = Promise.all([control.released, bulk.released]);
+    const connections = [...this.#connections.values()];
+    this.released = Promise.all(connections.map((connection) => connection.released));
     this.#timer = options.environment.setTimer(options.timeoutMs, () =>
       this.#end(`not connected within ${options.timeoutMs} ms`),
     );
-    if (options.offerer) for (const lane of laneNames) this.#connections[lane].offer();
+    if (options.offerer) for (const connection of connections) connection.offer();
   }
 
   get link(): RtcLink | undefined {
@@ -64,10 +72,17 @@ export class Setup {
   /** Takes a message of this set-up. */
   receive(message: Exclude<SetupMessage, { kind: 'ask' }>): void {
     if (this.#gone || this.#link !== undefined) return;
-    const connection = this.#connections[message.lane];
     if (message.kind !== 'candidate') {
       const wanted = this.#options.offerer ? 'answer' : 'offer';
       if (message.kind !== wanted) return;
+      if (this.#options.offerer && !this.#agree(message.bulkConnections)) {
+        this.#end('an answer that takes another number of connections');
+        return;
+      }
+    }
+    const connection = this.#connections.get(message.lane);
+    if (connection === undefined) return; // one that this side does not want
+    if (message.kind !== 'candidate') {
       const taken = this.#options.offerer
         ? connection.takeAnswer(message.sdp)
         : connection.takeOffer(message.sdp);
@@ -84,10 +99,28 @@ export class Setup {
     if (this.#gone) return;
     this.#gone = true;
     this.#timer.cancel();
-    for (const lane of laneNames) this.#connections[lane].close();
+    for (const connection of this.#connections.values()) connection.close();
   }
 
-  #connection(lane: LaneName): Connection {
+  /** Gives it up, as if its time had run out. */
+  abandon(reason: string): void {
+    this.#end(reason);
+  }
+
+  /** The smaller wish wins; what is too much is closed. */
+  #agree(count: number): boolean {
+    if (this.#agreed !== undefined) return this.#agreed === count;
+    if (count > this.#options.bulkConnections) return false;
+    this.#agreed = count;
+    for (const [name, connection] of this.#connections) {
+      if (bulkIndex(name) < count) continue;
+      this.#connections.delete(name);
+      connection.close();
+    }
+    return true;
+  }
+
+  #connection(lane: ConnectionName): Connection {
     const { native, config, environment, session, send, onError } = this.#options;
     return new Connection({
       native,
@@ -96,8 +129,12 @@ export class Setup {
       lane,
       onSignal: (kind, sdp, candidates) => {
         if (this.#gone) return;
-        if (kind !== 'candidate' && sdp !== undefined) send({ kind, session, lane, sdp, candidates });
-        else send({ kind: 'candidate', session, lane, candidates });
+        const bulkConnections = this.#agreed ?? this.#options.bulkConnections;
+        const heard =
+          kind !== 'candidate' && sdp !== undefined
+            ? send({ kind, session, lane, bulkConnections, sdp, candidates })
+            : send({ kind: 'candidate', session, lane, candidates });
+        if (!heard && kind === 'offer') this.#end(unheard);
       },
       onOpen: () => this.#opened(),
       onLost: (reason) => this.#end(`${lane}: ${reason}`),
@@ -109,9 +146,10 @@ export class Setup {
   }
 
   #opened(): void {
-    const { control, bulk } = this.#connections;
-    if (this.#gone || this.#link !== undefined || !control.open || !bulk.open) return;
-    const ends = [control.fingerprints(), bulk.fingerprints()];
+    const connections = [...this.#connections.values()];
+    if (this.#gone || this.#link !== undefined || this.#agreed === undefined) return;
+    if (connections.some((connection) => !connection.open)) return;
+    const ends = connections.map((connection) => connection.fingerprints());
     const binding = ends.map((end) =>
       end === undefined
         ? ''
@@ -124,8 +162,15 @@ export class Setup {
       return;
     }
     this.#timer.cancel();
-    this.#link = new RtcLink(this.#options, control.lane, bulk.lane, binding.join(' '), () =>
-      this.#end('closed'),
+    const [control, ...bulk] = connections.map((connection) => connection.lane);
+    this.#link = new RtcLink(
+      this.#options,
+      control!,
+      bulk.length === 1
+        ? bulk[0]!
+        : new StripedLane(bulk, this.#options.environment, (reason) => this.#end(`bulk: ${reason}`)),
+      binding.join(' '),
+      () => this.#end('closed'),
     );
     this.#options.onLink(this.#link);
   }
@@ -145,18 +190,12 @@ export class RtcLink implements RawLink {
   readonly peer: NodeId;
   readonly offerer: boolean;
   readonly binding: string;
-  readonly control: ChannelLane;
-  readonly bulk: ChannelLane;
+  readonly control: Lane;
+  readonly bulk: Lane;
   onClosed: ((reason: string) => void) | undefined;
   readonly #close: () => void;
 
-  constructor(
-    options: SetupOptions,
-    control: ChannelLane,
-    bulk: ChannelLane,
-    binding: string,
-    close: () => void,
-  ) {
+  constructor(options: SetupOptions, control: Lane, bulk: Lane, binding: string, close: () => void) {
     this.peer = options.peer;
     this.offerer = options.offerer;
     this.binding = binding;

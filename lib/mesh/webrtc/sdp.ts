@@ -135,3 +135,8 @@ export function cleanCandidate(text: string): string | undefined {
   }
   return tcpType === undefined ? out : `${out} tcptype ${tcpType}`;
 }
+
+/** Whether a candidate that {@link cleanCandidate} wrote is an address at a TURN server. */
+export function isRelayed(candidate: string): boolean {
+  return / typ relay(?: |$)/.test(candidate);
+}

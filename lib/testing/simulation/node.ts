@@ -43,7 +43,8 @@ export interface World {
   readonly machine: () => StateMachine;
   readonly snapshot: SnapshotOptions;
   readonly timeout: number;
-  readonly heartbeat: { readonly intervalMs: number; readonly timeoutMs: number };
+  readonly onNoQuorum: 'wait' | 'reject' | 'queue';
+  readonly relay: boolean;
   readonly driftRate: number;
   readonly applyMs: number;
   readonly segmentBytes: number;
@@ -93,18 +94,18 @@ export class SimNode {
 
   async #open(process: Process): Promise<void> {
     const world = this.#world;
-    const { heartbeat, transport } = world;
+    const { relay, transport } = world;
     const mesh = await joinMesh({
       id: this.id,
       cluster: GROUP,
       secret: SECRET,
       transport,
-      heartbeat,
+      relay,
       environment: process,
     });
     if (this.process !== process) return;
     this.mesh = mesh;
-    const { group, fate, consensus, snapshot, timeout, segmentBytes, reserve } = world;
+    const { group, fate, consensus, snapshot, timeout, onNoQuorum, segmentBytes, reserve } = world;
     const view: NodeView = {
       id: this.id,
       group,
@@ -130,6 +131,7 @@ export class SimNode {
       storage: watchStorage(storage, GROUP, view),
       snapshot,
       timeout,
+      onNoQuorum,
     });
     if (this.process !== process) return;
     replica.on('replica:failed', (error) => this.#failed(process, error));

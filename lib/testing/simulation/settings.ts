@@ -2,7 +2,7 @@
 import { checkName, checkNumber, configError } from '../../errors.js';
 import { keyValue } from '../../machines/keyValue.js';
 import { raft, type ConsensusOption } from '../../replica/consensus.js';
-import { checkMachine, type SnapshotOptions } from '../../replica/options.js';
+import { checkMachine, type ReplicaOptions, type SnapshotOptions } from '../../replica/options.js';
 import type { StateMachine } from '../../replica/stateMachine.js';
 import type { DiskSettings } from './disk/settings.js';
 import type { NetworkSettings } from './network/settings.js';
@@ -63,6 +63,11 @@ export interface SimulationOptions<M extends StateMachine = StateMachine> {
    * @defaultValue 0
    */
   readonly applyMs?: number;
+  /**
+   * Whether nodes that cannot reach each other directly reach each other over others.
+   * @defaultValue true
+   */
+  readonly relay?: boolean;
   /** How links behave, unless they are told otherwise later. */
   readonly network?: NetworkSettings;
   /** How disks behave, unless they are told otherwise later. */
@@ -81,6 +86,11 @@ export interface SimulationOptions<M extends StateMachine = StateMachine> {
    */
   readonly timeout?: number;
   /**
+   * What the replicas do while no quorum answers.
+   * @defaultValue 'wait'
+   */
+  readonly onNoQuorum?: 'wait' | 'reject' | 'queue';
+  /**
    * How many of the newest events {@link Simulation.trace} keeps; all of them count for its hash. From 0 to 10^7.
    * @defaultValue 2000
    */
@@ -94,12 +104,14 @@ export interface CheckedSettings {
   readonly consensus: ConsensusOption;
   readonly machine: () => StateMachine;
   readonly applyMs: number;
+  readonly relay: boolean;
   readonly network: NetworkSettings;
   readonly disk: DiskSettings;
   readonly messages: Required<MessageSettings>;
   readonly driftRate: number;
   readonly snapshot: SnapshotOptions;
   readonly timeout: number;
+  readonly onNoQuorum: NonNullable<ReplicaOptions<StateMachine>['onNoQuorum']>;
   readonly traceEvents: number;
 }
 
@@ -117,6 +129,7 @@ export function checkSettings(options: SimulationOptions): CheckedSettings {
     consensus: options.consensus ?? raft(),
     machine: machineMaker(options.stateMachine ?? ((): StateMachine => keyValue())),
     applyMs: checkNumber('applyMs', options.applyMs ?? 0, 0, 10_000, false),
+    relay: checkFlag('relay', options.relay ?? true),
     network: options.network ?? {},
     disk: options.disk ?? {},
     messages: {
@@ -128,8 +141,20 @@ export function checkSettings(options: SimulationOptions): CheckedSettings {
     driftRate: checkNumber('clocks.driftRate', clocks.driftRate ?? 0, 0, 0.5, false),
     snapshot: { logBytes: 16_384, keepEntries: 100, ...options.snapshot },
     timeout: checkNumber('timeout', options.timeout ?? 30_000, 1, 2 ** 31 - 1),
+    onNoQuorum: checkChoice(options.onNoQuorum ?? 'wait'),
     traceEvents: checkNumber('traceEvents', options.traceEvents ?? 2000, 0, 1e7),
   };
+}
+
+function checkFlag(name: string, value: unknown): boolean {
+  if (typeof value !== 'boolean') throw configError(name, value, 'true or false');
+  return value;
+}
+
+function checkChoice<T extends string>(value: T): T {
+  if (!['wait', 'reject', 'queue'].includes(value))
+    throw configError('onNoQuorum', value, "'wait', 'reject' or 'queue'");
+  return value;
 }
 
 /** Throws ERR_CONFIG. @internal */

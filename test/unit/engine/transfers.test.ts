@@ -8,7 +8,8 @@ import { FrameKind, type MeshPort, type SendOptions } from '../../../lib/mesh/po
 import type { SnapshotReader, SnapshotWriter } from '../../../lib/storage/storage.js';
 
 function metaAt(index: number): SnapshotMeta {
-  return { index, epoch: NO_EPOCH, time: 1, membership: foundingMembership(['a', 'b']), protocol: 'raft' };
+  const membership = { ...foundingMembership(['a', 'b']), genesis: 'g' };
+  return { index, epoch: NO_EPOCH, time: 1, membership, protocol: 'raft' };
 }
 
 const settle = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
@@ -87,6 +88,8 @@ class Rig {
   /** What the app does when a snapshot is asked of it. */
   request: () => Promise<boolean> = () => Promise.resolve(false);
   readonly failures: Error[] = [];
+  readonly timers = new Set<() => void>();
+  now = 0;
   readonly group: Group;
   readonly transfers: Transfers;
   #handler!: (peer: string, session: number, frame: Uint8Array) => boolean | Promise<boolean>;
@@ -107,7 +110,11 @@ class Rig {
     };
     this.group = this.makeGroup(7);
     this.transfers = new Transfers(port as MeshPort, {
-      now: () => 0,
+      now: () => this.now,
+      setTimer: (_delayMs, callback) => {
+        this.timers.add(callback);
+        return { cancel: () => void this.timers.delete(callback) };
+      },
       groupOf: (_peer, number) => (number === 4 ? this.group : undefined),
       acknowledge: (_group, peer, request, index, ok) => this.acks.push({ peer, request, index, ok }),
       schedule: () => undefined,
@@ -132,6 +139,7 @@ class Rig {
         get failed() {
           return rig.storageFailed;
         },
+        headroom: () => 1e9,
         createSnapshot: () => {
           for (const writer of this.writers) writer.discarded = true;
           const writer = new SlowWriter();
@@ -142,7 +150,7 @@ class Rig {
       },
       core: {
         get status() {
-          return { commitIndex: rig.commitIndex };
+          return { commitIndex: rig.commitIndex, epoch: { n: 1 }, genesis: '', role: 'follower' };
         },
         install: (_now: number, _from: string, meta: SnapshotMeta) => this.installed.push(meta) > 0,
         snapshotDone: (_now: number, request: number, index: number, ok: boolean) =>
@@ -545,5 +553,106 @@ describe('snapshot transfers', () => {
         expect(rig.failures).to.deep.equal([]);
       });
     }
+
+    describe('to a peer they keep failing with', () => {
+      let request = 100;
+      beforeEach(() => {
+        rig.sessions.set('c', 1);
+      });
+
+      /** Sends, and lets the receiver say how it ended; whether anything was sent at all. */
+      async function attempt(ok: boolean, to = 'b', group = rig.group): Promise<boolean> {
+        const before = rig.sent.length;
+        rig.transfers.send(group, to, ++request, 50);
+        await settle();
+        await settle();
+        rig.transfers.acknowledged(group, to, request, 50, ok);
+        await settle();
+        expect(rig.done.at(-1)!.slice(0, 1), 'the core is told in any case').to.deep.equal([request]);
+        return rig.sent.length > before;
+      }
+
+      async function failThrice(to = 'b'): Promise<void> {
+        for (let i = 0; i < 3; i++) expect(await attempt(false, to)).to.equal(true);
+      }
+
+      it('leave it alone for a while, and longer each time, five seconds at most', async () => {
+        await failThrice();
+        for (const ms of [1000, 2000, 4000, 5000, 5000]) {
+          rig.now += ms - 1;
+          expect(await attempt(true), `within ${ms} ms`).to.equal(false);
+          expect(rig.done.at(-1)).to.deep.equal([request, 0, false]);
+          expect(rig.readersOpen).to.equal(0);
+          rig.now += 1;
+          expect(await attempt(false), `after ${ms} ms`).to.equal(true);
+        }
+        rig.now += 5000;
+        expect(await attempt(true)).to.equal(true);
+        await failThrice(); // forgotten
+      });
+
+      it('come to others, and those of other groups to it, as ever', async () => {
+        await failThrice();
+        expect(await attempt(true)).to.equal(false);
+        expect(await attempt(true, 'c')).to.equal(true);
+        expect(await attempt(true, 'b', rig.makeGroup(8))).to.equal(true);
+      });
+
+      it('forget after one that succeeds', async () => {
+        for (let i = 0; i < 5; i++) {
+          await attempt(false);
+          await attempt(false);
+          expect(await attempt(true)).to.equal(true);
+        }
+        await failThrice();
+        expect(await attempt(true)).to.equal(false);
+      });
+
+      it('count contact that is lost on the way, and frames that are not taken', async () => {
+        for (const how of ['lost', 'lost', 'refused'] as const) {
+          if (how === 'refused') rig.sendable = () => false;
+          rig.transfers.send(rig.group, 'b', ++request, 50);
+          await settle();
+          await settle();
+          if (how === 'lost') rig.transfers.lost(rig.group, 'b');
+          await settle();
+        }
+        rig.sendable = () => true;
+        expect(rig.done).to.have.length(3);
+        expect(await attempt(true)).to.equal(false);
+      });
+
+      it('do not count against it what is the fault of this node', async () => {
+        const { snapshot } = rig;
+        for (let i = 0; i < 5; i++) {
+          rig.snapshot = undefined; // and the app has none to give
+          await attempt(true);
+          rig.snapshot = snapshot;
+          rig.readGate = () => Promise.reject(new Error('bad sector'));
+          await attempt(true);
+          rig.readGate = undefined;
+          rig.sessions.delete('b');
+          await attempt(true);
+          rig.sessions.set('b', 1);
+        }
+        expect(rig.done.every(([, , ok]) => !ok)).to.equal(true);
+        expect(await attempt(false)).to.equal(true);
+      });
+
+      it('a trial that this node spoils is not spent', async () => {
+        await failThrice();
+        rig.now += 1000;
+        rig.readGate = () => Promise.reject(new Error('bad sector'));
+        expect(await attempt(true)).to.equal(true);
+        rig.readGate = undefined;
+        expect(await attempt(true)).to.equal(true);
+      });
+
+      it('are forgotten with the group', async () => {
+        await failThrice();
+        rig.transfers.ended(rig.group);
+        expect(await attempt(true)).to.equal(true);
+      });
+    });
   });
 });

@@ -24,4 +24,14 @@ describe('StallDetector', () => {
   it('says nothing when no timer was expected', () => {
     expect(new StallDetector(100).fired(10_000)).to.equal(0);
   });
+
+  it('tells that the timer is overdue before it has fired', () => {
+    const detector = new StallDetector(250);
+    expect(detector.overdue(1e9), 'no timer was set').to.equal(false);
+    detector.expect(250);
+    expect(detector.overdue(375)).to.equal(false);
+    expect(detector.overdue(376)).to.equal(true);
+    detector.fired(376);
+    expect(detector.overdue(1e9)).to.equal(false);
+  });
 });

@@ -3,6 +3,7 @@ import { beforeEach, describe, it } from 'mocha';
 import { Connection } from '../../../lib/mesh/webrtc/connection.js';
 import { maxCandidates } from '../../../lib/mesh/webrtc/messages.js';
 import type { Native } from '../../../lib/mesh/webrtc/native.js';
+import { Ports } from '../../../lib/mesh/webrtc/ports.js';
 import { VirtualEnvironment } from './support.js';
 
 const hash = new Array(32).fill('AB').join(':');
@@ -87,7 +88,13 @@ describe('a connection and native code', () => {
     said = [];
     connection = new Connection({
       native: fake.native,
-      config: { iceServers: [], bindAddress: undefined, portRange: undefined },
+      config: {
+        iceServers: [],
+        relayOnly: false,
+        bindAddress: () => undefined,
+        ports: new Ports(),
+        mtu: undefined,
+      },
       environment,
       lane: 'control',
       onSignal: (kind, text, candidates) => said.push(`${kind} ${text ?? '-'} ${candidates.join()}`),

@@ -4,34 +4,65 @@ import { Backoff } from '../../../lib/mesh/backoff.js';
 import { Heartbeats } from '../../../lib/mesh/heartbeats.js';
 import { newIncarnation, isIncarnation } from '../../../lib/mesh/incarnation.js';
 import { newCounters } from '../../../lib/mesh/metrics.js';
-import type { Peers } from '../../../lib/mesh/peers.js';
+import type { MeshCounters } from '../../../lib/mesh/metrics.js';
 import { RoundTrip } from '../../../lib/mesh/roundTrip.js';
 import { VirtualEnvironment } from './support.js';
 
 describe('heartbeats', () => {
-  it('judges only after what waits in this turn was read, and excuses a stall first', async () => {
+  const setUp = (): {
+    environment: VirtualEnvironment;
+    log: string[];
+    heartbeats: Heartbeats;
+    counters: MeshCounters;
+  } => {
     const environment = new VirtualEnvironment();
     const log: string[] = [];
-    const peers = {
-      heartbeat: () => {
-        log.push('heartbeat');
+    const counters = newCounters();
+    const heartbeats = new Heartbeats({
+      intervalMs: 250,
+      environment,
+      counters,
+      onStall: (ms) => log.push(`stall ${ms}`),
+      onBeat: (now, stalledMs) => {
+        log.push(`beat at ${now} stalled ${stalledMs}`);
         environment.defer(() => log.push('frames read'));
       },
-      excuse: (ms: number) => log.push(`excuse ${ms}`),
-      judge: () => log.push('judge'),
-    } as unknown as Peers;
-    const counters = newCounters();
-    const onStall = (ms: number): void => void log.push(`stall ${ms}`);
-    const heartbeats = new Heartbeats({ intervalMs: 100, environment, peers, counters, onStall });
-    await environment.run(100);
-    expect(log.splice(0)).to.deep.equal(['heartbeat', 'frames read', 'judge']);
-    environment.stall(500);
-    await environment.run(0);
-    expect(log.splice(0)).to.deep.equal(['excuse 400', 'stall 400', 'heartbeat', 'frames read', 'judge']);
-    expect(counters).to.include({ stalls: 1, stalledMs: 400 });
+      onLook: (now, mayConvict) => log.push(`look at ${now}${mayConvict ? '' : ' mildly'}`),
+    });
+    return { environment, log, heartbeats, counters };
+  };
+
+  it('looks five times a beat, after what waits in that turn was read', async () => {
+    const { environment, log, heartbeats } = setUp();
+    const start = environment.now();
+    await environment.run(250);
+    const looks = [50, 100, 150, 200].map((ms) => `look at ${start + ms}`);
+    const end = start + 250;
+    expect(log).to.deep.equal([...looks, `beat at ${end} stalled 0`, 'frames read', `look at ${end}`]);
     heartbeats.close();
+    log.length = 0;
     await environment.run(1000);
     expect([log, environment.timers]).to.deep.equal([[], 0]);
+  });
+
+  it('tells of a stall of its own at once, and is mild for as long', async () => {
+    const { environment, log, heartbeats, counters } = setUp();
+    environment.stall(550);
+    await environment.run(0);
+    const now = environment.now();
+    expect(log.splice(0)).to.deep.equal([
+      'stall 500',
+      `beat at ${now} stalled 500`,
+      'frames read',
+      `look at ${now} mildly`,
+    ]);
+    expect(counters).to.include({ stalls: 1, stalledMs: 500 });
+    await environment.run(450);
+    expect(log.filter((line) => line.startsWith('look') && !line.endsWith('mildly'))).to.deep.equal([]);
+    await environment.run(100);
+    expect(log.at(-1)).to.equal(`look at ${now + 550}`);
+    expect(heartbeats.stalledMs).to.equal(500);
+    heartbeats.close();
   });
 
   it('measures the round trip without the time that the other end held the heartbeat', () => {

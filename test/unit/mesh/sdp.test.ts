@@ -2,7 +2,12 @@ import { expect } from 'chai';
 import { describe, it } from 'mocha';
 import fc from 'fast-check';
 import { decodeSetupMessage, encodeSetupMessage } from '../../../lib/mesh/webrtc/messages.js';
-import { cleanCandidate, parseDescription, writeDescription } from '../../../lib/mesh/webrtc/sdp.js';
+import {
+  cleanCandidate,
+  isRelayed,
+  parseDescription,
+  writeDescription,
+} from '../../../lib/mesh/webrtc/sdp.js';
 import { Throttle } from '../../../lib/mesh/webrtc/throttle.js';
 
 const hash = new Array(32).fill('AB').join(':');
@@ -95,6 +100,15 @@ describe('what signalling may bring to native code', () => {
     const reflexive = 'a=candidate:3 1 UDP 1678769919 203.0.113.9 5000 typ srflx raddr 192.0.2.2 rport 47552';
     expect(cleanCandidate(reflexive)).to.equal(reflexive);
     expect(cleanCandidate(`${host} generation 0 ufrag abcd network-id 1`)).to.equal(`a=${host}`);
+    const relayed = 'a=candidate:4 1 UDP 8331263 203.0.113.7 50123 typ relay raddr 0.0.0.0 rport 0';
+    expect(cleanCandidate(relayed)).to.equal(relayed);
+    expect([host, reflexive, relayed].map((candidate) => isRelayed(candidate))).to.deep.equal([
+      false,
+      false,
+      true,
+    ]);
+    const tcp = 'a=candidate:2 1 TCP 1288699647 192.0.2.2 9 typ host tcptype active';
+    expect(cleanCandidate(tcp)).to.equal(tcp);
     const six = 'a=candidate:2 1 UDP 2116026111 fd00::2 47552 typ host';
     expect(cleanCandidate(six)).to.equal(six);
   });
@@ -120,13 +134,16 @@ describe('what signalling may bring to native code', () => {
     const session = '0123456789abcdef0123456789abcdef';
     const messages = [
       { kind: 'ask' },
-      { kind: 'offer', session, lane: 'control', sdp: offer, candidates: ['x'] },
-      { kind: 'answer', session, lane: 'bulk', sdp: offer, candidates: [] },
-      { kind: 'candidate', session, lane: 'bulk', candidates: ['y'] },
+      { kind: 'ask', id: session },
+      { kind: 'offer', session, lane: 'control', bulkConnections: 1, sdp: offer, candidates: ['x'] },
+      { kind: 'answer', session, lane: 'bulk8', bulkConnections: 8, sdp: offer, candidates: [] },
+      { kind: 'candidate', session, lane: 'bulk2', candidates: ['y'] },
     ] as const;
     for (const message of messages)
       expect(decodeSetupMessage(encodeSetupMessage(message))).to.deep.equal(message);
     const good = { v: 1, kind: 'offer', session, lane: 'control', sdp: 'x', candidates: [] };
+    // An older version says nothing of connections, and means one.
+    expect(decodeSetupMessage(JSON.stringify(good))).to.include({ kind: 'offer', bulkConnections: 1 });
     for (const change of [
       { v: 2 },
       { kind: 'other' },
@@ -134,6 +151,13 @@ describe('what signalling may bring to native code', () => {
       { session: session.toUpperCase() },
       { session: 7 },
       { lane: 'side' },
+      { lane: 'bulk9' },
+      { lane: 'bulk3', bulkConnections: 2 },
+      { bulkConnections: 0 },
+      { bulkConnections: 9 },
+      { bulkConnections: 1.5 },
+      { bulkConnections: '2' },
+      { kind: 'ask', id: 'short' },
       { sdp: undefined },
       { sdp: 1 },
       { candidates: undefined },

@@ -332,7 +332,7 @@ describe('a mesh over webrtc', () => {
     const signaling = localSignaling();
     for (const [change, message] of [
       [{ signaling: undefined }, /^signaling must be/],
-      [{ iceServers: ['http://x'] }, /^iceServers must be/],
+      [{ iceServers: ['http://x'] }, /^iceServers\[0\] must be/],
       [{ iceServers: 'stun:x' }, /^iceServers must be/],
       [{ iceServers: new Array(17).fill('stun:x:1') }, /at most 16/],
       [{ bindAddress: 'localhost' }, /^bindAddress must be/],

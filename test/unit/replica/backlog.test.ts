@@ -5,6 +5,7 @@ import { ByteWriter } from '../../../lib/bytes.js';
 import { defineMachine } from '../../../lib/machines/defineMachine.js';
 import { encodeBatch, encodeItem, encodeRegistration } from '../../../lib/replica/batch.js';
 import { batchCodec, cbor } from '../../../lib/replica/codec.js';
+import { noOutbox } from './noOutbox.js';
 import { Room } from '../../../lib/replica/room.js';
 import { Virtual } from '../support/virtual.js';
 
@@ -37,8 +38,14 @@ describe('a backlog', () => {
       codec: cbor(),
       environment,
       limits: { maxPendingCommands: 10, maxPendingBytes: 1e6, maxCommandBytes: 1e6, submitTimeoutMs: 1000 },
+      outbox: { maxEntries: 1, maxBytes: 1024 },
       protocol: 'raft',
-      events: { status: () => undefined, warning: () => undefined, failed: () => undefined },
+      events: {
+        outbox: noOutbox,
+        status: () => undefined,
+        warning: () => undefined,
+        failed: () => undefined,
+      },
     });
     let told = 0;
     const engine = {

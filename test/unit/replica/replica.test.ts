@@ -291,6 +291,37 @@ describe('a replica', () => {
 
     it('rejects at once if told so', async () => {
       const alone = await open('a', { onNoQuorum: 'reject' });
+      // Before it has looked for a leader, it cannot know that there is none.
+      const early = alone.submit({ op: 'add', by: 1 }, { timeout: 60_000 }).catch((e: unknown) => e);
+      await until('an election', () => alone.status().role === 'candidate');
+      expect((await failure(alone.query({ op: 'total' }))).code).to.equal('ERR_NOT_READY');
+      expect(await alone.query({ op: 'total' }, { consistency: 'local' })).to.equal(0);
+      await alone.close();
+      expect(await early).to.include({ code: 'ERR_CLOSED' });
+    });
+
+    it('rejects at once when it has lost its leader, and no more once there is one again', async () => {
+      const replicas = await Promise.all(ids.map((id) => open(id, { onNoQuorum: 'reject' })));
+      await Promise.all(replicas.map((replica) => replica.ready()));
+      await until('a leader', () => replicas.every((replica) => replica.status().leader !== undefined));
+      const follower = replicas.find((replica) => replica.status().role === 'follower')!;
+      const others = ids.filter((id) => id !== follower.id);
+      network.cut(follower.id, others[0]!);
+      network.cut(follower.id, others[1]!);
+      await until('the loss', () => !follower.status().quorum);
+      expect(await failure(follower.submit({ op: 'add', by: 1 }))).to.include({
+        code: 'ERR_NOT_READY',
+        fate: 'refused',
+      });
+      expect((await failure(follower.query({ op: 'total' }))).code).to.equal('ERR_NOT_READY');
+      network.heal();
+      await until('a quorum', () => follower.status().quorum);
+      expect(await follower.submit({ op: 'add', by: 2 })).to.equal(2);
+    });
+
+    it('rejects at once, with the fate', async () => {
+      const alone = await open('a', { onNoQuorum: 'reject' });
+      await until('an election', () => alone.status().role === 'candidate');
       expect(await failure(alone.submit({ op: 'add', by: 1 }))).to.include({
         code: 'ERR_NOT_READY',
         fate: 'refused',

@@ -9,6 +9,7 @@ import type { AppNotice, EngineNotice, GroupStatus, Proposal } from '../../../li
 import { QuorateError } from '../../../lib/errors.js';
 import { defineMachine } from '../../../lib/machines/defineMachine.js';
 import { cbor } from '../../../lib/replica/codec.js';
+import { noOutbox } from './noOutbox.js';
 import { Room } from '../../../lib/replica/room.js';
 import type { StateMachine } from '../../../lib/replica/stateMachine.js';
 import { Waiter } from '../../../lib/replica/pending.js';
@@ -44,8 +45,10 @@ function room(self: string, environment: Virtual, own: StateMachine, limits = {}
       submitTimeoutMs: 60_000,
       ...limits,
     },
+    outbox: { maxEntries: 1, maxBytes: 1024 },
     protocol: 'raft',
     events: {
+      outbox: noOutbox,
       status: () => undefined,
       warning: () => undefined,
       failed: (error) => {

@@ -23,6 +23,8 @@ export function watchStorage(storage: Storage, group: string, view: NodeView): S
       view.disk = disk;
       return new StoreWatch(store, group, disk, view);
     },
+    // What is kept beside the log is judged by what becomes of its commands.
+    ...(storage.openRecords && { openRecords: storage.openRecords.bind(storage) }),
   };
 }
 

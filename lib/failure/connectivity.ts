@@ -1,0 +1,377 @@
+/** The connectivity table of one node: its own row, and the rows that others sent. @internal */
+import type { NodeId } from '../consensus/consensus.js';
+import { checkNumber } from '../errors.js';
+import { digestModulus, hashRow, isNewerRow, maxRowNodes, maxRowVersion, quantisePhi } from './rows.js';
+import type { ConnectivityRow, RowEntry, RowVersion } from './rows.js';
+import { ConnectivityGraph, believedRows } from './rowsGraph.js';
+
+/** What {@link Connectivity} is made with. */
+export interface ConnectivityOptions {
+  readonly id: NodeId;
+  /** This run of the node. */
+  readonly incarnation: string;
+  /** How often members send heartbeats, in milliseconds. */
+  readonly heartbeatMs: number;
+  /** How long a link to a member may stay undecided, in milliseconds. @defaultValue 10000 */
+  readonly pendingMs?: number;
+  /** How long a member's last word that it does not hear this node is kept, in milliseconds. @defaultValue 60000 */
+  readonly evidenceMs?: number;
+  /** How long an unreachable member is remembered, in milliseconds. @defaultValue 3600000 */
+  readonly forgetMs?: number;
+}
+
+/** What this node knows of its link with a peer. */
+export interface LinkFact {
+  /** A direct link is up, and the peer is heard over it. */
+  readonly hears: boolean;
+  /** No link was tried for long enough to say. Counts for a peer that was never linked or given up only. */
+  readonly pending?: boolean;
+  /** The detector's phi. */
+  readonly phi?: number;
+}
+
+interface OwnFact {
+  hears: boolean;
+  pending: boolean;
+  deaf: boolean;
+  phi: number;
+  /** When the above last changed, or when a pending peer was first known to be a member. */
+  since: number;
+  /** Whether the clock of a pending peer runs: others hear it. */
+  vouched: boolean;
+  /** When the peer was last known to be alive. */
+  aliveAt: number;
+}
+
+interface Kept {
+  readonly row: ConnectivityRow;
+  readonly hash: number;
+  /** Since when nobody believable hears the node. */
+  lostAt: number | undefined;
+}
+
+const goneRowHeartbeats = 3;
+const farewellMs = 60_000;
+
+/**
+ * Who hears whom. Pure: times are handed in (milliseconds of one monotonic clock), and nothing is sent. Answers come from the
+ * rows believed at the moment, through one graph that is made anew only after a change.
+ */
+export class Connectivity {
+  readonly id: NodeId;
+  readonly incarnation: string;
+  readonly heartbeatMs: number;
+  readonly #pendingMs: number;
+  readonly #evidenceMs: number;
+  readonly #forgetMs: number;
+  readonly #facts = new Map<NodeId, OwnFact>();
+  readonly #kept = new Map<NodeId, Kept>();
+  readonly #rows = new Map<NodeId, ConnectivityRow>();
+  #own: ConnectivityRow;
+  #ownDirty = false;
+  #left = false;
+  #changes = 0;
+  #graph: ConnectivityGraph | undefined;
+  #digest: number | undefined;
+
+  constructor(options: ConnectivityOptions) {
+    this.id = options.id;
+    this.incarnation = options.incarnation;
+    this.heartbeatMs = checkNumber('heartbeatMs', options.heartbeatMs, 1, 600_000, false);
+    this.#pendingMs = checkNumber('pendingMs', options.pendingMs ?? 10_000, 0, 86_400_000, false);
+    this.#evidenceMs = checkNumber('evidenceMs', options.evidenceMs ?? 60_000, 0, 86_400_000, false);
+    this.#forgetMs = checkNumber('forgetMs', options.forgetMs ?? 3_600_000, 1, 2 ** 40, false);
+    this.#own = { from: this.id, incarnation: this.incarnation, version: 1, left: false, entries: [] };
+    this.#keep(this.#own);
+  }
+
+  /** Grows with every change that can change an answer. */
+  get changes(): number {
+    this.own();
+    return this.#changes;
+  }
+
+  /**
+   * Says how the link with a peer is. Cheap when nothing changed: phi alone changes no row. A new link, or a lost one, ends what
+   * {@link Connectivity.deaf} said.
+   */
+  set(peer: NodeId, fact: LinkFact, now: number): void {
+    if (peer === this.id || this.#left) return;
+    const { hears } = fact;
+    const phi = quantisePhi(fact.phi ?? 0);
+    const known = this.#facts.get(peer);
+    if (known === undefined) {
+      // A node that said its farewell is not missed.
+      if (!hears && this.#hasLeft(peer)) return;
+      this.#add(peer, { hears, pending: !hears && fact.pending === true, phi }, now);
+      return;
+    }
+    known.phi = phi;
+    if (hears) known.aliveAt = now;
+    if (known.hears === hears && !(known.deaf && hears)) {
+      // Once tried, always tried.
+      if (known.pending && fact.pending !== true)
+        this.#change(known, { hears, pending: false, deaf: false }, now);
+      return;
+    }
+    if (!hears && this.#hasLeft(peer)) this.remove(peer);
+    else if (!(known.deaf && !hears)) this.#change(known, { hears, pending: false, deaf: false }, now);
+  }
+
+  /**
+   * The last word of a peer that threw the link away: it does not hear this node, though it was heard saying so. Kept until a
+   * new link comes up, the peer starts anew or leaves, or `evidenceMs` have gone by.
+   */
+  deaf(peer: NodeId, now: number): void {
+    if (peer === this.id || this.#left || this.#hasLeft(peer)) return;
+    const known = this.#facts.get(peer) ?? this.#add(peer, { hears: true, pending: false, phi: 0 }, now);
+    if (known !== undefined) this.#change(known, { hears: true, pending: false, deaf: true }, now);
+  }
+
+  /** Takes a peer out of this node's own row: it is no member any more. Others may still name it. */
+  remove(peer: NodeId): void {
+    if (this.#facts.delete(peer)) this.#ownDirty = true;
+  }
+
+  /** Removes a peer and what it said. */
+  forget(peer: NodeId): void {
+    this.remove(peer);
+    if (peer !== this.id) this.#drop(peer);
+  }
+
+  /** Makes this node's farewell: the last row, to be flooded before the links are closed. */
+  leave(): ConnectivityRow {
+    this.#left = true;
+    this.#facts.clear();
+    this.#ownDirty = true;
+    return this.own();
+  }
+
+  /** This node's row as it is to be sent. A new version is made when its content has changed since the last call. */
+  own(): ConnectivityRow {
+    if (!this.#ownDirty) return this.#own;
+    this.#ownDirty = false;
+    const entries: RowEntry[] = [];
+    for (const [peer, { hears, pending, deaf, phi }] of this.#facts) {
+      if (!this.#hasLeft(peer)) entries.push({ peer, hears, pending, deaf, phi });
+    }
+    entries.sort((a, b) => (a.peer < b.peer ? -1 : 1));
+    if (this.#own.left !== this.#left || !sameEntries(entries, this.#own.entries)) {
+      const { from, incarnation, version } = this.#own;
+      this.#own = { from, incarnation, version: version + 1, left: this.#left, entries };
+      this.#keep(this.#own);
+    }
+    return this.#own;
+  }
+
+  /** Takes a row that another node made. Whether it was news, to be passed on. */
+  merge(row: ConnectivityRow, now: number): boolean {
+    if (row.from === this.id) {
+      this.#refute(row);
+      return false;
+    }
+    const known = this.#rows.get(row.from);
+    if (known === undefined ? this.#rows.size >= maxRowNodes && !this.#makeRoom() : !isNewerRow(row, known)) {
+      return false;
+    }
+    this.#keep(row);
+    const fact = this.#facts.get(row.from);
+    if (row.left) {
+      this.#kept.get(row.from)!.lostAt = now;
+      if (fact?.hears !== true || fact.deaf) this.#facts.delete(row.from);
+    } else if (fact?.deaf === true && known !== undefined && known.incarnation !== row.incarnation) {
+      this.#change(fact, { hears: false, pending: false, deaf: false }, now);
+    }
+    if (row.left || known?.left === true) this.#ownDirty = true;
+    return true;
+  }
+
+  /**
+   * Once a heartbeat: lets old things go. Members that others hear and this node was never linked with are entered as pending,
+   * and as not heard after `pendingMs`.
+   */
+  tick(now: number): void {
+    const { rows: believed } = this.graph();
+    for (const [id, row] of believed) {
+      if (id !== this.id && !row.left && !this.#facts.has(id))
+        this.#add(id, { hears: false, pending: true, phi: 0 }, now);
+    }
+    for (const [peer, fact] of this.#facts) {
+      const member = believed.has(peer);
+      if (member) fact.aliveAt = now;
+      if (fact.pending && member && !fact.vouched) {
+        fact.vouched = true;
+        fact.since = now;
+      }
+      if (fact.pending && fact.vouched && now - fact.since >= this.#pendingMs) {
+        this.#change(fact, { hears: false, pending: false, deaf: false }, now);
+      }
+      if (fact.deaf && now - fact.since >= this.#evidenceMs) {
+        this.#change(fact, { hears: false, pending: false, deaf: false }, now);
+      }
+      if (!fact.hears && now - Math.max(fact.aliveAt, fact.since) >= this.#forgetMs) this.remove(peer);
+    }
+    for (const [id, kept] of this.#kept) {
+      if (believed.has(id)) kept.lostAt = undefined;
+      else if (kept.lostAt === undefined) kept.lostAt = now;
+      else if (now - kept.lostAt >= (kept.row.left ? farewellMs : goneRowHeartbeats * this.heartbeatMs))
+        this.#drop(id);
+    }
+  }
+
+  /** The graph of the rows believed now; the same object until something changes. */
+  graph(): ConnectivityGraph {
+    this.own();
+    this.#graph ??= new ConnectivityGraph(this.id, believedRows(this.id, this.#rows));
+    return this.#graph;
+  }
+
+  /** The rows believed now, this node's own among them. */
+  rows(): ConnectivityRow[] {
+    return [...this.graph().rows.values()];
+  }
+
+  /** A number below 2^52 that is the same for tables whose believed rows are the same, and very likely for no others. */
+  digest(): number {
+    const { rows } = this.graph();
+    if (this.#digest === undefined) {
+      let sum = 0;
+      for (const id of rows.keys()) sum = (sum + this.#kept.get(id)!.hash) % digestModulus;
+      this.#digest = sum;
+    }
+    return this.#digest;
+  }
+
+  /** The names of the rows believed now. */
+  versions(): RowVersion[] {
+    return this.rows().map(({ from, incarnation, version }) => ({ from, incarnation, version }));
+  }
+
+  /** The believed rows that whoever sent those names lacks, or has an older one of. */
+  missing(versions: readonly RowVersion[]): ConnectivityRow[] {
+    const theirs = new Map<NodeId, RowVersion>();
+    for (const version of versions) theirs.set(version.from, version);
+    return this.rows().filter((row) => {
+      const known = theirs.get(row.from);
+      return known === undefined || isNewerRow(row, known);
+    });
+  }
+
+  /** Members that are known and not out of the question, sorted: this node, and whoever rows name. */
+  nodes(): readonly NodeId[] {
+    return this.graph().ids;
+  }
+
+  /** This node's own newest phi of a peer, which rows do not carry at once; `undefined` for a peer that it does not hear. */
+  phi(peer: NodeId): number | undefined {
+    const fact = this.#facts.get(peer);
+    return fact?.hears === true && !fact.deaf ? fact.phi : undefined;
+  }
+
+  /** See {@link ConnectivityGraph.nextHop}. Cached until the table changes, like all ways. */
+  nextHop(to: NodeId): NodeId | undefined {
+    return this.graph().nextHop(to);
+  }
+
+  /** See {@link ConnectivityGraph.path}. */
+  path(to: NodeId): NodeId[] {
+    return this.graph().path(to);
+  }
+
+  /** See {@link ConnectivityGraph.hopAround}. */
+  hopAround(to: NodeId): NodeId | undefined {
+    return this.graph().hopAround(to);
+  }
+
+  /** See {@link ConnectivityGraph.pathAround}. */
+  pathAround(to: NodeId): NodeId[] {
+    return this.graph().pathAround(to);
+  }
+
+  /** See {@link ConnectivityGraph.helpers}. */
+  helpers(peer: NodeId, count: number): NodeId[] {
+    return this.graph().helpers(peer, count);
+  }
+
+  #add(peer: NodeId, fact: Pick<OwnFact, 'hears' | 'pending' | 'phi'>, now: number): OwnFact | undefined {
+    if (this.#facts.size >= maxRowNodes - 1 && !this.#forgetOldest()) return undefined;
+    const made = { ...fact, deaf: false, since: now, vouched: false, aliveAt: now };
+    this.#facts.set(peer, made);
+    this.#ownDirty = true;
+    return made;
+  }
+
+  #change(fact: OwnFact, to: Pick<OwnFact, 'hears' | 'pending' | 'deaf'>, now: number): void {
+    if (fact.hears === to.hears && fact.pending === to.pending && fact.deaf === to.deaf) return;
+    Object.assign(fact, to);
+    fact.since = now;
+    this.#ownDirty = true;
+  }
+
+  #forgetOldest(): boolean {
+    let oldest: NodeId | undefined;
+    let at = Infinity;
+    for (const [peer, fact] of this.#facts) {
+      if (fact.hears || fact.aliveAt >= at) continue;
+      oldest = peer;
+      at = fact.aliveAt;
+    }
+    if (oldest !== undefined) this.remove(oldest);
+    return oldest !== undefined;
+  }
+
+  /** Only this node makes its rows: one that it did not make, or no more remembers, is outdone by a newer one. */
+  #refute(row: ConnectivityRow): void {
+    const own = this.own();
+    if (row.incarnation !== own.incarnation || row.version < own.version || row === own) return;
+    if (row.version >= maxRowVersion || (row.version === own.version && sameRow(row, own))) return;
+    this.#own = { ...own, version: row.version + 1 };
+    this.#keep(this.#own);
+  }
+
+  #hasLeft(peer: NodeId): boolean {
+    return this.#rows.get(peer)?.left === true;
+  }
+
+  #keep(row: ConnectivityRow): void {
+    this.#rows.set(row.from, row);
+    this.#kept.set(row.from, { row, hash: hashRow(row), lostAt: undefined });
+    this.#changed();
+  }
+
+  #drop(id: NodeId): void {
+    this.#rows.delete(id);
+    if (!this.#kept.delete(id)) return;
+    this.#ownDirty = true;
+    this.#changed();
+  }
+
+  #makeRoom(): boolean {
+    const believed = this.graph().rows;
+    for (const id of this.#rows.keys()) {
+      if (believed.has(id)) continue;
+      this.#drop(id);
+      return true;
+    }
+    return false;
+  }
+
+  #changed(): void {
+    this.#changes++;
+    this.#graph = undefined;
+    this.#digest = undefined;
+  }
+}
+
+/** Phi alone is no difference. */
+function sameEntries(a: readonly RowEntry[], b: readonly RowEntry[]): boolean {
+  if (a.length !== b.length) return false;
+  return a.every((x, i) => {
+    const y = b[i]!;
+    return x.peer === y.peer && x.hears === y.hears && x.pending === y.pending && x.deaf === y.deaf;
+  });
+}
+
+function sameRow(a: ConnectivityRow, b: ConnectivityRow): boolean {
+  return a.left === b.left && sameEntries(a.entries, b.entries);
+}

@@ -1,0 +1,192 @@
+import { expect } from 'chai';
+import { describe, it } from 'mocha';
+import { createSimulation } from '../../../../lib/testing/index.js';
+import type { Simulation } from '../../../../lib/testing/index.js';
+import { seeded } from '../../support/seeded.js';
+
+const five = ['a', 'b', 'c', 'd', 'e'];
+
+async function started(seed: number, nodes: readonly string[], relay = true): Promise<Simulation> {
+  const simulation = createSimulation({ seed, nodes: [...nodes], relay });
+  await simulation.ready();
+  await simulation.run(2000);
+  return simulation;
+}
+
+/** Lets virtual time pass until a call is answered. */
+async function settled<T>(simulation: Simulation, call: Promise<T>): Promise<T> {
+  let over = false;
+  const watched = call.finally(() => (over = true));
+  await simulation.runUntil(() => over, 30_000);
+  return watched;
+}
+
+function epochs(simulation: Simulation, nodes: readonly string[]): number {
+  return Math.max(...nodes.map((id) => (simulation.replica(id).status().epoch)));
+}
+
+/** How each node reaches each other, as it sees it: "ab:up/direct …". */
+function paths(simulation: Simulation, nodes: readonly string[]): string[] {
+  return nodes.flatMap((id) =>
+    simulation
+      .mesh(id)
+      .peers()
+      .map((peer) => `${id}${peer.id}:${peer.state}/${peer.path}`)
+      .sort(),
+  );
+}
+
+function states(simulation: Simulation, nodes: readonly string[]): string[] {
+  return nodes.map((id) => simulation.mesh(id).partition().state);
+}
+
+function allReached(simulation: Simulation, nodes: readonly string[]): boolean {
+  const reached = paths(simulation, nodes).filter((path) => path.includes(':up/'));
+  return reached.length === nodes.length * (nodes.length - 1);
+}
+
+describe('a mesh with a broken link (simulated)', () => {
+  it('reaches a cut-off peer over another, within 300 ms of traffic and without an election', async () => {
+    const simulation = await started(1, ['a', 'b', 'c']);
+    const leader = simulation.leader()!;
+    const [other, third] = ['a', 'b', 'c'].filter((id) => id !== leader) as [string, string];
+    const before = epochs(simulation, ['a', 'b', 'c']);
+    simulation.cut(leader, other);
+    await simulation.run(300);
+    expect(paths(simulation, [leader])).to.include(`${leader}${other}:up/relayed`);
+    expect(paths(simulation, [other])).to.include(`${other}${leader}:up/relayed`);
+    await simulation.run(1000);
+    expect(states(simulation, ['a', 'b', 'c'])).to.deep.equal(['partial', 'partial', 'partial']);
+    expect(simulation.mesh(other).partition().bridges).to.deep.equal([third]);
+    const relayed = simulation.mesh(third).metrics().datagramsRelayed;
+    expect(relayed).to.be.greaterThan(10);
+    simulation.heal();
+    await simulation.run(8000);
+    expect(paths(simulation, ['a', 'b', 'c']).filter((path) => !path.endsWith(':up/direct'))).to.deep.equal(
+      [],
+    );
+    expect(states(simulation, ['a', 'b', 'c'])).to.deep.equal(['healthy', 'healthy', 'healthy']);
+    expect(epochs(simulation, ['a', 'b', 'c'])).to.equal(before);
+    simulation.check();
+  });
+
+  it('says that a link works one way', async () => {
+    const simulation = await started(2, ['a', 'b', 'c']);
+    const leader = simulation.leader()!;
+    const [other] = ['a', 'b', 'c'].filter((id) => id !== leader) as [string];
+    for (const [from, to] of [
+      [leader, other],
+      [other, leader],
+    ] as const) {
+      simulation.cutOneWay(from, to);
+      await simulation.run(3000);
+      expect(states(simulation, ['a', 'b', 'c'])).to.deep.equal(['simplex', 'simplex', 'simplex']);
+      for (const id of ['a', 'b', 'c']) {
+        const { links } = simulation.mesh(id).partition();
+        const down = links.filter((link) => link.state === 'down').map((link) => `${link.from}>${link.to}`);
+        expect(down, `seen by ${id}`).to.deep.equal([`${from}>${to}`]);
+      }
+      simulation.heal();
+      await simulation.run(10_000);
+      expect(states(simulation, ['a', 'b', 'c'])).to.deep.equal(['healthy', 'healthy', 'healthy']);
+    }
+  });
+
+  it('keeps a leader that lost its links to the majority, when one member reaches them all', async () => {
+    for (let seed = 1; seed <= 4; seed++) {
+      const simulation = await started(seed, five);
+      const leader = simulation.leader()!;
+      const others = five.filter((id) => id !== leader);
+      const before = epochs(simulation, five);
+      for (const other of others.slice(1)) simulation.cut(leader, other);
+      await simulation.run(3000);
+      expect(allReached(simulation, five)).to.equal(true);
+      await settled(simulation, simulation.replica(others[2]!).submit({ op: 'put', key: 'k', value: seed }));
+      simulation.heal();
+      await simulation.run(8000);
+      expect(epochs(simulation, five), `seed ${seed}`).to.equal(before);
+    }
+  });
+
+  it('without relaying elects another one, which is what relaying saves', async () => {
+    const simulation = await started(1, five, false);
+    const leader = simulation.leader()!;
+    const before = epochs(simulation, five);
+    for (const other of five.filter((id) => id !== leader).slice(1)) simulation.cut(leader, other);
+    await simulation.run(3000);
+    expect(epochs(simulation, five)).to.be.greaterThan(before);
+    expect(paths(simulation, five).filter((path) => path.endsWith('/relayed'))).to.deep.equal([]);
+  });
+
+  it('goes over any number of members: a chain of five', async () => {
+    const simulation = await started(3, five);
+    for (let i = 0; i < 5; i++) for (let j = i + 2; j < 5; j++) simulation.cut(five[i]!, five[j]!);
+    await simulation.run(5000);
+    expect(allReached(simulation, five)).to.equal(true);
+    const command = { op: 'put', key: 'k', value: 'over the chain' } as const;
+    await settled(simulation, simulation.replica('a').submit(command));
+    const answer = await settled(simulation, simulation.replica('e').query({ op: 'get', key: 'k' }));
+    expect(answer).to.equal('over the chain');
+    const view = simulation.mesh('a').partition();
+    expect(view.state).to.equal('partial');
+    expect(view.components).to.deep.equal([five]);
+    expect(view.articulation).to.deep.equal(['b', 'c', 'd']);
+  });
+
+  it('needs no rendezvous to link again, or to meet a newcomer of whom a member knows', async () => {
+    const simulation = await started(4, five);
+    for (const id of five) simulation.network.rendezvous(id, false);
+    await simulation.run(1000);
+    simulation.network.reset('a', 'b');
+    simulation.network.reset('c', 'd');
+    await simulation.run(6000);
+    expect(paths(simulation, five).filter((path) => !path.endsWith(':up/direct'))).to.deep.equal([]);
+    // e starts again and meets only a at the rendezvous.
+    simulation.crash('e');
+    await simulation.run(3000);
+    simulation.network.rendezvous('a', true);
+    simulation.network.rendezvous('e', true);
+    simulation.restart('e');
+    await simulation.run(10_000);
+    expect(paths(simulation, five).filter((path) => !path.endsWith(':up/direct'))).to.deep.equal([]);
+  });
+
+  it('reaches whoever can be reached, and all members of a part see the same, whatever is cut', async () => {
+    for (let seed = 10; seed < 18; seed++) {
+      const simulation = await started(seed, five);
+      const random = seeded(seed);
+      for (let i = 0; i < 5; i++) {
+        for (let j = i + 1; j < 5; j++) {
+          const dice = random();
+          if (dice < 0.35) simulation.cut(five[i]!, five[j]!);
+          else if (dice < 0.45) simulation.cutOneWay(five[i]!, five[j]!);
+        }
+      }
+      await simulation.run(9000);
+      const views = new Map(five.map((id) => [id, simulation.mesh(id).partition()]));
+      for (const id of five) {
+        const view = views.get(id)!;
+        for (const other of view.reachable) {
+          expect(views.get(other)!.components, `seed ${seed}: ${id} and ${other}`).to.deep.equal(
+            view.components,
+          );
+          expect(views.get(other)!.state, `seed ${seed}: ${id} and ${other}`).to.equal(view.state);
+          if (other === id) continue;
+          const peer = simulation
+            .mesh(id)
+            .peers()
+            .find((status) => status.id === other);
+          expect(peer?.state, `seed ${seed}: ${id} reaches ${other}`).to.equal('up');
+        }
+      }
+      simulation.heal();
+      await simulation.run(10_000);
+      expect(
+        paths(simulation, five).filter((path) => !path.endsWith(':up/direct')),
+        `seed ${seed}`,
+      ).to.deep.equal([]);
+      expect(new Set(states(simulation, five))).to.deep.equal(new Set(['healthy']));
+      simulation.check();
+    }
+  });
+});
