@@ -68,6 +68,8 @@ export type { RaftOptions } from './consensus/raft/options.js';
 export { memoryNetwork, type MemoryNetwork, type MemoryNetworkOptions } from './mesh/memory/network.js';
 export { webrtc, type WebrtcOptions } from './mesh/webrtc/webrtc.js';
 export { webSocketSignaling, type WebSocketSignalingOptions } from './mesh/signaling/webSocket.js';
+export { lanSignaling, type LanSignalingOptions } from './mesh/signaling/lan.js';
+export { anySignaling } from './mesh/signaling/any.js';
 export { localSignaling } from './mesh/signaling/local.js';
 export {
   serveSignaling,

@@ -135,7 +135,11 @@ export class Engine {
       schedule: (group) => this.#schedule(group),
       sendSnapshot: (group, to, request, atLeast) => this.#transfers.send(group, to, request, atLeast),
       keepFrom: (group) => this.#transfers.holds.keepFrom(group, environment.now()),
-      ended: (group) => this.#transfers.ended(group),
+      voters: (group, voters) => this.#port.expect(group.name, voters),
+      ended: (group) => {
+        this.#port.expect(group.name, undefined);
+        this.#transfers.ended(group);
+      },
     };
     const group = new Group(host, {
       name,

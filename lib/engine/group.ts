@@ -10,6 +10,7 @@ import {
   type NodeId,
   type SnapshotMeta,
 } from '../consensus/consensus.js';
+import type { Membership } from '../consensus/membership.js';
 import { QuorateError } from '../errors.js';
 import type { Environment } from '../environment.js';
 import type { GroupWrite, NodeStore } from '../storage/storage.js';
@@ -54,6 +55,8 @@ export interface GroupHost {
   sendSnapshot(group: Group, to: NodeId, request: number, atLeast: Index): void;
   /** The first index of the log that transfers still need; Infinity when they need none. */
   keepFrom(group: Group): Index;
+  /** Who votes in the group now. */
+  voters(group: Group, voters: readonly NodeId[]): void;
   /** The group is over on this node. */
   ended(group: Group): void;
 }
@@ -99,6 +102,7 @@ export class Group {
   #reads: { context: number; index: Index }[] = [];
   #notices: EngineNotice[] = [];
   #statusChanged = true;
+  #membershipTold: Membership | undefined;
   #commitTold: Index = 0;
   #appWoke = false;
   #pendingWrites = 0;
@@ -418,6 +422,13 @@ export class Group {
 
   #status(): GroupStatus {
     const { role, leader, epoch, quorum, membership } = this.core.status;
+    if (membership !== this.#membershipTold) {
+      this.#membershipTold = membership;
+      this.#host.voters(
+        this,
+        membership.voters.map(({ id }) => id),
+      );
+    }
     const contact = role === 'leader' ? 1 : (this.contacts.get(leader)?.session ?? 0);
     return { role, leader, epoch, quorum, membership, contact };
   }

@@ -51,6 +51,7 @@ export async function assembleMesh(plan: MeshPlan): Promise<MeshParts> {
     onPeer: (peer, up, link) => router.onPeer(peer, up, link),
     onState: (peer, state) => tell((to) => to.state(peer, state)),
     onPath: (peer, path) => tell((to) => to.path(peer, path)),
+    onGivenUp: (link) => prober.moved(link, environment.now()),
     onChange: (peer) => topology.changed(peer),
     onLeft: (peer) => topology.left(peer),
     onDigest: (peer, digest) => topology.onDigest(peer, digest),
@@ -110,6 +111,7 @@ export async function assembleMesh(plan: MeshPlan): Promise<MeshParts> {
       if (payload.length > maxSignalBytes) return false;
       return datagrams.send(peer, DatagramKind.signal, payload, { lane: 'control' });
     },
+    onAddressChange: () => prober.urge(environment.now()),
     onWarning,
   });
   connect = (peer) => session.connect(peer);

@@ -38,6 +38,8 @@ export interface PeersHost {
   onState(peer: NodeId, state: 'up' | 'suspect' | 'unreachable'): void;
   /** The peer is reached another way than before. */
   onPath(peer: NodeId, path: LinkPath): void;
+  /** The other end gave up a direct link that worked, as far as this end could tell, for a relayed one. */
+  onGivenUp(link: Link): void;
   /** What this node hears of a peer may have changed: its link, or what is known about that. */
   onChange(peer: Peer): void;
   /** A peer closed its node, and said so. */
@@ -166,6 +168,13 @@ export class Peers {
       kind: 'broken',
       error: new QuorateError('ERR_PEER_PROTOCOL', `peer ${id} lost its link: ${reason}`),
     });
+  }
+
+  /** Gives a link up. */
+  drop(link: Link, reason: string): void {
+    if (link.over) return;
+    link.close();
+    this.#over(link, { kind: 'lost', reason });
   }
 
   heartbeat(now: number, stalledMs: number, digest: number): void {
@@ -297,6 +306,7 @@ export class Peers {
     const old = peer.link;
     const moved = old !== undefined && old.path !== path && hello.incarnation === old.incarnation;
     if (moved) {
+      if (old.path === 'direct' && !peer.bad) this.#host.onGivenUp(old);
       old.retire(peer.bad);
       this.#forget(peer, old);
       peer.replaced();

@@ -20,10 +20,12 @@ const pingEveryMs = 150;
 const helperCount = 3;
 /** How long a link may stay silent, at least, though the peer answers over others. */
 const badAfterMs = 150;
-/** A silence that ended by itself: the next has this much longer before it counts. */
-const lenience = 1.5;
+/** After a silence that ended by itself the next has a little longer before it counts, and twice as long after one that counted. */
+const lenience = { passed: 1.25, counted: 2 } as const;
 /** Such patience halves in so long. */
 const lenienceHalfLifeMs = 300_000;
+/** Peers about whose links something is remembered: more than a mesh has. */
+const maxRemembered = 2048;
 const maxPatienceMs = 1500;
 /** An answer over others says that the peer lives for so long. */
 const pongFreshMs = 400;
@@ -39,12 +41,25 @@ export interface ProberOptions {
   readonly helpers: (peer: NodeId, count: number) => readonly NodeId[];
 }
 
+/** After a change of addresses, a link that does not answer within this time is given up. */
+const urgentMs = 500;
+
+/** A direct link that works again within this time was not cut: it had a glitch. */
+const glitchMs = 5000;
+
+interface GivenUp {
+  readonly silenceMs: number;
+  readonly at: number;
+}
+
 interface Probe {
   readonly link: Link;
   readonly since: number;
   /** Messages that the link had received by then. */
   readonly received: number;
   pingAt: number;
+  /** The link may be dead: it is given up if it does not answer soon. */
+  readonly urgent: boolean;
   /** When the peer first and last answered over others. */
   firstPongAt: number;
   pongAt: number;
@@ -54,6 +69,8 @@ export class Prober {
   readonly #options: ProberOptions;
   readonly #probes = new Map<NodeId, Probe>();
   readonly #patience = new Map<NodeId, Patience>();
+  /** Direct links that were given up while their peers were reached over others. */
+  readonly #givenUp = new Map<NodeId, GivenUp>();
   #number = 0;
 
   constructor(options: ProberOptions) {
@@ -71,37 +88,61 @@ export class Prober {
       if (peer !== undefined && link.path === 'direct') this.#look(peer, link, now);
     }
     for (const [id, probe] of this.#probes) if (probe.link.over) this.#probes.delete(id);
+    if (this.#patience.size > maxRemembered) this.#patience.clear();
+    if (this.#givenUp.size > maxRemembered) this.#givenUp.clear();
   }
 
-  /** The peer was forgotten. */
-  forget(peer: NodeId): void {
-    this.#probes.delete(peer);
-    this.#patience.delete(peer);
+  /** This machine's addresses changed: every direct link has to show that it still works. */
+  urge(now: number): void {
+    for (const link of this.#options.peers.links()) {
+      if (link.path === 'direct') this.#begin(link, now, true);
+    }
   }
 
   #look(peer: Peer, link: Link, now: number): void {
+    this.#lookBack(link, now);
     let probe = this.#probes.get(link.peer);
     if (probe !== undefined && (probe.link !== link || link.received !== probe.received)) {
       this.#probes.delete(link.peer);
       if (probe.link === link) {
-        // Whatever it was, it passed by itself: silences of that length mean little on this link.
-        this.#learn(link.peer, link.heardAt - probe.since + probeAfterMs, now);
+        // The peer answered others meanwhile, and it passed by itself: such silences mean little on this link.
+        if (probe.firstPongAt < Infinity)
+          this.#learn(link.peer, lenience.passed * (link.heardAt - probe.since + probeAfterMs), now);
         this.#options.peers.recovered(peer);
       }
       probe = undefined;
     }
     if (probe === undefined) {
       if (!this.#doubtful(peer, link, now)) return;
-      const { received } = link;
-      probe = { link, since: now, received, pingAt: -Infinity, firstPongAt: Infinity, pongAt: -Infinity };
-      this.#probes.set(link.peer, probe);
+      probe = this.#begin(link, now, false);
+    }
+    if (probe.urgent && now - probe.since >= Math.max(urgentMs, 8 * (link.rttMs ?? 0))) {
+      this.#options.peers.drop(link, 'it does not answer since this machine changed its addresses');
+      return;
     }
     if (now - probe.pingAt >= pingEveryMs) this.#ping(link, probe, now);
     const silence = now - Math.max(link.heardAt, link.unansweredSince ?? 0);
     const answers = now - probe.pongAt <= pongFreshMs && now - probe.firstPongAt >= headStartMs;
     if (peer.bad || !answers || silence < this.#patienceWith(link, now)) return;
-    this.#learn(link.peer, silence, now);
+    this.#givenUp.set(link.peer, { silenceMs: silence, at: now });
     this.#options.peers.failing(peer);
+  }
+
+  /** A link that was back so soon had better been waited for; one that was cut for long had not. */
+  #lookBack(link: Link, now: number): void {
+    const last = this.#givenUp.get(link.peer);
+    if (last === undefined || link.since <= last.at) return;
+    this.#givenUp.delete(link.peer);
+    if (link.since - last.at < glitchMs) this.#learn(link.peer, lenience.counted * last.silenceMs, now);
+  }
+
+  #begin(link: Link, now: number, urgent: boolean): Probe {
+    const { received } = link;
+    const times = { pingAt: -Infinity, firstPongAt: Infinity, pongAt: -Infinity };
+    const probe = { link, since: now, received, urgent, ...times };
+    this.#probes.set(link.peer, probe);
+    if (urgent) this.#ping(link, probe, now);
+    return probe;
   }
 
   #doubtful(peer: Peer, link: Link, now: number): boolean {
@@ -139,8 +180,13 @@ export class Prober {
     return Math.max(least, this.#patience.get(link.peer)?.ms(now) ?? 0);
   }
 
-  #learn(peer: NodeId, silenceMs: number, now: number): void {
-    const ms = Math.min(maxPatienceMs, silenceMs * lenience);
+  /** The other end gave a direct link up that nothing was wrong with here, or not yet. */
+  moved(link: Link, now: number): void {
+    this.#givenUp.set(link.peer, { silenceMs: now - link.heardAt, at: now });
+  }
+
+  #learn(peer: NodeId, patienceMs: number, now: number): void {
+    const ms = Math.min(maxPatienceMs, patienceMs);
     if (ms > (this.#patience.get(peer)?.ms(now) ?? 0)) this.#patience.set(peer, new Patience(ms, now));
   }
 }

@@ -31,6 +31,7 @@ export class Topology implements Routes {
   readonly #known = new Set<NodeId>();
   #seenChanges = -1;
   #due = false;
+  #left = false;
 
   constructor(options: TopologyOptions) {
     const { id, incarnation, heartbeatMs, peers, send, onPartition } = options;
@@ -103,7 +104,7 @@ export class Topology implements Routes {
 
   /** A group of this node counts on these voters; `undefined` when it is closed. */
   expect(group: string, voters: readonly NodeId[] | undefined): void {
-    this.partition.expect(group, voters, this.#options.environment.now());
+    if (!this.#left) this.partition.expect(group, voters, this.#options.environment.now());
   }
 
   /** This process stood still. */
@@ -113,6 +114,7 @@ export class Topology implements Routes {
 
   /** Says farewell to the neighbours. */
   leave(): void {
+    this.#left = true;
     this.connectivity.leave();
     this.#gossip.publish();
   }

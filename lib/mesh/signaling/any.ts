@@ -88,6 +88,10 @@ class AnySession implements SignalingSession {
     for (const place of this.#seenBy.get(to) ?? []) this.#sessions[place]?.send(to, payload);
   }
 
+  moved(): void {
+    for (const session of this.#sessions) session.moved?.();
+  }
+
   async close(): Promise<void> {
     this.#closed = true;
     this.#seenBy.clear();

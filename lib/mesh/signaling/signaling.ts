@@ -30,6 +30,8 @@ export interface SignalingSession {
   send(to: string, payload: string): void;
   /** Whether the rendezvous is reached at the moment. */
   readonly connected: boolean;
+  /** This machine's addresses changed: what goes over the old ones is dead, though nothing says so, and is to be made anew. */
+  moved?(): void;
   /** Leaves the rendezvous; nothing is reported any more. Safe to call twice. */
   close(): Promise<void>;
 }

@@ -105,6 +105,18 @@ class WebSocketSession implements SignalingSession {
     this.#active?.connection.send(to, payload);
   }
 
+  /** A socket that is bound to an address that is gone stays open for long, and carries nothing. */
+  moved(): void {
+    if (this.#closed) return;
+    this.#timer?.cancel();
+    const before = [this.#active?.connection, this.#attempt];
+    this.#active = undefined;
+    this.#attempt = undefined;
+    for (const connection of before) if (connection !== undefined) this.#leave(connection);
+    this.#pauses.outage.reset();
+    this.#try(0);
+  }
+
   async close(): Promise<void> {
     this.#closed = true;
     this.#timer?.cancel();

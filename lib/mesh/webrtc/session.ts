@@ -198,6 +198,7 @@ export class WebrtcSession implements TransportSession {
   /** New addresses: what is being set up with the old ones starts again, and the mesh looks after its links. */
   #moved(): void {
     if (this.#closed) return;
+    this.#signaling?.moved?.();
     for (const [peer, setup] of [...this.#setups]) {
       if (this.#host.id > peer) continue; // the offerer does
       this.#setups.delete(peer);

@@ -117,6 +117,29 @@ describe('webSocketSignaling', () => {
       expect(b.messages).to.deep.equal([]);
     });
 
+    it('takes a new connection at once when the addresses of its machine changed', async () => {
+      const server = await fixture.serve();
+      const environment = new ManualEnvironment();
+      const [a, b] = [new TestHost('a', { environment }), new TestHost('b')];
+      const atA = await fixture.joined(a, server.url);
+      const atB = await fixture.joined(b, server.url);
+      await until('presence', () => a.present.has('b') && b.present.has('a'));
+      let joins = 0;
+      server.on('client:joined', () => joins++);
+      a.presence.length = 0;
+      atA.moved!(); // no time passes for a
+      expect(atA.connected).to.equal(false);
+      await until('the second connection', () => joins === 1 && atA.connected);
+      await until('presence again', () => a.presence.includes('+b') && b.present.has('a'));
+      atB.send('a', 'are you there?');
+      await until('the message', () => a.messages.length === 1);
+      await until('the first connection gone', () => server.metrics().clients === 2);
+      expect([a.codes(), b.codes()]).to.deep.equal([[], []]);
+      await atA.close();
+      atA.moved!();
+      expect(atA.connected).to.equal(false);
+    });
+
     it('notices a server that went silent', async () => {
       const environment = new ManualEnvironment();
       const url = await fixture.rogue((socket) => socket.send('{"type":"welcome"}\n'), { autoPong: false });
