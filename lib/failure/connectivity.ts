@@ -4,6 +4,7 @@ import { checkNumber } from '../errors.js';
 import { digestModulus, hashRow, isNewerRow, maxRowNodes, maxRowVersion, quantisePhi } from './rows.js';
 import type { ConnectivityRow, RowEntry, RowVersion } from './rows.js';
 import { ConnectivityGraph, believedRows } from './rowsGraph.js';
+import { LostRows } from './rowsLost.js';
 
 /** What {@link Connectivity} is made with. */
 export interface ConnectivityOptions {
@@ -67,6 +68,7 @@ export class Connectivity {
   readonly #facts = new Map<NodeId, OwnFact>();
   readonly #kept = new Map<NodeId, Kept>();
   readonly #rows = new Map<NodeId, ConnectivityRow>();
+  readonly #lost = new LostRows();
   #own: ConnectivityRow;
   #ownDirty = false;
   #left = false;
@@ -136,7 +138,9 @@ export class Connectivity {
   /** Removes a peer and what it said. */
   forget(peer: NodeId): void {
     this.remove(peer);
-    if (peer !== this.id) this.#drop(peer);
+    if (peer === this.id) return;
+    this.#lost.forget(peer);
+    this.#drop(peer);
   }
 
   /** Makes this node's farewell: the last row, to be flooded before the links are closed. */
@@ -187,6 +191,16 @@ export class Connectivity {
   }
 
   /**
+   * Takes the last row of a node that a neighbour cannot reach. It is never believed: only its node, or who reaches it, can
+   * bring the node back. Whether it was news, to be passed on.
+   */
+  mergeLost(row: ConnectivityRow): boolean {
+    const known = this.#rows.get(row.from);
+    if (row.from === this.id || row.left || (known !== undefined && !isNewerRow(row, known))) return false;
+    return this.#remember(row);
+  }
+
+  /**
    * Once a heartbeat: lets old things go. Members that others hear and this node was never linked with are entered as pending,
    * and as not heard after `pendingMs`.
    */
@@ -215,14 +229,16 @@ export class Connectivity {
       if (believed.has(id)) kept.lostAt = undefined;
       else if (kept.lostAt === undefined) kept.lostAt = now;
       else if (now - kept.lostAt >= (kept.row.left ? farewellMs : goneRowHeartbeats * this.heartbeatMs))
-        this.#drop(id);
+        this.#lose(kept.row);
     }
+    const graph = this.graph();
+    this.#lost.tick(now, goneRowHeartbeats * this.heartbeatMs, (id) => graph.knows(id));
   }
 
   /** The graph of the rows believed now; the same object until something changes. */
   graph(): ConnectivityGraph {
     this.own();
-    this.#graph ??= new ConnectivityGraph(this.id, believedRows(this.id, this.#rows));
+    this.#graph ??= new ConnectivityGraph(this.id, believedRows(this.id, this.#rows), (id) => this.#last(id));
     return this.#graph;
   }
 
@@ -231,12 +247,14 @@ export class Connectivity {
     return [...this.graph().rows.values()];
   }
 
-  /** A number below 2^52 that is the same for tables whose believed rows are the same, and very likely for no others. */
+  /** A number below 2^52 that is the same for tables whose believed and lost rows are the same, and very likely for no others. */
   digest(): number {
-    const { rows } = this.graph();
+    const { rows, lost } = this.graph();
     if (this.#digest === undefined) {
       let sum = 0;
       for (const id of rows.keys()) sum = (sum + this.#kept.get(id)!.hash) % digestModulus;
+      // Taken away, so that a row that one believes and the other lost makes a difference.
+      for (const row of lost.values()) sum = (sum + digestModulus - hashRow(row)) % digestModulus;
       this.#digest = sum;
     }
     return this.#digest;
@@ -244,17 +262,22 @@ export class Connectivity {
 
   /** The names of the rows believed now. */
   versions(): RowVersion[] {
-    return this.rows().map(({ from, incarnation, version }) => ({ from, incarnation, version }));
+    return namesOf(this.graph().rows.values());
+  }
+
+  /** The names of the last rows of those that cannot be reached. */
+  lostVersions(): RowVersion[] {
+    return namesOf(this.graph().lost.values());
   }
 
   /** The believed rows that whoever sent those names lacks, or has an older one of. */
   missing(versions: readonly RowVersion[]): ConnectivityRow[] {
-    const theirs = new Map<NodeId, RowVersion>();
-    for (const version of versions) theirs.set(version.from, version);
-    return this.rows().filter((row) => {
-      const known = theirs.get(row.from);
-      return known === undefined || isNewerRow(row, known);
-    });
+    return newerThan(this.graph().rows.values(), versions);
+  }
+
+  /** The lost rows that whoever sent those names, of believed and of lost rows, lacks or has an older one of. */
+  missingLost(versions: readonly RowVersion[], lostVersions: readonly RowVersion[]): ConnectivityRow[] {
+    return newerThan(newerThan(this.graph().lost.values(), versions), lostVersions);
   }
 
   /** Members that are known and not out of the question, sorted: this node, and whoever rows name. */
@@ -336,6 +359,7 @@ export class Connectivity {
   #keep(row: ConnectivityRow): void {
     this.#rows.set(row.from, row);
     this.#kept.set(row.from, { row, hash: hashRow(row), lostAt: undefined });
+    this.#lost.outdo(row);
     this.#changed();
   }
 
@@ -346,11 +370,31 @@ export class Connectivity {
     this.#changed();
   }
 
+  /** Nobody has vouched for that row for too long: it is a memory from now on. */
+  #lose(row: ConnectivityRow): void {
+    this.#drop(row.from);
+    if (!row.left) this.#remember(row);
+  }
+
+  #remember(row: ConnectivityRow): boolean {
+    const graph = this.graph();
+    const news = this.#lost.keep(row, (id) => graph.knows(id));
+    if (news) this.#changed();
+    return news;
+  }
+
+  /** The newest row of a node, believed or not. */
+  #last(id: NodeId): ConnectivityRow | undefined {
+    const row = this.#rows.get(id);
+    const lost = this.#lost.get(id);
+    return row === undefined || (lost !== undefined && isNewerRow(lost, row)) ? lost : row;
+  }
+
   #makeRoom(): boolean {
     const believed = this.graph().rows;
-    for (const id of this.#rows.keys()) {
+    for (const [id, row] of this.#rows) {
       if (believed.has(id)) continue;
-      this.#drop(id);
+      this.#lose(row);
       return true;
     }
     return false;
@@ -361,6 +405,19 @@ export class Connectivity {
     this.#graph = undefined;
     this.#digest = undefined;
   }
+}
+
+function namesOf(rows: Iterable<ConnectivityRow>): RowVersion[] {
+  return Array.from(rows, ({ from, incarnation, version }) => ({ from, incarnation, version }));
+}
+
+function newerThan(rows: Iterable<ConnectivityRow>, versions: readonly RowVersion[]): ConnectivityRow[] {
+  const theirs = new Map<NodeId, RowVersion>();
+  for (const version of versions) theirs.set(version.from, version);
+  return [...rows].filter((row) => {
+    const known = theirs.get(row.from);
+    return known === undefined || isNewerRow(row, known);
+  });
 }
 
 /** Phi alone is no difference. */

@@ -39,8 +39,9 @@ export interface PartitionLink {
 export interface PartitionView {
   readonly state: PartitionState;
   /**
-   * The members by who reaches whom, over others too. The same lists on all members of a component. Of those that cannot be
-   * reached nothing is known: each is a component of its own. While `suspected`, the components before.
+   * The members by who reaches whom, over others too. The same lists on all members of a component. Those that cannot be
+   * reached are taken together as they were linked when last heard of, which is knowledge and no measurement: who crashed
+   * together looks like a part of the mesh. While `suspected`, the components before.
    */
   readonly components: readonly (readonly NodeId[])[];
   /** The component of this node, itself included. */

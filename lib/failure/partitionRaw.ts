@@ -12,7 +12,7 @@ export interface RawPartition {
   readonly own: readonly NodeId[];
   /** The two ends of some link tell different stories: the news of one of them is still to come. */
   readonly disputed: boolean;
-  /** Equal for equal partitions. */
+  /** Equal for equal partitions as measured: how the unreachable were linked when last heard of makes no difference. */
   readonly key: string;
 }
 
@@ -25,7 +25,8 @@ export function classify(graph: ConnectivityGraph, expected: ExpectedVoters): Ra
   const own = graph.ownComponent();
   const state = stateOf(graph, components.length, own, expected);
   const disputed = graph.disputedPairs > 0;
-  return { state, components, own, disputed, key: partitionKey(state, components) };
+  // What is only remembered does not wait to settle, nor keep anything else waiting.
+  return { state, components, own, disputed, key: partitionKey(state, graph.measuredComponents()) };
 }
 
 /** Equal for equal states and components. */

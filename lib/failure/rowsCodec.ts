@@ -10,11 +10,12 @@ export type IncarnationCheck = (text: string) => boolean;
 
 /** The messages by which neighbours even out their tables. */
 export type RowMessage =
-  | { readonly kind: 'rows'; readonly rows: readonly ConnectivityRow[] }
-  | { readonly kind: 'versions'; readonly versions: readonly RowVersion[] };
+  | { readonly kind: 'rows' | 'lost'; readonly rows: readonly ConnectivityRow[] }
+  | { readonly kind: 'versions'; readonly versions: readonly RowVersion[]; readonly lost: readonly RowVersion[] };
 
 const rowsKind = 1;
 const versionsKind = 2;
+const lostKind = 3;
 const maxIdBytes = 128;
 const maxIncarnationBytes = 64;
 
@@ -23,10 +24,10 @@ const pendingBit = 2;
 const deafBit = 4;
 const leftBit = 1;
 
-/** Bytes of a message that carries whole rows. */
-export function encodeRows(rows: readonly ConnectivityRow[]): Uint8Array {
+/** Bytes of a message that carries whole rows; `lost`: of nodes that cannot be reached. */
+export function encodeRows(rows: readonly ConnectivityRow[], lost = false): Uint8Array {
   const out = new ByteWriter();
-  out.u8(rowsKind);
+  out.u8(lost ? lostKind : rowsKind);
   out.varint(rows.length);
   for (const row of rows) {
     writeVersion(out, row);
@@ -41,12 +42,14 @@ export function encodeRows(rows: readonly ConnectivityRow[]): Uint8Array {
   return out.take();
 }
 
-/** Bytes of a message that says which rows its sender has. */
-export function encodeVersions(versions: readonly RowVersion[]): Uint8Array {
+/** Bytes of a message that says which rows its sender believes, and which it remembers of nodes that cannot be reached. */
+export function encodeVersions(versions: readonly RowVersion[], lost: readonly RowVersion[]): Uint8Array {
   const out = new ByteWriter();
   out.u8(versionsKind);
-  out.varint(versions.length);
-  for (const version of versions) writeVersion(out, version);
+  for (const list of [versions, lost]) {
+    out.varint(list.length);
+    for (const version of list) writeVersion(out, version);
+  }
   return out.take();
 }
 
@@ -60,31 +63,40 @@ export function rowBytes(row: ConnectivityRow): number {
 /**
  * Reads what {@link encodeRows} or {@link encodeVersions} made.
  *
- * @throws QuorateError `ERR_CODEC` for anything else: cut or trailing bytes, counts above 1024, ids that are none, a row about
- * itself or with a peer twice or out of order, contradictions, versions or phi out of range.
+ * @throws QuorateError `ERR_CODEC` for anything else: cut or trailing bytes, counts above 1024, ids that are none, a node
+ * twice, a row about itself or with a peer twice or out of order, a lost farewell, contradictions, versions or phi out of range.
  */
 export function decodeRowMessage(bytes: Uint8Array, isIncarnation: IncarnationCheck): RowMessage {
   const from = new ByteReader(bytes);
   const kind = from.u8();
-  if (kind !== rowsKind && kind !== versionsKind) {
-    throw bad(`a connectivity message of kind ${kind} (known: ${rowsKind}, ${versionsKind})`);
+  if (kind !== rowsKind && kind !== versionsKind && kind !== lostKind) {
+    throw bad(`a connectivity message of kind ${kind} (known: ${rowsKind}, ${versionsKind}, ${lostKind})`);
   }
-  const count = readCount(from, 'rows');
   const seen = new Set<NodeId>();
-  const once = (version: RowVersion): RowVersion => {
+  const once = (): RowVersion => {
+    const version = readVersion(from, isIncarnation);
     if (seen.has(version.from)) throw bad(`two rows of ${version.from} in one message`);
     seen.add(version.from);
     return version;
   };
-  const versions: RowVersion[] = [];
-  const rows: ConnectivityRow[] = [];
-  for (let i = 0; i < count; i++) {
-    const version = once(readVersion(from, isIncarnation));
-    if (kind === versionsKind) versions.push(version);
-    else rows.push(readRow(from, version));
+  let message: RowMessage;
+  if (kind === versionsKind) {
+    const versions = readList(from, once);
+    message = { kind: 'versions', versions, lost: readList(from, once) };
+  } else {
+    const rows = readList(from, () => readRow(from, once()));
+    const farewell = kind === lostKind ? rows.find(({ left }) => left) : undefined;
+    if (farewell !== undefined) throw bad(`the farewell of ${farewell.from} as a lost row`);
+    message = { kind: kind === lostKind ? 'lost' : 'rows', rows };
   }
   if (from.remaining > 0) throw bad(`${from.remaining} bytes after the end of a connectivity message`);
-  return kind === versionsKind ? { kind: 'versions', versions } : { kind: 'rows', rows };
+  return message;
+}
+
+function readList<T>(from: ByteReader, read: () => T): T[] {
+  const list: T[] = [];
+  for (let count = readCount(from, 'rows'); count > 0; count--) list.push(read());
+  return list;
 }
 
 function writeVersion(out: ByteWriter, { from, incarnation, version }: RowVersion): void {

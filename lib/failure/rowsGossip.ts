@@ -50,7 +50,7 @@ export class RowGossip {
     const own = this.#options.connectivity.own();
     if (own === this.#published) return;
     this.#published = own;
-    this.#flood([own]);
+    this.#flood([own], false);
   }
 
   /** A link came up: tells the peer at once what is known here. */
@@ -81,19 +81,26 @@ export class RowGossip {
     const { connectivity, isIncarnation } = this.#options;
     const decoded = decodeRowMessage(message, isIncarnation);
     if (decoded.kind === 'versions') {
-      this.#sendRows(peer, connectivity.missing(decoded.versions));
+      this.#sendRows(peer, connectivity.missing(decoded.versions), false);
+      this.#sendRows(peer, connectivity.missingLost(decoded.versions, decoded.lost), true);
       return;
     }
-    const news = decoded.rows.filter((row) => connectivity.merge(row, now));
+    const lost = decoded.kind === 'lost';
+    const news = decoded.rows.filter((row) =>
+      lost ? connectivity.mergeLost(row) : connectivity.merge(row, now),
+    );
     this.#counters.rowsMerged += news.length;
     this.#counters.rowsKnown += decoded.rows.length - news.length;
-    this.#flood(news, peer);
+    this.#flood(news, lost, peer);
     this.publish();
   }
 
-  #flood(rows: readonly ConnectivityRow[], but?: NodeId): void {
+  #flood(rows: readonly ConnectivityRow[], lost: boolean, but?: NodeId): void {
     if (rows.length === 0) return;
-    const batches = inBatches(rows).map((batch) => ({ count: batch.length, message: encodeRows(batch) }));
+    const batches = inBatches(rows).map((batch) => ({
+      count: batch.length,
+      message: encodeRows(batch, lost),
+    }));
     for (const peer of this.#options.neighbours()) {
       if (peer === but) continue;
       for (const { count, message } of batches) {
@@ -103,17 +110,18 @@ export class RowGossip {
     }
   }
 
-  #sendRows(peer: NodeId, rows: readonly ConnectivityRow[]): void {
+  #sendRows(peer: NodeId, rows: readonly ConnectivityRow[], lost: boolean): void {
     for (const batch of inBatches(rows)) {
       this.#counters.rowsSent += batch.length;
-      this.#options.send(peer, encodeRows(batch));
+      this.#options.send(peer, encodeRows(batch, lost));
     }
   }
 
   #sendVersions(peer: NodeId, now: number): void {
     this.#asked.set(peer, now);
     this.#counters.versionsSent++;
-    this.#options.send(peer, encodeVersions(this.#options.connectivity.versions()));
+    const { connectivity } = this.#options;
+    this.#options.send(peer, encodeVersions(connectivity.versions(), connectivity.lostVersions()));
   }
 }
 

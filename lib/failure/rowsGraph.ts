@@ -3,6 +3,7 @@ import type { NodeId } from '../consensus/consensus.js';
 import { articulationPointsOf, componentsOf, firstHops, hopsFrom } from './graph.js';
 import { maxRowNodes } from './rows.js';
 import type { ConnectivityRow } from './rows.js';
+import { lastPairs } from './rowsLost.js';
 
 /** What is known of the direction from one node to another. `unknown`: nobody who could tell can be heard. */
 export type DirectionState = 'up' | 'down' | 'pending' | 'unknown';
@@ -44,7 +45,7 @@ export function believedRows(
 
 /**
  * A snapshot of the believed rows. Every query is a function of those rows and of `self`, and every order is by node id, so two
- * members of one component with the same rows give the same answers.
+ * members of one component with the same rows give the same answers. Lost rows count in `components` alone.
  */
 export class ConnectivityGraph {
   readonly self: NodeId;
@@ -52,6 +53,8 @@ export class ConnectivityGraph {
   readonly rows: ReadonlyMap<NodeId, ConnectivityRow>;
   /** Every node that the rows know and that has not left, sorted. */
   readonly ids: readonly NodeId[];
+  /** The last rows of nodes in `ids` of which no row is believed. */
+  readonly lost: ReadonlyMap<NodeId, ConnectivityRow>;
   /** Pairs of settled nodes that are cut, and that work one way only. */
   readonly cutPairs: number;
   readonly oneWayPairs: number;
@@ -65,15 +68,26 @@ export class ConnectivityGraph {
   readonly #around = new Map<number, number>();
   readonly #ways = new Map<number, Int32Array>();
   #first: Int32Array | undefined;
+  #measured: NodeId[][] | undefined;
   #components: NodeId[][] | undefined;
 
-  constructor(self: NodeId, believed: ReadonlyMap<NodeId, ConnectivityRow>) {
+  constructor(
+    self: NodeId,
+    believed: ReadonlyMap<NodeId, ConnectivityRow>,
+    lastRow: (id: NodeId) => ConnectivityRow | undefined,
+  ) {
     this.self = self;
     this.rows = believed;
     this.ids = knownNodes(self, believed);
     const size = this.ids.length;
     for (const [index, id] of this.ids.entries()) this.#indexes.set(id, index);
     this.#me = this.#indexes.get(self)!;
+    const lost = new Map<NodeId, ConnectivityRow>();
+    for (const id of this.ids) {
+      const last = believed.has(id) ? undefined : lastRow(id);
+      if (last !== undefined) lost.set(id, last);
+    }
+    this.lost = lost;
     this.#says = new Uint8Array(size * size);
     for (const row of believed.values()) this.#read(row);
     this.#adjacency = Array.from({ length: size }, () => []);
@@ -112,6 +126,11 @@ export class ConnectivityGraph {
     this.disputedPairs = disputedPairs;
   }
 
+  /** Whether a believed row names a node that has not left. */
+  knows(id: NodeId): boolean {
+    return this.#indexes.has(id);
+  }
+
   /** Whether a node is known and no newcomer: it has a link both ways, or had its chance and has none. */
   settled(id: NodeId): boolean {
     const node = this.#indexes.get(id);
@@ -133,16 +152,18 @@ export class ConnectivityGraph {
   }
 
   /** The settled nodes by who reaches whom over links that work both ways: each sorted, in the order of their first node. */
+  measuredComponents(): NodeId[][] {
+    return (this.#measured ??= this.#componentsOf(this.#adjacency));
+  }
+
+  /** The same, with the unreachable taken together as they were when last heard of. */
   components(): NodeId[][] {
-    this.#components ??= componentsOf(this.#adjacency, (node) => this.#settled[node] === 1).map((nodes) =>
-      this.#names(nodes),
-    );
-    return this.#components;
+    return (this.#components ??= this.#withLost());
   }
 
   /** The component of `self`. */
   ownComponent(): NodeId[] {
-    return this.components().find((component) => component.includes(this.self)) ?? [this.self];
+    return this.measuredComponents().find((component) => component.includes(this.self)) ?? [this.self];
   }
 
   /** Nodes with a link both ways to every other settled node. */
@@ -226,6 +247,27 @@ export class ConnectivityGraph {
       else if (this.#direction(node, next) === 'up') one.push(next);
     }
     return this.#names([...both, ...one].slice(0, Math.max(0, count)));
+  }
+
+  #componentsOf(adjacency: readonly (readonly number[])[]): NodeId[][] {
+    const found = componentsOf(adjacency, (node) => this.#settled[node] === 1);
+    return found.map((nodes) => this.#names(nodes));
+  }
+
+  #withLost(): NodeId[][] {
+    const pairs = lastPairs(this.lost);
+    if (pairs.length === 0) return this.measuredComponents();
+    const adjacency = this.#adjacency.slice();
+    // A lost node has no links of its own.
+    for (const id of this.lost.keys()) adjacency[this.#indexes.get(id)!] = [];
+    for (const [a, b] of pairs) {
+      const i = this.#indexes.get(a)!;
+      const j = this.#indexes.get(b)!;
+      if (this.#settled[i] === 0 || this.#settled[j] === 0) continue;
+      adjacency[i]!.push(j);
+      adjacency[j]!.push(i);
+    }
+    return this.#componentsOf(adjacency);
   }
 
   /** From a neighbour of `self` on, always to the smallest node that is a hop nearer. */

@@ -1,0 +1,61 @@
+/** When the network and the processes of a simulation were last tampered with: what the mesh may be blamed for, and what not. */
+import type { NodeId } from '../../consensus/consensus.js';
+
+/** What was done. `process`: a node was started or killed. */
+export type DisturbanceKind =
+  'cut' | 'heal' | 'clog' | 'reset' | 'shape' | 'rendezvous' | 'pause' | 'process';
+
+/** @internal */
+export class Disturbances {
+  /** When the newest of all ends, or ended. */
+  last = 0;
+  /** Called after each. */
+  onDisturbance: (() => void) | undefined;
+  readonly #kinds = new Map<DisturbanceKind, number>();
+  readonly #nodes = new Map<NodeId, number>();
+  readonly #paths = new Map<string, number>();
+  readonly #pauses = new Map<NodeId, { from: number; until: number }>();
+
+  /** Something was done to all, to a node, or to the path between two, and ends at `until`. */
+  tell(kind: DisturbanceKind, until: number, ...of: readonly NodeId[]): void {
+    const later = <K>(map: Map<K, number>, key: K): void =>
+      void map.set(key, Math.max(map.get(key) ?? 0, until));
+    this.last = Math.max(this.last, until);
+    later(this.#kinds, kind);
+    if (of.length === 1) later(this.#nodes, of[0]!);
+    else later(this.#paths, pathOf(of));
+    this.onDisturbance?.();
+  }
+
+  /** A process stands still. */
+  paused(id: NodeId, from: number, until: number): void {
+    const known = this.#pauses.get(id);
+    if (known === undefined || known.until < from) this.#pauses.set(id, { from, until });
+    else known.until = Math.max(known.until, until);
+    this.tell('pause', until, id);
+  }
+
+  /** The newest pause of a process. */
+  pauseOf(id: NodeId): { readonly from: number; readonly until: number } | undefined {
+    return this.#pauses.get(id);
+  }
+
+  /** When the newest of a kind ended; 0: there was none. */
+  of(kind: DisturbanceKind): number {
+    return this.#kinds.get(kind) ?? 0;
+  }
+
+  /** When a node's process was last tampered with. */
+  ofNode(id: NodeId): number {
+    return this.#nodes.get(id) ?? 0;
+  }
+
+  /** When the path between two nodes was. */
+  ofPath(a: NodeId, b: NodeId): number {
+    return Math.max(this.#paths.get(pathOf([a, b])) ?? 0, this.#paths.get('') ?? 0);
+  }
+}
+
+function pathOf(ends: readonly NodeId[]): string {
+  return [...ends].sort().join(' ');
+}
