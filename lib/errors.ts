@@ -44,6 +44,7 @@ export type ErrorCode =
   | 'ERR_SECRET_MISSING' // `secret` is undefined
   | 'ERR_SECRET_WEAK' // a secret under 128 bits
   | 'ERR_PEER_SECRET' // the peer does not hold the cluster secret
+  | 'ERR_PEER_REDUNDANT' // a relayed link that is not needed: its direct one works again, or there is another; told to nobody
   | 'ERR_PEER_KEY' // the peer is not listed, was revoked, or cannot prove its listed key
   | 'ERR_PEER_STRANGER' // another cluster, or an id that is not its own
   | 'ERR_PEER_FINGERPRINT' // somebody sits between the two ends

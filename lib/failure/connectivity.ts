@@ -1,7 +1,18 @@
 /** The connectivity table of one node: its own row, and the rows that others sent. @internal */
 import type { NodeId } from '../consensus/consensus.js';
 import { checkNumber } from '../errors.js';
-import { digestModulus, hashRow, isNewerRow, maxRowNodes, maxRowVersion, quantisePhi } from './rows.js';
+import {
+  digestModulus,
+  hashRow,
+  isNewerRow,
+  maxRowNodes,
+  maxRowVersion,
+  namesOf,
+  newerThan,
+  quantisePhi,
+  sameEntries,
+  sameRow,
+} from './rows.js';
 import type { ConnectivityRow, RowEntry, RowVersion } from './rows.js';
 import { ConnectivityGraph, believedRows } from './rowsGraph.js';
 import { LostRows } from './rowsLost.js';
@@ -141,6 +152,7 @@ export class Connectivity {
     if (peer === this.id) return;
     this.#lost.forget(peer);
     this.#drop(peer);
+    this.#changed();
   }
 
   /** Makes this node's farewell: the last row, to be flooded before the links are closed. */
@@ -231,8 +243,7 @@ export class Connectivity {
       else if (now - kept.lostAt >= (kept.row.left ? farewellMs : goneRowHeartbeats * this.heartbeatMs))
         this.#lose(kept.row);
     }
-    const graph = this.graph();
-    this.#lost.tick(now, goneRowHeartbeats * this.heartbeatMs, (id) => graph.knows(id));
+    this.#lost.tick(now, goneRowHeartbeats * this.heartbeatMs, (id) => this.graph().lost.has(id));
   }
 
   /** The graph of the rows believed now; the same object until something changes. */
@@ -359,7 +370,6 @@ export class Connectivity {
   #keep(row: ConnectivityRow): void {
     this.#rows.set(row.from, row);
     this.#kept.set(row.from, { row, hash: hashRow(row), lostAt: undefined });
-    this.#lost.outdo(row);
     this.#changed();
   }
 
@@ -377,8 +387,7 @@ export class Connectivity {
   }
 
   #remember(row: ConnectivityRow): boolean {
-    const graph = this.graph();
-    const news = this.#lost.keep(row, (id) => graph.knows(id));
+    const news = this.#lost.keep(row, (id) => this.graph().lost.has(id));
     if (news) this.#changed();
     return news;
   }
@@ -405,30 +414,4 @@ export class Connectivity {
     this.#graph = undefined;
     this.#digest = undefined;
   }
-}
-
-function namesOf(rows: Iterable<ConnectivityRow>): RowVersion[] {
-  return Array.from(rows, ({ from, incarnation, version }) => ({ from, incarnation, version }));
-}
-
-function newerThan(rows: Iterable<ConnectivityRow>, versions: readonly RowVersion[]): ConnectivityRow[] {
-  const theirs = new Map<NodeId, RowVersion>();
-  for (const version of versions) theirs.set(version.from, version);
-  return [...rows].filter((row) => {
-    const known = theirs.get(row.from);
-    return known === undefined || isNewerRow(row, known);
-  });
-}
-
-/** Phi alone is no difference. */
-function sameEntries(a: readonly RowEntry[], b: readonly RowEntry[]): boolean {
-  if (a.length !== b.length) return false;
-  return a.every((x, i) => {
-    const y = b[i]!;
-    return x.peer === y.peer && x.hears === y.hears && x.pending === y.pending && x.deaf === y.deaf;
-  });
-}
-
-function sameRow(a: ConnectivityRow, b: ConnectivityRow): boolean {
-  return a.left === b.left && sameEntries(a.entries, b.entries);
 }

@@ -40,6 +40,38 @@ export function isNewerRow(a: RowVersion, b: RowVersion): boolean {
   return a.incarnation === b.incarnation ? a.version > b.version : a.incarnation > b.incarnation;
 }
 
+/** The names of rows. */
+export function namesOf(rows: Iterable<ConnectivityRow>): RowVersion[] {
+  return Array.from(rows, ({ from, incarnation, version }) => ({ from, incarnation, version }));
+}
+
+/** The rows that whoever has those lacks, or has an older one of. */
+export function newerThan(
+  rows: Iterable<ConnectivityRow>,
+  versions: readonly RowVersion[],
+): ConnectivityRow[] {
+  const theirs = new Map<NodeId, RowVersion>();
+  for (const version of versions) theirs.set(version.from, version);
+  return [...rows].filter((row) => {
+    const known = theirs.get(row.from);
+    return known === undefined || isNewerRow(row, known);
+  });
+}
+
+/** Whether two rows' entries say the same; phi alone is no difference. */
+export function sameEntries(a: readonly RowEntry[], b: readonly RowEntry[]): boolean {
+  if (a.length !== b.length) return false;
+  return a.every((x, i) => {
+    const y = b[i]!;
+    return x.peer === y.peer && x.hears === y.hears && x.pending === y.pending && x.deaf === y.deaf;
+  });
+}
+
+/** Whether two rows say the same; phi alone is no difference. */
+export function sameRow(a: ConnectivityRow, b: ConnectivityRow): boolean {
+  return a.left === b.left && sameEntries(a.entries, b.entries);
+}
+
 /** Phi as rows carry it. */
 export function quantisePhi(phi: number): number {
   if (!(phi > 0)) return 0;

@@ -11,7 +11,11 @@ export type IncarnationCheck = (text: string) => boolean;
 /** The messages by which neighbours even out their tables. */
 export type RowMessage =
   | { readonly kind: 'rows' | 'lost'; readonly rows: readonly ConnectivityRow[] }
-  | { readonly kind: 'versions'; readonly versions: readonly RowVersion[]; readonly lost: readonly RowVersion[] };
+  | {
+      readonly kind: 'versions';
+      readonly versions: readonly RowVersion[];
+      readonly lost: readonly RowVersion[];
+    };
 
 const rowsKind = 1;
 const versionsKind = 2;

@@ -126,11 +126,6 @@ export class ConnectivityGraph {
     this.disputedPairs = disputedPairs;
   }
 
-  /** Whether a believed row names a node that has not left. */
-  knows(id: NodeId): boolean {
-    return this.#indexes.has(id);
-  }
-
   /** Whether a node is known and no newcomer: it has a link both ways, or had its chance and has none. */
   settled(id: NodeId): boolean {
     const node = this.#indexes.get(id);

@@ -5,16 +5,16 @@ import type { ConnectivityRow } from './rows.js';
 
 interface Memory {
   readonly row: ConnectivityRow;
-  /** Since when no believed row names the node. */
-  unnamedAt: number | undefined;
+  /** Since when the node is not lost: it is reached again, or no believed row names it. */
+  idleAt: number | undefined;
 }
 
-/** Whether a believed row names a node. */
-export type IsNamed = (id: NodeId) => boolean;
+/** Whether a believed row names a node of which no row is believed. */
+export type IsLost = (id: NodeId) => boolean;
 
 /**
  * The newest row of a node wins, whoever brings it, so members that exchange theirs come to have the same. A memory names
- * nobody and keeps no name alive: it ends when the believed rows name its node no more, and so at `forgetMs` at the latest.
+ * nobody and keeps no name alive: it ends when the believed rows name its node no more, which they do for `forgetMs` at most.
  */
 export class LostRows {
   readonly #memories = new Map<NodeId, Memory>();
@@ -23,11 +23,11 @@ export class LostRows {
     return this.#memories.get(id)?.row;
   }
 
-  /** Remembers a row unless it is no news, or all that are held are of named nodes and there are 1024. */
-  keep(row: ConnectivityRow, isNamed: IsNamed): boolean {
+  /** Remembers a row unless it is no news, or 1024 of lost nodes are held already. */
+  keep(row: ConnectivityRow, isLost: IsLost): boolean {
     const known = this.#memories.get(row.from);
-    if (known === undefined ? !this.#hasRoom(isNamed) : !isNewerRow(row, known.row)) return false;
-    this.#memories.set(row.from, { row, unnamedAt: undefined });
+    if (known === undefined ? !this.#hasRoom(isLost) : !isNewerRow(row, known.row)) return false;
+    this.#memories.set(row.from, { row, idleAt: undefined });
     return true;
   }
 
@@ -35,24 +35,18 @@ export class LostRows {
     this.#memories.delete(id);
   }
 
-  /** A row of that node is held elsewhere: a memory that is no newer is needed no more. */
-  outdo(row: ConnectivityRow): void {
-    const known = this.get(row.from);
-    if (known !== undefined && !isNewerRow(known, row)) this.#memories.delete(row.from);
-  }
-
-  /** Once a heartbeat: forgets nodes that no believed row has named for that long. */
-  tick(now: number, keepMs: number, isNamed: IsNamed): void {
+  /** Once a heartbeat: forgets nodes that have not been lost for that long. */
+  tick(now: number, keepMs: number, isLost: IsLost): void {
     for (const [id, memory] of this.#memories) {
-      if (isNamed(id)) memory.unnamedAt = undefined;
-      else if (memory.unnamedAt === undefined) memory.unnamedAt = now;
-      else if (now - memory.unnamedAt >= keepMs) this.#memories.delete(id);
+      if (isLost(id)) memory.idleAt = undefined;
+      else if (memory.idleAt === undefined) memory.idleAt = now;
+      else if (now - memory.idleAt >= keepMs) this.#memories.delete(id);
     }
   }
 
-  #hasRoom(isNamed: IsNamed): boolean {
+  #hasRoom(isLost: IsLost): boolean {
     if (this.#memories.size < maxRowNodes) return true;
-    for (const id of this.#memories.keys()) if (!isNamed(id)) return this.#memories.delete(id);
+    for (const id of this.#memories.keys()) if (!isLost(id)) return this.#memories.delete(id);
     return false;
   }
 }

@@ -17,7 +17,7 @@ import { DatagramKind } from './relay/datagrams.js';
 import { RelayLinks } from './relay/relayLinks.js';
 import { DatagramRouter } from './relay/router.js';
 import { Topology } from './topology.js';
-import type { Transport, TransportSession } from './transport.js';
+import type { Transport, TransportHost, TransportSession } from './transport.js';
 
 /** What {@link assembleMesh} is given: checked options. */
 export interface MeshPlan {
@@ -99,7 +99,25 @@ export async function assembleMesh(plan: MeshPlan): Promise<MeshParts> {
     helpers: (peer, count) => topology.helpers(peer, count),
   });
 
-  const session = await plan.transport.start({
+  const heartbeats = new Heartbeats({
+    intervalMs,
+    environment,
+    counters,
+    onStall: (ms, now) => {
+      peers.excuse(ms, now);
+      topology.excuse(ms, now);
+      tell((to) => to.stall(ms));
+    },
+    onBeat: (now, stalledMs) => {
+      topology.beat(now);
+      peers.heartbeat(now, stalledMs, topology.connectivity.digest());
+    },
+    onLook: (now, mayConvict) => {
+      prober.tick(now);
+      peers.judge(now, mayConvict, (peer) => plan.relay && prober.answers(peer, now));
+    },
+  });
+  const session = await startTransport(plan.transport, () => heartbeats.close(), {
     id,
     cluster,
     incarnation,
@@ -133,28 +151,11 @@ export async function assembleMesh(plan: MeshPlan): Promise<MeshParts> {
       if (datagrams.reaches(peer)) links.connect(peer);
     };
   }
-  const heartbeats = new Heartbeats({
-    intervalMs,
-    environment,
-    counters,
-    onStall: (ms, now) => {
-      peers.excuse(ms, now);
-      topology.excuse(ms, now);
-      tell((to) => to.stall(ms));
-    },
-    onBeat: (now, stalledMs) => {
-      topology.beat(now);
-      peers.heartbeat(now, stalledMs, topology.connectivity.digest());
-    },
-    onLook: (now, mayConvict) => {
-      prober.tick(now);
-      peers.judge(now, mayConvict);
-    },
-  });
   // An open mesh is a server: it keeps its process alive also while rendezvous and peers are out of reach.
   const alive = environment.hold();
   const shutDown = async (): Promise<void> => {
     heartbeats.close();
+    peers.closeRelayed();
     topology.leave();
     peers.close();
     relays?.close();
@@ -165,6 +166,20 @@ export async function assembleMesh(plan: MeshPlan): Promise<MeshParts> {
     }
   };
   return { id, credentials, environment, peers, port: router, topology, counters, attach, shutDown };
+}
+
+/** Starts a transport; `undo` where that fails. */
+async function startTransport(
+  transport: Transport,
+  undo: () => void,
+  host: TransportHost,
+): Promise<TransportSession> {
+  try {
+    return await transport.start(host);
+  } catch (error) {
+    undo();
+    throw error;
+  }
 }
 
 /** What happens before the caller can have put its listeners on waits for a turn. */

@@ -44,6 +44,7 @@ const refusals = [
   'ERR_PEER_DUPLICATE',
   'ERR_PEER_TIMEOUT',
   'ERR_PEER_KEY',
+  'ERR_PEER_REDUNDANT',
 ] as const satisfies readonly ErrorCode[];
 export type Refusal = (typeof refusals)[number];
 

@@ -65,6 +65,8 @@ export class Link {
   readonly incarnation: string;
   readonly session: number;
   readonly path: LinkPath;
+  /** Whether this end asked for it. */
+  readonly offerer: boolean;
   /** What the peer proved when the link was made. */
   readonly standing: Standing;
   readonly since: number;
@@ -92,6 +94,7 @@ export class Link {
     this.incarnation = hello.incarnation;
     this.session = options.session;
     this.path = options.path;
+    this.offerer = raw.offerer;
     this.standing = options.standing;
     this.since = options.environment.now();
     this.#heardAt = this.since;
@@ -197,6 +200,7 @@ export class Link {
   close(farewell?: Farewell): void {
     if (this.#over) return;
     if (farewell !== undefined) {
+      this.#senders.control.flush(); // the farewell is urgent, and what comes after it is not read
       this.#tell({ op: 'farewell', reason: farewell });
       this.#senders.control.flush();
     }

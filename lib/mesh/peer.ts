@@ -3,7 +3,7 @@ import type { NodeId } from '../consensus/consensus.js';
 import type { Environment, Timer } from '../environment.js';
 import type { Admission } from './admission.js';
 import { Backoff } from './backoff.js';
-import type { Link } from './link.js';
+import type { Link, LinkPath } from './link.js';
 
 /** How this node sees a peer. */
 export type PeerState = 'connecting' | 'up' | 'suspect' | 'unreachable';
@@ -12,6 +12,8 @@ export type PeerState = 'connecting' | 'up' | 'suspect' | 'unreachable';
 const settledMs = 5000;
 /** How long the side that does not offer waits before it asks for an offer: the offer is likely under way. */
 const askDelayMs = 100;
+/** How long a bad direct link is kept for a relayed one to take its place. */
+const spareMs = 3000;
 /** How long a newcomer has for a direct link before it gets a relayed one. */
 const directFirstMs = 2000;
 /** Both ends of a lost link ask for a relayed one: not in the same moment. */
@@ -31,16 +33,18 @@ export interface PeerOptions {
 
 export class Peer {
   readonly id: NodeId;
-  readonly admissions = new Set<Admission>();
+  /** Handshakes under way. */
+  readonly admissions: Readonly<Record<LinkPath, Set<Admission>>> = { direct: new Set(), relayed: new Set() };
   /** When this node first knew of it. */
   readonly since: number;
   state: PeerState = 'connecting';
   link: Link | undefined;
   /** Its direct link is there, and yet nothing comes through while other members reach it. */
   bad = false;
+  #badSince = 0;
   /** The last word of its last direct link was that it did not hear this node, which heard it. */
   deaf = false;
-  /** It was linked once, or a try to link failed: what its links are like is known. */
+  /** It was linked once. */
   tried = false;
   #atRendezvous = false;
   #inMesh = false;
@@ -50,9 +54,11 @@ export class Peer {
   readonly #relay: () => void;
   readonly #backoff: Backoff;
   readonly #relayBackoff: Backoff;
+  readonly #relayPenalty: Backoff;
   readonly #penalty: Backoff;
   #waitUntil = 0;
   #turnAwayUntil = 0;
+  #relayUntil = 0;
   #timer: Timer | undefined;
   #relayTimer: Timer | undefined;
   #closed = false;
@@ -68,6 +74,7 @@ export class Peer {
     this.#backoff = new Backoff(50, 5000, random);
     this.#relayBackoff = new Backoff(200, 5000, random);
     this.#penalty = new Backoff(1000, 5000, random);
+    this.#relayPenalty = new Backoff(1000, 5000, random);
   }
 
   /** Whether a fresh link of this peer is not even worth a handshake: it was refused a moment ago. */
@@ -82,7 +89,7 @@ export class Peer {
 
   /** Nobody has anything to do with this peer any more. */
   get forgettable(): boolean {
-    return !this.present && this.link === undefined && this.admissions.size === 0;
+    return !this.present && this.link === undefined && this.#admitting === 0;
   }
 
   /** The rendezvous saw it come or go. */
@@ -107,6 +114,8 @@ export class Peer {
     this.tried = true;
     this.#penalty.reset();
     this.#relayBackoff.reset();
+    this.#relayPenalty.reset();
+    this.#relayUntil = 0;
     this.#waitUntil = 0;
     this.#turnAwayUntil = 0;
     if (link.path === 'direct') this.deaf = false;
@@ -133,7 +142,13 @@ export class Peer {
   failing(): void {
     if (this.bad) return;
     this.bad = true;
+    this.#badSince = this.#environment.now();
     this.#relaySoon(0);
+  }
+
+  /** A relayed link is on its way, and the bad direct one may stand that long: a peer that answers others is not dead. */
+  get spared(): boolean {
+    return this.bad && this.#environment.now() - this.#badSince < spareMs;
   }
 
   /** Its direct link works again. */
@@ -150,15 +165,26 @@ export class Peer {
     if (this.link === undefined) this.#schedule(0);
   }
 
+  /** A relayed set-up was refused, by the peer or by whoever is on the way. */
+  slowRelay(): void {
+    this.#relayUntil = this.#environment.now() + this.#relayPenalty.next();
+  }
+
   close(): void {
     this.#closed = true;
     this.#cancel();
-    for (const admission of [...this.admissions]) admission.cancel();
+    for (const admission of [...this.admissions.direct, ...this.admissions.relayed]) admission.cancel();
+  }
+
+  get #admitting(): number {
+    return this.admissions.direct.size + this.admissions.relayed.size;
   }
 
   #noticed(present: boolean): void {
     if (!present) {
       if (!this.present) this.#cancel();
+    } else if (this.bad) {
+      this.#relaySoon(0);
     } else if (this.link?.path !== 'direct') {
       this.#backoff.reset();
       this.#schedule(this.#offers ? 0 : askDelayMs * (1 + this.#environment.random()));
@@ -168,7 +194,8 @@ export class Peer {
 
   #relaySoon(delayMs: number): void {
     if (this.#closed || !this.present || this.#relayTimer !== undefined) return;
-    const delay = Math.max(delayMs, this.#waitUntil - this.#environment.now());
+    const until = Math.max(this.#waitUntil, this.#relayUntil);
+    const delay = Math.max(delayMs, until - this.#environment.now());
     this.#relayTimer = this.#environment.setTimer(delay, () => this.#tryRelay());
   }
 
@@ -176,7 +203,7 @@ export class Peer {
     this.#relayTimer = undefined;
     if (this.#closed || !this.present || (this.link !== undefined && !this.bad)) return;
     this.#relaySoon(this.#relayBackoff.next()); // until a link is up; a call during a set-up does nothing
-    this.#relay();
+    if (this.admissions.relayed.size === 0) this.#relay();
   }
 
   #schedule(delayMs: number): void {
@@ -191,7 +218,7 @@ export class Peer {
   #try(): void {
     if (this.#closed || this.link?.path === 'direct' || !this.present) return;
     this.#schedule(this.#backoff.next()); // until the link is up; a call during a set-up does nothing
-    if (this.admissions.size === 0) this.#connect();
+    if (this.admissions.direct.size === 0) this.#connect();
   }
 
   #cancel(): void {

@@ -6,16 +6,19 @@ import type { FailureDetector } from '../failure/failureDetector.js';
 import { Admission } from './admission.js';
 import type { Admitted } from './admission.js';
 import type { Credentials, Objection, Standing } from './credentials.js';
-import type { Hello, Refusal } from './handshake.js';
+import type { Refusal } from './handshake.js';
 import { Link } from './link.js';
 import type { LinkEnd, LinkPath } from './link.js';
 import type { ResolvedLimits } from './limits.js';
 import type { MeshCounters } from './metrics.js';
 import { Peer } from './peer.js';
+import { isNeedless, isOlder, isOutdone } from './rivals.js';
+import type { Rival } from './rivals.js';
 import type { RawLink } from './transport.js';
 
 const maxPeers = 1024;
-const maxHalfOpen = 64;
+/** Handshakes under way; over relayed links, whose peers a carrier may have made up, they have places of their own. */
+const maxHalfOpen: Readonly<Record<LinkPath, number>> = { direct: 64, relayed: 16 };
 const maxHalfOpenPerPeer = 2;
 const handshakeTimeoutMs = 5000;
 
@@ -78,7 +81,7 @@ export class Peers {
   readonly #peers = new Map<NodeId, Peer>();
   readonly #links = new Map<NodeId, Link>();
   readonly #sessions = new Map<NodeId, number>();
-  #halfOpen = 0;
+  readonly #halfOpen: Record<LinkPath, number> = { direct: 0, relayed: 0 };
   #session = 0;
   #closed = false;
 
@@ -128,15 +131,20 @@ export class Peers {
   /** A transport set up a link: let it prove itself. */
   admit(raw: RawLink, path: LinkPath = 'direct'): void {
     const peer = this.#closed || raw.peer === this.#options.id ? undefined : this.#peer(raw.peer);
-    if (peer === undefined || peer.turnedAway || this.#halfOpen >= maxHalfOpen) {
+    if (
+      peer === undefined ||
+      (path === 'direct' && peer.turnedAway) ||
+      this.#halfOpen[path] >= maxHalfOpen[path]
+    ) {
       this.#counters.turnedAway++;
       raw.close();
       return;
     }
     // The offerer runs one set-up at a time: an older one that still hangs is dead.
-    const [oldest] = peer.admissions;
-    if (peer.admissions.size >= maxHalfOpenPerPeer) oldest?.cancel();
-    this.#halfOpen++;
+    const admissions = peer.admissions[path];
+    const [oldest] = admissions;
+    if (admissions.size >= maxHalfOpenPerPeer) oldest?.cancel();
+    this.#halfOpen[path]++;
     const admission = new Admission(
       raw,
       {
@@ -148,15 +156,15 @@ export class Peers {
         nonce: this.#environment.randomBytes(32),
         environment: this.#environment,
         timeoutMs: handshakeTimeoutMs,
-        admit: (hello) => (isOlder(hello, peer.link) ? 'ERR_PEER_DUPLICATE' : undefined),
+        admit: (hello) => this.#objection(peer, { raw, path, hello }),
       },
       (outcome) => {
-        this.#halfOpen--;
-        peer.admissions.delete(admission);
+        this.#halfOpen[path]--;
+        admissions.delete(admission);
         this.#admitted(peer, raw, path, outcome);
       },
     );
-    peer.admissions.add(admission);
+    admissions.add(admission);
   }
 
   /** Drops the link to a peer that broke the protocol of a layer above. */
@@ -207,7 +215,7 @@ export class Peers {
       // Who only has to prove itself anew comes back at once; who is put out is told to slow down.
       link.close(found.code === 'ERR_PEER_KEY' ? 'protocol' : undefined);
       this.#over(link, { kind: 'lost', reason: found.text });
-      if (found.code === 'ERR_PEER_KEY') this.#refused(peer, error, false);
+      if (found.code === 'ERR_PEER_KEY') this.#refused(peer, 'direct', error, false);
     }
   }
 
@@ -216,13 +224,17 @@ export class Peers {
     for (const link of this.#links.values()) link.excuse(ms, now);
   }
 
-  /** Looks who has been silent for too long. While this process doubts itself, it convicts nobody. */
-  judge(now: number, mayConvict: boolean): void {
+  /**
+   * Looks who has been silent for too long. While this process doubts itself, it convicts nobody; and it convicts nobody who
+   * `answers` others and may soon be reached over them.
+   */
+  judge(now: number, mayConvict: boolean, answers: (peer: NodeId) => boolean): void {
     for (const link of [...this.#links.values()]) {
       const peer = this.#peers.get(link.peer);
       if (link.over || peer === undefined) continue;
       const verdict = link.judge(now);
-      if (verdict === 'dead' && mayConvict) {
+      if (verdict === 'dead' && link.path === 'direct' && answers(peer.id)) this.failing(peer);
+      if (verdict === 'dead' && mayConvict && !(peer.spared && answers(peer.id))) {
         // Perhaps the other end hears us, and can tell the others what works and what does not.
         link.close('deaf');
         this.#over(link, { kind: 'lost', reason: 'silent' });
@@ -236,6 +248,12 @@ export class Peers {
     if (peer.state === state) return;
     peer.state = state;
     this.#host.onState(peer.id, state);
+  }
+
+  /** Says farewell over relayed links, while the direct ones still carry that, and tries for none any more. */
+  closeRelayed(): void {
+    for (const peer of this.#peers.values()) peer.close();
+    for (const link of this.#links.values()) if (link.path === 'relayed') link.close('closing');
   }
 
   close(): void {
@@ -280,23 +298,28 @@ export class Peers {
     if (this.#closed) {
       if (outcome.kind === 'done') raw.close();
     } else if (outcome.kind === 'refused') {
-      this.#refused(peer, outcome.error, outcome.told);
+      this.#refused(peer, path, outcome.error, outcome.told);
     } else if (outcome.kind === 'done') {
-      if (isOlder(outcome.hello, peer.link) || this.#needless(peer, raw, path, outcome.hello)) raw.close();
+      const rival = { raw, path, hello: outcome.hello };
+      if (isOlder(outcome.hello, peer.link) || isOutdone(this.#options.id, rival, peer.link)) raw.close();
       else this.#up(peer, raw, path, outcome);
     }
   }
 
-  /** This node asked for a relayed link, and meanwhile the direct one works again. */
-  #needless(peer: Peer, raw: RawLink, path: LinkPath, hello: Hello): boolean {
+  /** Asked once the peer has proved itself, before this end accepts. */
+  #objection(peer: Peer, rival: Rival): Refusal | undefined {
     const { link } = peer;
-    if (path === 'direct' || !raw.offerer || link?.path !== 'direct') return false;
-    return !peer.bad && link.incarnation === hello.incarnation;
+    if (isOlder(rival.hello, link)) return 'ERR_PEER_DUPLICATE';
+    const redundant = isOutdone(this.#options.id, rival, link) || isNeedless(rival, link, peer.bad);
+    return redundant ? 'ERR_PEER_REDUNDANT' : undefined;
   }
 
-  #refused(peer: Peer, error: QuorateError, told: boolean): void {
+  /** Over a relayed link, who is refused may be somebody on the way: the peer itself does not pay for that. */
+  #refused(peer: Peer, path: LinkPath, error: QuorateError, told: boolean): void {
+    if (error.code === 'ERR_PEER_REDUNDANT') return; // all is well
     this.#counters.refused++;
-    if (hard.has(error.code)) peer.slowDown(!told);
+    if (path === 'relayed') peer.slowRelay();
+    else if (hard.has(error.code)) peer.slowDown(!told);
     else if (told && error.code === 'ERR_PEER_DUPLICATE') this.#replaced(peer);
     this.#host.onRefused(peer.id, error);
   }
@@ -398,8 +421,4 @@ export class Peers {
       ),
     );
   }
-}
-
-function isOlder(hello: Hello, link: Link | undefined): boolean {
-  return link !== undefined && hello.incarnation < link.incarnation;
 }

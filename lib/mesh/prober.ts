@@ -16,6 +16,8 @@ import type { DatagramPort } from './relay/datagrams.js';
 const probeAfterMs = 100;
 /** Pings go out so often while in doubt. */
 const pingEveryMs = 150;
+/** Pings of one probe whose answers are still taken. */
+const maxAsked = 32;
 /** Members that are asked to pass a ping on. */
 const helperCount = 3;
 /** How long a link may stay silent, at least, though the peer answers over others. */
@@ -57,6 +59,8 @@ interface Probe {
   readonly since: number;
   /** Messages that the link had received by then. */
   readonly received: number;
+  /** The pings that were passed on and not answered yet, each with its helper: the newest few. */
+  readonly asked: Map<number, NodeId>;
   pingAt: number;
   /** The link may be dead: it is given up if it does not answer soon. */
   readonly urgent: boolean;
@@ -71,7 +75,6 @@ export class Prober {
   readonly #patience = new Map<NodeId, Patience>();
   /** Direct links that were given up while their peers were reached over others. */
   readonly #givenUp = new Map<NodeId, GivenUp>();
-  #number = 0;
 
   constructor(options: ProberOptions) {
     this.#options = options;
@@ -90,6 +93,12 @@ export class Prober {
     for (const [id, probe] of this.#probes) if (probe.link.over) this.#probes.delete(id);
     if (this.#patience.size > maxRemembered) this.#patience.clear();
     if (this.#givenUp.size > maxRemembered) this.#givenUp.clear();
+  }
+
+  /** Whether a silent peer answered other members a moment ago: it is not dead, its link is. */
+  answers(peer: NodeId, now: number): boolean {
+    const probe = this.#probes.get(peer);
+    return probe !== undefined && now - probe.pongAt <= pongFreshMs;
   }
 
   /** This machine's addresses changed: every direct link has to show that it still works. */
@@ -139,7 +148,7 @@ export class Prober {
   #begin(link: Link, now: number, urgent: boolean): Probe {
     const { received } = link;
     const times = { pingAt: -Infinity, firstPongAt: Infinity, pongAt: -Infinity };
-    const probe = { link, since: now, received, urgent, ...times };
+    const probe = { link, since: now, received, urgent, asked: new Map<number, NodeId>(), ...times };
     this.#probes.set(link.peer, probe);
     if (urgent) this.#ping(link, probe, now);
     return probe;
@@ -152,25 +161,34 @@ export class Prober {
   }
 
   #ping(link: Link, probe: Probe, now: number): void {
-    const { helpers, datagrams } = this.#options;
+    const { environment, helpers, datagrams } = this.#options;
     probe.pingAt = now;
     link.ping();
     for (const via of helpers(link.peer, helperCount)) {
-      const payload = encodePing(++this.#number, via);
-      datagrams.send(link.peer, DatagramKind.ping, payload, { lane: 'control', via });
+      // Random numbers: whoever did not carry the ping cannot answer it.
+      const number = environment.randomBytes(6).reduce((sum, byte) => sum * 256 + byte, 0);
+      const payload = encodePing({ number, via });
+      if (datagrams.send(link.peer, DatagramKind.ping, payload, { lane: 'control', via }))
+        probe.asked.set(number, via);
+    }
+    for (const number of probe.asked.keys()) {
+      if (probe.asked.size <= maxAsked) break;
+      probe.asked.delete(number);
     }
   }
 
   /** Answers the way the question came: this node may not know yet that its direct link is bad. */
   #pinged(from: NodeId, payload: Uint8Array): void {
-    const via = decodePing(payload);
+    const via = decodePing(payload)?.via;
     if (via === undefined || via === from) return;
     this.#options.datagrams.send(from, DatagramKind.pong, payload, { lane: 'control', via });
   }
 
   #ponged(from: NodeId, payload: Uint8Array): void {
     const probe = this.#probes.get(from);
-    if (probe === undefined || decodePing(payload) === undefined) return;
+    const ping = decodePing(payload);
+    if (probe === undefined || ping === undefined || probe.asked.get(ping.number) !== ping.via) return;
+    probe.asked.delete(ping.number);
     probe.pongAt = this.#options.environment.now();
     probe.firstPongAt = Math.min(probe.firstPongAt, probe.pongAt);
   }
@@ -206,19 +224,23 @@ class Patience {
   }
 }
 
-function encodePing(number: number, via: NodeId): Uint8Array {
+interface Ping {
+  readonly number: number;
+  /** Whom it goes over, and its answer. */
+  readonly via: NodeId;
+}
+
+function encodePing(ping: Ping): Uint8Array {
   const writer = new ByteWriter(160);
-  writer.varint(number);
-  writer.string(via);
+  writer.varint(ping.number);
+  writer.string(ping.via);
   return writer.take();
 }
 
-/** Over whom it came. */
-function decodePing(payload: Uint8Array): NodeId | undefined {
+function decodePing(payload: Uint8Array): Ping | undefined {
   try {
     const reader = new ByteReader(payload);
-    reader.varint();
-    return reader.string(128);
+    return { number: reader.varint(), via: reader.string(128) };
   } catch {
     return undefined;
   }

@@ -3,7 +3,9 @@ import { pathToFileURL } from 'node:url';
 import type { planRun, FaultKind } from '../../lib/testing/exploration/plan.js';
 import type { runPlan } from '../../lib/testing/exploration/runPlan.js';
 import type { Word } from './hunt.js';
+import { planMesh } from '../../lib/testing/exploration/meshPlan.js';
 import { planStorm } from '../../lib/testing/exploration/storm.js';
+import type { RunPlan } from '../../lib/testing/exploration/plan.js';
 
 function say(word: Word): Promise<void> {
   return new Promise((resolve, reject) => {
@@ -22,10 +24,15 @@ const { planRun: plan } = (await import(new URL('testing/exploration/plan.js', a
 const { runPlan: run } = (await import(new URL('testing/exploration/runPlan.js', at).href)) as {
   runPlan: typeof runPlan;
 };
+function planOf(seed: number): RunPlan {
+  if (kinds === 'storm') return planStorm(seed);
+  return kinds === 'mesh' ? planMesh(seed) : plan(seed, options);
+}
+
 const options = kinds === '' ? {} : { kinds: kinds.split(',') as FaultKind[] };
 for (let seed = Number(from); seed < Number(from) + Number(count); seed++) {
   await say({ type: 'begun', seed });
-  const { violation } = await run(kinds === 'storm' ? planStorm(seed) : plan(seed, options));
+  const { violation } = await run(planOf(seed));
   if (violation === undefined) continue;
   const { invariant, message } = violation;
   await say({ type: 'caught', seed, by: invariant, message });

@@ -1,8 +1,9 @@
 /** Looks for the seed that shows a bug. */
 import { fork, type ChildProcess } from 'node:child_process';
+import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import type { Mutant } from './mutant.js';
-import { build, remove } from './workshop.js';
+import { build, remove, withTests } from './workshop.js';
 
 /** A run of a few virtual seconds that takes longer than this in real time will not end. */
 const HUNG_MS = 60_000;
@@ -14,7 +15,7 @@ export type Word =
 
 /** How a hunt ended. */
 export interface Catch {
-  /** How many seeds were run, the one that shows it included. */
+  /** How many seeds were run, the one that shows it included; 0: unit tests were run. */
   readonly seeds: number;
   readonly seed: number;
   /** The invariant; or `hang` or `crash`, when the process did not get that far. Undefined: not caught. */
@@ -30,7 +31,10 @@ export async function hunt(
   kinds = mutant?.kinds,
 ): Promise<Catch> {
   const lib = build(mutant);
-  const found = await run(lib, from, count, String(kinds ?? ''));
+  const found =
+    mutant?.tests === undefined
+      ? await run(lib, from, count, String(kinds ?? ''))
+      : await runTests(withTests(lib, mutant.tests));
   remove(lib);
   return found;
 }
@@ -60,6 +64,26 @@ function run(lib: string, from: number, count: number, kinds: string): Promise<C
       clearTimeout(alarm);
       if (code !== 0 && verdict.by === undefined) verdict = { by: 'crash', message: complaint.trim() };
       resolve({ seeds: seed - from + 1, seed, ...verdict });
+    });
+  });
+}
+
+/** Unit tests, in the copy. What they catch is caught as far as they pass without the bug: `npm test` sees to that. */
+function runTests(tests: string): Promise<Catch> {
+  const mocha = createRequire(import.meta.url).resolve('mocha/bin/mocha.js');
+  const files = tests.endsWith('.js') ? tests : `${tests}/**/*.test.js`;
+  const child = fork(mocha, ['--no-config', '--bail', '--timeout', '60000', '--reporter', 'dot', files], {
+    stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+  });
+  let said = '';
+  child.stdout!.setEncoding('utf8').on('data', (text: string) => (said = (said + text).slice(-4000)));
+  return new Promise((resolve, reject) => {
+    child.on('error', reject);
+    child.on('close', (code) => {
+      // A file that cannot be loaded tests nothing, and is no catch.
+      const failed = /\b\d+ failing\b/.test(said);
+      if (code !== 0 && !failed) reject(new Error(`${tests}: the tests did not run: ${said}`));
+      else resolve({ seeds: 0, seed: 0, by: failed ? 'unit tests' : undefined, message: said.trim() });
     });
   });
 }

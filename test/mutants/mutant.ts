@@ -14,8 +14,13 @@ export interface Mutant {
   readonly pitfall: string;
   /** So many seeds have to be enough to catch it. */
   readonly within: number;
-  /** The only kinds of faults in its runs; or a storm, see {@link planStorm}. @defaultValue all kinds */
-  readonly kinds?: readonly FaultKind[] | 'storm';
+  /**
+   * The only kinds of faults in its runs; or a storm, see {@link planStorm}; or the mesh under fire, see {@link planMesh}.
+   * @defaultValue all kinds
+   */
+  readonly kinds?: readonly FaultKind[] | 'storm' | 'mesh';
+  /** Not for the simulation, but for these unit tests: a file or a directory under `test/unit/`. */
+  readonly tests?: string;
 }
 
 /** Puts the bug into the source. Throws when there is not exactly one place for it. */

@@ -26,9 +26,10 @@ export function markdownTable(rows: readonly Row[]): string {
       mutant.name + (mutant.kinds === undefined ? '' : ` (${String(mutant.kinds).replaceAll(',', ', ')})`),
       `\`${mutant.file}\``,
       mutant.pitfall,
-      String(medianOf(catches.map(({ seeds }) => seeds))),
-      String(mutant.within),
-      [...new Set(catches.map(({ by }) => by ?? '-'))].join(', '),
+      mutant.tests === undefined ? String(medianOf(catches.map(({ seeds }) => seeds))) : '-',
+      mutant.tests === undefined ? String(mutant.within) : '-',
+      [...new Set(catches.map(({ by }) => by ?? '-'))].join(', ') +
+        (mutant.tests === undefined ? '' : ` (\`${mutant.tests}\`)`),
     ]),
   ];
   const widths = cells[0]!.map((_, at) => Math.max(...cells.map((row) => row[at]!.length)));

@@ -66,6 +66,13 @@ export function build(mutant: Mutant | undefined): string {
   return lib;
 }
 
+/** Puts compiled unit tests beside a copy of the library. Returns the path of those under `tests`. */
+export function withTests(lib: string, tests: string): string {
+  const unit = join(dirname(lib), 'test', 'unit');
+  cpSync(join(here, '..', 'unit'), unit, { recursive: true, filter: (path) => !path.endsWith('.map') });
+  return join(unit, tests.replace(/\.ts$/, '.js'));
+}
+
 /** Removes what {@link build} made. */
 export function remove(lib: string): void {
   rmSync(dirname(lib), { recursive: true, force: true });

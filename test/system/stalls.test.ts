@@ -15,7 +15,9 @@ describe('a process that stands still', function () {
       const run = await runStalls(role, 35, 2000);
       const text = JSON.stringify(run);
       expect(run.convicts, `peers that it took for dead: ${text}`).to.deep.equal([]);
-      expect(run.convictedLate, `taken for dead after it had announced its stalls: ${text}`).to.deep.equal([]);
+      expect(run.convictedLate, `taken for dead after it had announced its stalls: ${text}`).to.deep.equal(
+        [],
+      );
       expect(run.unexplained, `links lost that nobody closed: ${text}`).to.deep.equal([]);
       expect(run.suspected, text).to.be.greaterThan(0);
       expect(run.elections, text).to.be.at.most(1 + run.unorderedStalls);

@@ -24,7 +24,10 @@ export function describeFault(fault: Fault): string {
   const parts: string[] = [fault.kind];
   for (const [name, value] of Object.entries(fault)) {
     if (name === 'kind' || name === 'ms') continue;
-    if (name === 'groups') parts.push((value as string[][]).map((group) => group.join('+')).join(' | '));
+    if (name === 'cuts' || name === 'resets')
+      parts.push((value as string[][]).map((pair) => pair.join('-')).join(' '));
+    else if (name === 'groups') parts.push((value as string[][]).map((group) => group.join('+')).join(' | '));
+    else if (name === 'leaderAs') parts.push(`leader as ${String(value)}`);
     else if (name === 'from') parts.push(`${String(value)} >`);
     else if (typeof value === 'string') parts.push(value);
     else if (Array.isArray(value)) parts.push(value.join('+'));

@@ -1,6 +1,7 @@
 /** Carries out a plan: begins each fault at its moment, ends it, and brings back what fell over. */
 import { QuorateError } from '../../errors.js';
 import type { Simulation } from '../simulation/simulation.js';
+import type { MeshFault } from './meshFaults.js';
 import { LEADER, type Fault, type FaultKind, type RunPlan } from './plan.js';
 
 /** How long a node whose replica failed stays so before somebody starts it again. */
@@ -95,7 +96,14 @@ export class Nemesis {
       case 'blackout':
       case 'one-way partition':
       case 'bad messages':
+      case 'rendezvous down':
         return fault;
+      case 'partial partition': {
+        const { leaderAs, cuts } = fault;
+        if (leaderAs === undefined || leaderAs === leader) return fault;
+        const swap = (id: string): string => (id === leaderAs ? leader : id === leader ? leaderAs : id);
+        return { ...fault, cuts: cuts.map(([a, b]) => [swap(a), swap(b)]) };
+      }
       case 'partition': {
         if (!fault.groups.some((group) => group.includes(LEADER))) return fault;
         const others = fault.groups.find((group) => group.includes(LEADER))!.filter((id) => id !== LEADER);
@@ -167,12 +175,47 @@ export class Nemesis {
         return this.#later(fault.ms, () =>
           simulation.setMessages({ lossRate: 0, duplicateRate: 0, reorderRate: 0, ...this.#plan.messages }),
         );
+      case 'partial partition':
+      case 'pauses':
+      case 'rendezvous down':
+        return this.#inflictOnMesh(fault);
       case 'clock shift':
         simulation.shiftClock(fault.node, fault.byMs);
         return true;
       default:
         return this.#inflictOnDisk(fault);
     }
+  }
+
+  #inflictOnMesh(fault: MeshFault): boolean {
+    const simulation = this.#simulation;
+    const { network } = simulation;
+    switch (fault.kind) {
+      case 'partial partition':
+        for (const [a, b] of fault.cuts) {
+          if (fault.oneWay) simulation.cutOneWay(a, b);
+          else simulation.cut(a, b);
+        }
+        return this.#later(fault.ms, () => {
+          for (const [a, b] of fault.cuts) network.heal(a, b);
+        });
+      case 'pauses':
+        return this.#pause(fault, simulation.now + fault.ms);
+      case 'rendezvous down':
+        for (const id of this.#plan.nodes) network.rendezvous(id, false);
+        for (const [at, [a, b]] of fault.resets.entries())
+          this.#later(fault.everyMs * (at + 0.5), () => network.reset(a, b));
+        return this.#later(fault.ms, () => {
+          for (const id of this.#plan.nodes) network.rendezvous(id, true);
+        });
+    }
+  }
+
+  #pause(fault: Extract<MeshFault, { kind: 'pauses' }>, until: number): boolean {
+    const simulation = this.#simulation;
+    if (this.#over || simulation.now >= until) return true;
+    simulation.pause(fault.node, fault.pauseMs);
+    return this.#later(fault.everyMs, () => void this.#pause(fault, until));
   }
 
   #inflictOnDisk(fault: Extract<Fault, { kind: `disk ${string}` | 'bit rot' }>): boolean {

@@ -3,6 +3,7 @@ import type { DiskSettings } from '../simulation/disk/settings.js';
 import type { NetworkSettings, NetworkShape } from '../simulation/network/settings.js';
 import { Random } from '../simulation/random.js';
 import type { ClockSettings, MessageSettings } from '../simulation/settings.js';
+import { partialPartition, pauses, rendezvousDown, type MeshFault } from './meshFaults.js';
 
 /** Stands for whoever leads at the moment of the fault. */
 export const LEADER = '@leader';
@@ -51,7 +52,8 @@ export type Fault =
   | { readonly kind: 'disk stall'; readonly node: string; readonly ms: number }
   | { readonly kind: 'disk full'; readonly node: string; readonly spareBytes: number; readonly ms: number }
   | { readonly kind: 'bit rot'; readonly node: string; readonly bits: number; readonly ms: number }
-  | { readonly kind: 'disk lost'; readonly node: string; readonly ms: number };
+  | { readonly kind: 'disk lost'; readonly node: string; readonly ms: number }
+  | MeshFault;
 
 /** What kind of fault it is. */
 export type FaultKind = Fault['kind'];
@@ -76,6 +78,10 @@ export interface RunPlan {
     readonly electionTimeoutMs: number;
     readonly maxMessageBytes: number;
   };
+  /** Whether nodes reach each other over others. @defaultValue true */
+  readonly relay?: boolean | undefined;
+  /** How long the mesh has in the end until it is whole again. @defaultValue it is not waited for */
+  readonly quietMs?: number | undefined;
   /** How long a command takes to apply. */
   readonly applyMs: number;
   readonly clients: number;
@@ -118,7 +124,12 @@ const frequencies: Readonly<Record<FaultKind, number>> = {
   'disk full': 0.7,
   'bit rot': 0.5,
   'disk lost': 0.4,
+  'partial partition': 1.5,
+  pauses: 0.6,
+  'rendezvous down': 0.5,
 };
+
+const meshKinds: ReadonlySet<FaultKind> = new Set(['partial partition', 'pauses', 'rendezvous down']);
 
 /** Every kind of fault there is. */
 export const faultKinds = Object.keys(frequencies) as FaultKind[];
@@ -157,6 +168,7 @@ export function planRun(seed: number, options: PlanOptions = {}): RunPlan {
     clients: 3 + setting.integer(6),
     thinkMs: setting.pick([5, 20, 80]),
     safetyMs,
+    relay: random.stream('relay').chance(0.85),
     core,
     rest: Object.fromEntries(
       others.map((id) => [id, random.pick(['down', 'cut off', 'deaf', 'mute', 'slow'] as const)]),
@@ -191,7 +203,9 @@ function faultsOf(
   safetyMs: number,
   kinds: readonly FaultKind[],
 ): PlannedFault[] {
-  const chosen = kinds.filter(() => random.chance(0.45));
+  // Streams of their own: a kind that is new leaves the faults of others as they were.
+  const mesh = random.stream('mesh');
+  const chosen = kinds.filter((kind) => (meshKinds.has(kind) ? mesh : random).chance(0.45));
   if (chosen.length === 0 && kinds.length > 0) chosen.push(random.pick(kinds));
   // The disks that may be lost for good: a minority, and none that has to serve in the end.
   const spare = random.shuffle(nodes.filter((id) => !core.includes(id))).slice(0, (nodes.length - 1) >> 1);
@@ -239,6 +253,14 @@ function faultOf(
       return spare.length === 0
         ? undefined
         : { kind, node: random.pick(spare), bits: 1 + random.integer(8), ms };
+    case 'pauses':
+      return pauses(random, node, 4 * ms);
+    case 'rendezvous down':
+      return single ? undefined : rendezvousDown(random, nodes, 2 * ms);
+    case 'partial partition':
+      return nodes.length < 3
+        ? undefined
+        : partialPartition(random, nodes, ms + random.pick([0, 1500, 6000]));
     case 'disk lost':
       return spare.length === 0 ? undefined : { kind, node: random.pick(spare), ms };
     default:

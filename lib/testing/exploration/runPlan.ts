@@ -8,8 +8,9 @@ import { createSimulation, type Simulation } from '../simulation/simulation.js';
 import type { Violation } from '../simulation/violation.js';
 import type { TraceEvent } from '../simulation/trace.js';
 import { Clients } from './clients.js';
+import { MeshJudge } from './meshJudge.js';
 import { Nemesis } from './nemesis.js';
-import type { RunPlan } from './plan.js';
+import type { FaultKind, RunPlan } from './plan.js';
 import { serials } from './serials.js';
 import type { Subject } from './subject.js';
 
@@ -17,6 +18,10 @@ import type { Subject } from './subject.js';
 const SERVES_WITHIN_MS = 30_000;
 const CONVERGES_WITHIN_MS = 30_000;
 const CALL_TIMEOUT_MS = 3000;
+/** A mesh that has settled is watched for so long. */
+const SETTLED_MS = 1500;
+/** With an election time-out from here on no cut that leaves a way over others causes an election. */
+const PATIENT_MS = 1000;
 /** One run in so many has its history judged by the full search for a linearization, if there is a quicker way too. */
 const SAMPLE = 10;
 
@@ -59,12 +64,19 @@ export async function runPlan(plan: RunPlan, options: RunOptions = {}): Promise<
     disk: plan.disk,
     messages: plan.messages,
     clocks: plan.clocks,
+    relay: plan.relay ?? true,
     snapshot: plan.snapshot,
     applyMs: plan.applyMs,
     timeout: CALL_TIMEOUT_MS,
     traceEvents: options.traceEvents ?? 0,
   });
   options.onStart?.(simulation);
+  const mesh = new MeshJudge(simulation, {
+    relay: plan.relay ?? true,
+    lossy: (plan.network.lossRate ?? 0) > 0 || (plan.network.bulk?.lossRate ?? 0) > 0,
+    cutsOnly: isCutsOnly(plan),
+    strict: plan.raft.electionTimeoutMs >= PATIENT_MS,
+  });
   const nemesis = new Nemesis(simulation, plan);
   const clients = new Clients(simulation, plan, subject);
   await simulation.run(plan.safetyMs);
@@ -72,6 +84,10 @@ export async function runPlan(plan: RunPlan, options: RunOptions = {}): Promise<
     const core = nemesis.settle();
     if (core === undefined) simulation.count('runs without anybody who could be elected');
     else if (await liveness(simulation, core, clients)) await judge(simulation, subject, core);
+    if (!broken(simulation) && plan.quietMs !== undefined) {
+      await simulation.runUntil(() => mesh.settled, plan.quietMs);
+      await simulation.run(SETTLED_MS);
+    }
   }
   const counts = simulation.counts();
   for (const [kind, n] of nemesis.done) counts[`fault: ${kind}`] = n;
@@ -85,6 +101,17 @@ export async function runPlan(plan: RunPlan, options: RunOptions = {}): Promise<
     counts,
     trace: simulation.trace.events,
   };
+}
+
+const cuts: ReadonlySet<FaultKind> = new Set(['cut', 'one-way cut', 'flap', 'partial partition']);
+
+/** Nothing else is done than to cut links, on a network and disks that do nothing to wonder at. */
+function isCutsOnly({ faults, messages, network, disk, rest, applyMs }: RunPlan): boolean {
+  const { lossRate = 0, latencyMs = 0, tailMs = 0, bulk } = network;
+  const quick = lossRate === 0 && latencyMs <= 5 && tailMs <= 1 && bulk === undefined;
+  const calm = Object.keys(messages).length + Object.keys(rest).length + applyMs === 0;
+  const { meanMs = 0 } = disk.sync ?? {};
+  return quick && calm && meanMs <= 1 && faults.every(({ fault }) => cuts.has(fault.kind));
 }
 
 async function liveness(simulation: Simulation, core: readonly string[], clients: Clients): Promise<boolean> {

@@ -19,6 +19,8 @@ export function* simplerSettings(plan: RunPlan): Generator<RunPlan> {
   if (disk.write !== undefined || disk.sync !== undefined)
     yield { ...plan, disk: omit(disk, 'write', 'sync') };
   if (Object.keys(rest).length > 0) yield { ...plan, rest: {}, core: nodes };
+  if (plan.relay ?? true) yield { ...plan, relay: false };
+  if ((plan.quietMs ?? 0) > 0) yield { ...plan, quietMs: Math.floor(plan.quietMs! / 2) };
   yield* fewerNodes(plan);
   if (plan.applyMs > 0) yield { ...plan, applyMs: 0 };
   if (clients > 1) yield { ...plan, clients: 1 };
@@ -68,6 +70,12 @@ function without(fault: Fault, id: string): Fault | undefined {
       const [from, to] = [others(fault.from), others(fault.to)];
       return from.length === 0 || to.length === 0 ? undefined : { ...fault, from, to };
     }
+    case 'partial partition': {
+      const cuts = fault.cuts.filter((pair) => !pair.includes(id));
+      return cuts.length === 0 || fault.leaderAs === id ? undefined : { ...fault, cuts };
+    }
+    case 'rendezvous down':
+      return { ...fault, resets: fault.resets.filter((pair) => !pair.includes(id)) };
     case 'cut':
     case 'flap':
     case 'reset':
@@ -120,6 +128,18 @@ function* simplerFault(fault: Fault): Generator<Fault> {
       }
       break;
     }
+    case 'partial partition':
+      if (fault.leaderAs !== undefined) yield { ...fault, leaderAs: undefined };
+      if (fault.cuts.length > 1)
+        for (const cut of fault.cuts) yield { ...fault, cuts: fault.cuts.filter((other) => other !== cut) };
+      break;
+    case 'pauses':
+      yield { kind: 'pause', node: fault.node, ms: fault.pauseMs };
+      break;
+    case 'rendezvous down':
+      for (const at of fault.resets.keys())
+        yield { ...fault, resets: fault.resets.filter((_, other) => other !== at) };
+      break;
     case 'bit rot':
       if (fault.bits > 1) yield { ...fault, bits: 1 };
       break;

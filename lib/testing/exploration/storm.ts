@@ -3,14 +3,17 @@
  * that part several times over, as in figures 7 and 8 of the Raft paper, are rare otherwise.
  */
 import { Random } from '../simulation/random.js';
+import { planMesh } from './meshPlan.js';
 import { LEADER, planRun, type Fault, type PlanOptions, type RunPlan } from './plan.js';
 
 const STORMY = 8;
+const MESHY = 3;
 
-/** The run that a seed stands for: every eighth is a storm, unless something else is asked for. */
+/** The run that a seed stands for: every eighth is a storm, and one puts the mesh under fire, unless something else is asked for. */
 export function planSeed(seed: number, options: PlanOptions = {}): RunPlan {
   const free = options.kinds === undefined && options.nodes === undefined;
-  return free && seed % STORMY === STORMY - 1 ? planStorm(seed) : planRun(seed, options);
+  if (free && seed % STORMY === STORMY - 1) return planStorm(seed);
+  return free && seed % STORMY === MESHY ? planMesh(seed) : planRun(seed, options);
 }
 
 /** The run of a seed, with a storm in the place of its faults. */

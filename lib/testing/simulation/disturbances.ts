@@ -9,6 +9,8 @@ export type DisturbanceKind =
 export class Disturbances {
   /** When the newest of all ends, or ended. */
   last = 0;
+  /** Some way is not as the settings say. */
+  shaped = false;
   /** Called after each. */
   onDisturbance: (() => void) | undefined;
   readonly #kinds = new Map<DisturbanceKind, number>();

@@ -10,6 +10,7 @@ import type { Replica } from '../../replica/replica.js';
 import type { StateMachine } from '../../replica/stateMachine.js';
 import { diskStorage } from '../../storage/diskStorage.js';
 import type { SimDisk } from './disk/disk.js';
+import type { Disturbances } from './disturbances.js';
 import { bury } from './downReplica.js';
 import type { History } from './history.js';
 import { Process } from './process.js';
@@ -19,6 +20,7 @@ import type { Trace } from './trace.js';
 import { watchProtocol, type CoreListener, type MessageFate, type NodeView } from './watch/coreWatch.js';
 import type { GroupWatch } from './watch/groupWatch.js';
 import { digestOf, watchMachine, type Applications } from './watch/machineWatch.js';
+import type { Ended, MeshWatch } from './watch/meshWatch.js';
 import { watchStorage } from './watch/storeWatch.js';
 
 /** The group and the cluster of every simulation. */
@@ -35,6 +37,8 @@ export interface World {
   readonly random: Random;
   readonly trace: Trace;
   readonly transport: Transport;
+  readonly mesh: MeshWatch;
+  readonly disturbances: Disturbances;
   readonly history: History;
   readonly group: GroupWatch;
   readonly applications: Applications;
@@ -84,6 +88,7 @@ export class SimNode {
       rate: 1 + (own.next() * 2 - 1) * driftRate,
       wallClock: 1_700_000_000_000 + Math.floor((own.next() * 2 - 1) * driftRate * 1e6),
     };
+    this.#world.disturbances.tell('process', scheduler.now, this.id);
     const process = new Process(this.id, life, scheduler, own, clock, (self) => this.disk.files(self));
     this.process = process;
     this.state = 'starting';
@@ -95,15 +100,17 @@ export class SimNode {
   async #open(process: Process): Promise<void> {
     const world = this.#world;
     const { relay, transport } = world;
+    const ended: Ended = new Map();
     const mesh = await joinMesh({
       id: this.id,
       cluster: GROUP,
       secret: SECRET,
-      transport,
+      transport: world.mesh.transport(transport, this.id, ended),
       relay,
       environment: process,
     });
     if (this.process !== process) return;
+    world.mesh.mesh(mesh, process, ended);
     this.mesh = mesh;
     const { group, fate, consensus, snapshot, timeout, onNoQuorum, segmentBytes, reserve } = world;
     const view: NodeView = {
@@ -206,6 +213,7 @@ export class SimNode {
     const { scheduler, trace } = this.#world;
     trace.add(scheduler.now, this.id, power ? 'power loss' : 'kill', '');
     process.alive = false;
+    this.#world.disturbances.tell('process', scheduler.now, this.id);
     this.process = undefined;
     this.mesh = undefined;
     this.replica = undefined;

@@ -6,11 +6,13 @@ import type { Replica } from '../../replica/replica.js';
 import type { StateMachine } from '../../replica/stateMachine.js';
 import { SimDisk } from './disk/disk.js';
 import type { DiskSettings } from './disk/settings.js';
+import { Disturbances } from './disturbances.js';
 import { downReplica } from './downReplica.js';
 import { History, type HistoryOperation } from './history.js';
 import { runEvents } from './loop.js';
 import { MessageFaults } from './messages.js';
 import { SimNetwork } from './network/network.js';
+import type { NetworkSettings } from './network/settings.js';
 import { GROUP, SimNode, type NodeState, type World } from './node.js';
 import { Random } from './random.js';
 import { Phase, Scheduler } from './scheduler.js';
@@ -19,6 +21,7 @@ import { Trace } from './trace.js';
 import { violationError, type SimulationReport, type Violation } from './violation.js';
 import { GroupWatch } from './watch/groupWatch.js';
 import { Applications } from './watch/machineWatch.js';
+import { MeshWatch } from './watch/meshWatch.js';
 
 /**
  * N nodes that run the real mesh, replica and storage code over a simulated network and simulated disks. Time passes only in
@@ -32,12 +35,15 @@ export class Simulation<M extends StateMachine = StateMachine> {
   violation: Violation | undefined;
   /** The network, for faults beyond those that have a method here. */
   readonly network: SimNetwork;
+  /** What was done to the network and the processes. @internal */
+  readonly disturbances = new Disturbances();
   readonly #scheduler = new Scheduler();
   readonly #trace: Trace;
   readonly #group: GroupWatch;
   readonly #applications: Applications;
   readonly #history: History;
   readonly #messages: MessageFaults;
+  readonly #mesh: MeshWatch;
   readonly #nodes = new Map<string, SimNode>();
   readonly #counts = new Map<string, number>();
   readonly #pauses: Random;
@@ -62,6 +68,14 @@ export class Simulation<M extends StateMachine = StateMachine> {
       random: random.stream('network'),
       trace,
       settings: settings.network,
+      disturbances: this.disturbances,
+    });
+    this.#mesh = new MeshWatch({
+      nodes: settings.nodes,
+      disturbances: this.disturbances,
+      lossy: isLossy(settings.network),
+      now: () => scheduler.now,
+      report: (invariant, node, message) => this.#violated(invariant, node, message),
     });
     scheduler.onThrow = (owner, error) => this.#threw(owner?.node, error);
     const world: World = {
@@ -70,6 +84,8 @@ export class Simulation<M extends StateMachine = StateMachine> {
       random: random.stream('process'),
       trace,
       transport: this.network,
+      mesh: this.#mesh,
+      disturbances: this.disturbances,
       history: this.#history,
       group: this.#group,
       applications: this.#applications,
@@ -315,6 +331,7 @@ export class Simulation<M extends StateMachine = StateMachine> {
     if (process === undefined) return;
     process.pausedUntil = Math.max(process.pausedUntil, this.now + ms);
     process.wakesInOrder = this.#pauses.chance(0.5);
+    this.disturbances.paused(id, this.now, process.pausedUntil);
   }
 
   /** Sets a node's wall clock forward or back. */
@@ -349,6 +366,7 @@ export class Simulation<M extends StateMachine = StateMachine> {
     add(Object.entries(this.network.counts), 'network: ');
     add(Object.entries(this.#messages.counts), 'messages: ');
     add(Object.entries(this.#history.counts), 'calls: ');
+    add(Object.entries(this.#mesh.counts()), '');
     for (const { disk } of this.#nodes.values()) add(disk.counts, 'disk: ');
     out.set('commands applied', this.#applications.applied);
     out.set('states compared', this.#applications.compared);
@@ -365,6 +383,12 @@ export class Simulation<M extends StateMachine = StateMachine> {
     if (this.violation !== undefined) throw violationError(this.seed, this.violation);
     const { now, events, commitIndex } = this;
     return { ok: true, now, events, commitIndex, counts: this.counts() };
+  }
+
+  /** Whether a node's process runs and has joined its mesh. @internal */
+  meshes(id: string): boolean {
+    const { process, mesh } = this.#node(id);
+    return process !== undefined && mesh !== undefined;
   }
 
   /** Whether the group outlives the loss of a node's disk, see {@link GroupWatch.mayLoseDisk}. @internal */
@@ -431,6 +455,10 @@ export function createSimulation<M extends StateMachine = KeyValueMachine<unknow
   options: SimulationOptions<M>,
 ): Simulation<M> {
   return new Simulation(options);
+}
+
+function isLossy({ lossRate = 0, control, bulk }: NetworkSettings): boolean {
+  return Math.max(lossRate, control?.lossRate ?? 0, bulk?.lossRate ?? 0) > 0;
 }
 
 function checkSpan(name: string, value: number): number {

@@ -64,8 +64,10 @@ export async function runDeaths(times: number, loaded: boolean): Promise<Death[]
 const finite = (ms: number): number | undefined => (Number.isFinite(ms) ? ms : undefined);
 
 /** The middle and the largest of what is known. */
-export function spread(values: readonly (number | undefined)[]): { readonly p50: number; readonly max: number } {
+export function spread(values: readonly (number | undefined)[]): {
+  readonly p50: number;
+  readonly max: number;
+} {
   const known = values.filter((value) => value !== undefined).sort((a, b) => a - b);
   return { p50: known[Math.ceil(known.length / 2) - 1] ?? NaN, max: known.at(-1) ?? NaN };
 }
-

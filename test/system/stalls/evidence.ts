@@ -45,10 +45,11 @@ export function unorderedStalls(told: readonly Told[], victim: string): readonly
   return told.filter(({ event, by, ms }) => event === 'stall' && by !== victim && ms! >= unorderedStallMs);
 }
 
-/** Whether `peer` itself stood still when it was taken for dead: on an overloaded machine even that may be right. */
+/** Whether the peer itself stood still for a second when it was taken for dead: on an overloaded machine that may be right. */
 export function stoodStill(told: readonly Told[], { about, at }: Told): boolean {
   return told.some(
-    ({ event, by, at: until, ms }) => event === 'stall' && by === about && until > at - 5000 && until - ms! < at,
+    ({ event, by, at: until, ms }) =>
+      event === 'stall' && by === about && ms! >= 1000 && until > at - 1000 && until - ms! < at,
   );
 }
 

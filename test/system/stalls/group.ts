@@ -177,8 +177,7 @@ export class Group {
         statuses.every(({ leader, epoch }) => leader === first.leader && epoch === first.epoch)
       )
         return statuses;
-      if (now() > giveUp)
-        throw new Error(`not settled within ${timeoutMs} ms: ${JSON.stringify(statuses)}`);
+      if (now() > giveUp) throw new Error(`not settled within ${timeoutMs} ms: ${JSON.stringify(statuses)}`);
       await sleep(25);
     }
   }

@@ -27,6 +27,8 @@ export interface StallFigures {
   readonly convictedLate: readonly string[];
   /** Peers that it took for dead though they did not stand still themselves. */
   readonly convicts: readonly string[];
+  /** The same with those that did: on an overloaded machine they may well stand still. */
+  readonly convictsAtAll: number;
   /** Links that it saw end: closed by a peer that had convicted it, and otherwise. */
   readonly closedByPeers: number;
   readonly unexplained: readonly string[];
@@ -76,6 +78,7 @@ export async function runStalls(
       convicted: ends.ofVictim.length,
       convictedLate: late.map(inWords),
       convicts: ends.byVictim.filter((one) => !stoodStill(told, one)).map(inWords),
+      convictsAtAll: ends.byVictim.length,
       closedByPeers: ends.closedOnVictim.length,
       unexplained: ends.unexplained.map(inWords),
       linksLostByOthers: ends.amongOthers.length,

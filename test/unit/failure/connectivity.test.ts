@@ -2,6 +2,7 @@ import { expect } from 'chai';
 import { Connectivity } from '../../../lib/failure/connectivity.js';
 import type { ConnectivityOptions } from '../../../lib/failure/connectivity.js';
 import type { ConnectivityRow, RowEntry } from '../../../lib/failure/rows.js';
+import { LostRows } from '../../../lib/failure/rowsLost.js';
 import { QuorateError } from '../../../lib/errors.js';
 import { heartbeatMs, incarnationOf } from './partitionLab.js';
 
@@ -338,6 +339,179 @@ describe('connectivity: the rows of others', () => {
     const before = c.digest();
     c.merge(row('b', '+a +c', { version: 2 }), 0);
     expect(c.digest()).to.not.equal(before);
+  });
+});
+
+describe('connectivity: the last rows of those that cannot be reached', () => {
+  const names = (a: Connectivity): string[] =>
+    a.lostVersions().map(({ from, version }) => `${from}${version}`);
+  const components = (a: Connectivity): string =>
+    a
+      .graph()
+      .components()
+      .map((ids) => ids.join(''))
+      .join(' ');
+
+  it('take those together that heard each other, both ways, over others too', () => {
+    const a = tableOf(
+      '+b -c -d -e -f -g -h',
+      row('b', '+a -c -d -e -f -g -h'),
+      row('c', '+d'),
+      row('d', '+c +e'),
+      row('e', '-c +d +f'),
+      row('f', '-e !g'),
+      row('g', '+f .h'),
+    );
+    expect(components(a)).to.equal('ab cde f g h');
+    expect(
+      a
+        .graph()
+        .measuredComponents()
+        .map((ids) => ids.join('')),
+    ).to.deep.equal('ab c d e f g h'.split(' '));
+    expect(names(a)).to.deep.equal(['c1', 'd1', 'e1', 'f1', 'g1']);
+  });
+
+  it('take those together that only a later one joins, and leave out who is pending', () => {
+    const a = tableOf('+b -c -d -e .f', row('b', '+a'), row('c', '+e'), row('d', '+e'), row('e', '+c +d +f'));
+    expect(components(a)).to.equal('ab cde');
+    a.mergeLost(row('f', '+e'));
+    expect(names(a)).to.include('f1');
+    expect(components(a)).to.equal('ab cde');
+  });
+
+  it('make no ways, hear nobody, and add no names', () => {
+    const a = tableOf('+b -c', row('b', '+a -c'), row('c', '+a +b +ghost'), row('ghost', '+c'));
+    expect(a.nodes()).to.deep.equal(['a', 'b', 'c']);
+    expect(a.path('c')).to.deep.equal([]);
+    expect(a.hopAround('c')).to.equal(undefined);
+    expect(a.helpers('c', 5)).to.deep.equal([]);
+    expect(a.graph().direction('a', 'c')).to.equal('unknown');
+    expect(a.missing([]).map((r) => r.from)).to.deep.equal(['a', 'b']);
+    expect(a.missingLost([], []).map((r) => r.from)).to.deep.equal(['c']);
+    for (let now = 0; now < 10_000; now += heartbeatMs) a.tick(now);
+    expect(own(a)).to.equal('+b -c');
+    expect(names(a)).to.deep.equal(['c1']);
+  });
+
+  it('are not believed again when their node is heard again: it has to say so itself', () => {
+    const a = tableOf('+b -c -d', row('b', '+a -c -d'), row('c', '+d'), row('d', '+c'));
+    a.tick(0);
+    a.tick(3 * heartbeatMs);
+    expect(components(a)).to.equal('ab cd');
+    a.set('c', up, 1000);
+    expect(a.rows().map((r) => r.from)).to.deep.equal(['a', 'b']);
+    expect(a.mergeLost(row('c', '+a +d', { version: 2 }))).to.equal(true);
+    expect(a.rows().map((r) => r.from)).to.deep.equal(['a', 'b']);
+    expect(a.nextHop('d')).to.equal(undefined);
+    // the same row, from its node
+    expect(a.merge(row('c', '+a +d', { version: 2 }), 1000)).to.equal(true);
+    expect(a.nextHop('c')).to.equal('c');
+    expect(names(a)).to.deep.equal(['d1']);
+  });
+
+  it('take a newer one only, of others only, and no farewell', () => {
+    const a = tableOf('+b -c', row('b', '+a -c'), row('c', '+b', { version: 4 }));
+    const { changes } = a;
+    expect(a.mergeLost(row('c', '', { version: 4 }))).to.equal(false);
+    expect(a.mergeLost(row('b', ''))).to.equal(false);
+    expect(a.mergeLost(row('a', '', { version: 99 }))).to.equal(false);
+    expect(a.mergeLost(row('c', '', { version: 5, left: true }))).to.equal(false);
+    expect(a.changes).to.equal(changes);
+    expect(a.own().version).to.equal(2);
+    expect(a.mergeLost(row('c', '', { version: 5 }))).to.equal(true);
+    expect(a.mergeLost(row('c', '', { version: 5 }))).to.equal(false);
+    expect(a.mergeLost(row('c', '', { version: 1, incarnation: incarnationOf(2) }))).to.equal(true);
+    expect(a.mergeLost(row('c', '', { version: 9 }))).to.equal(false);
+    expect(names(a)).to.deep.equal(['c1']);
+    // a stale row of c, taken for its own, does not undo the memory
+    for (const now of [0, 1000]) a.tick(now);
+    expect(a.merge(row('c', '+b', { version: 3 }), 1000)).to.equal(true);
+    expect(a.lostVersions()[0]).to.deep.include({ version: 1, incarnation: incarnationOf(2) });
+  });
+
+  it('differ in the digest from believed ones, and are told by their names', () => {
+    const lost = tableOf('+b -c', row('b', '+a -c'), row('c', '+b'));
+    const none = tableOf('+b -c', row('b', '+a -c'));
+    expect(lost.digest()).to.not.equal(none.digest());
+    expect(Number.isSafeInteger(lost.digest()) && lost.digest() >= 0).to.equal(true);
+    none.mergeLost(row('c', '+b'));
+    expect(none.digest()).to.equal(lost.digest());
+    const name = { from: 'c', incarnation: incarnationOf(1), version: 1 };
+    expect(lost.missingLost([name], [])).to.deep.equal([]);
+    expect(lost.missingLost([], [name])).to.deep.equal([]);
+    expect(lost.missingLost([], [{ ...name, version: 0 }])).to.have.length(1);
+    // who only remembers it still lacks it when it is believed here
+    const heard = tableOf('+c', row('c', '+a'));
+    expect(heard.missing(none.versions().slice(1)).map((r) => r.from)).to.include('c');
+    const other = tableOf('+b +c', row('b', '+a -c'), row('c', '+b'));
+    expect(other.digest()).to.not.equal(lost.digest());
+  });
+
+  it('are kept while somebody names the node, and for three heartbeats after', () => {
+    const a = tableOf('+b', row('b', '+a -c'), row('c', '+b'));
+    for (let now = 0; now <= 10_000; now += heartbeatMs) a.tick(now);
+    expect(names(a)).to.deep.equal(['c1']);
+    a.merge(row('b', '+a', { version: 2 }), 10_000);
+    expect(names(a)).to.deep.equal([]);
+    a.tick(10_000);
+    a.tick(10_000 + 3 * heartbeatMs - 1);
+    a.merge(row('b', '+a -c', { version: 3 }), 11_000);
+    expect(names(a)).to.deep.equal(['c1']);
+    a.tick(11_000);
+    a.merge(row('b', '+a', { version: 4 }), 12_000);
+    a.tick(12_000);
+    a.tick(12_000 + 3 * heartbeatMs);
+    a.merge(row('b', '+a -c', { version: 5 }), 13_000);
+    expect(names(a)).to.deep.equal([]);
+  });
+
+  it('are gone when the node left, is forgotten, or is forgotten on command', () => {
+    const make = (): Connectivity => {
+      const a = tableOf('+b -c -d', row('b', '+a'), row('c', '+d'), row('d', '+c'));
+      a.tick(0);
+      a.tick(1000);
+      expect(names(a)).to.deep.equal(['c1', 'd1']);
+      return a;
+    };
+    const left = make();
+    left.merge(row('c', '', { version: 2, left: true }), 2000);
+    expect(names(left)).to.deep.equal(['d1']);
+    expect(components(left)).to.equal('ab d');
+    const old = make();
+    old.tick(3_600_000);
+    expect(names(old)).to.deep.equal([]);
+    expect(old.nodes()).to.deep.equal(['a', 'b']);
+    const told = make();
+    told.forget('c');
+    expect(names(told)).to.deep.equal(['d1']);
+    told.set('c', down, 2000);
+    expect(components(told)).to.equal('ab c d');
+  });
+
+  it('are 1024 at most: one whose node nobody names makes room, the others do not', () => {
+    const a = table('a');
+    for (let i = 1; i < 1024; i++) a.set(`n${i}`, down, 0);
+    for (let i = 0; i < 1024; i++) expect(a.mergeLost(row(`n${i}`, ''))).to.equal(true);
+    expect(a.lostVersions()).to.have.length(1023);
+    expect(a.mergeLost(row('x', ''))).to.equal(true);
+    expect(a.mergeLost(row('y', ''))).to.equal(true);
+    expect(a.lostVersions()).to.have.length(1023);
+    const lost = new LostRows();
+    for (let i = 0; i < 1024; i++) lost.keep(row(`n${i}`, ''), () => true);
+    expect(lost.keep(row('x', ''), () => true)).to.equal(false);
+    expect(lost.keep(row('n5', '', { version: 2 }), () => true)).to.equal(true);
+    expect(lost.keep(row('x', ''), (id) => id !== 'n7')).to.equal(true);
+    expect(lost.get('n7')).to.equal(undefined);
+    // what is lost no more goes after a while, unless it is lost again before
+    lost.tick(0, 100, (id) => id === 'n1');
+    lost.tick(50, 100, (id) => id === 'n2');
+    lost.tick(100, 100, () => false);
+    expect([1, 2, 3].map((i) => lost.get(`n${i}`)?.from)).to.deep.equal(['n1', 'n2', undefined]);
+    lost.tick(150, 100, () => false);
+    expect([1, 2].map((i) => lost.get(`n${i}`)?.from)).to.deep.equal([undefined, 'n2']);
+    lost.tick(200, 100, () => false);
+    expect(lost.get('n2')).to.equal(undefined);
   });
 });
 

@@ -64,8 +64,8 @@ describe('partition detector: what happens to a mesh', () => {
     const l = lab('a', 'b', 'c', 'd', 'e');
     for (const x of ['a', 'b']) for (const y of ['c', 'd', 'e']) l.cut(x, y);
     l.run(detectMs);
-    expect(l.answers('a', 'b')).to.deep.equal(new Array(2).fill('isolated ab c d e'));
-    expect(l.answers('c', 'd', 'e')).to.deep.equal(new Array(3).fill('complete a b cde'));
+    expect(l.answers('a', 'b')).to.deep.equal(new Array(2).fill('isolated ab cde'));
+    expect(l.answers('c', 'd', 'e')).to.deep.equal(new Array(3).fill('complete ab cde'));
     // cuts are noticed one by one: still no more than one change of state each
     for (const id of ['a', 'b', 'c', 'd', 'e']) expect(l.node(id).states[0]).to.equal('suspected');
     l.heal();
@@ -80,10 +80,10 @@ describe('partition detector: what happens to a mesh', () => {
     for (const x of ['a', 'b']) for (const y of ['c', 'd']) l.cut(x, y);
     l.run(detectMs);
     expect(l.answers('a', 'b', 'c', 'd')).to.deep.equal([
-      'isolated ab c d',
-      'isolated ab c d',
-      'isolated a b cd',
-      'isolated a b cd',
+      'isolated ab cd',
+      'isolated ab cd',
+      'isolated ab cd',
+      'isolated ab cd',
     ]);
   });
 
@@ -121,7 +121,7 @@ describe('partition detector: what happens to a mesh', () => {
     l.cutOneWay('b', 'c');
     l.run(detectMs);
     expect(l.answers('a', 'b')).to.deep.equal(['complete ab c', 'complete ab c']);
-    expect(l.answers('c')).to.deep.equal(['isolated a b c']);
+    expect(l.answers('c')).to.deep.equal(['isolated ab c']);
   });
 
   it('keeps quiet over a link that is made again before anybody could be sure', () => {
@@ -257,6 +257,32 @@ describe('partition detector: time and quorum', () => {
     expect(log()).to.equal('suspected@0 partial@200 healing@300 partial@400 healing@500');
     detector.tick(800);
     expect(detector.state).to.equal('healthy');
+  });
+
+  it('shows at once what it learns of how the unreachable were linked, and waits for nothing longer', () => {
+    wholeOfFour();
+    for (const peer of ['c', 'd']) table.set(peer, { hears: false }, 0);
+    says('b', 'a');
+    detector.tick(0);
+    table.mergeLost({ from: 'c', incarnation: incarnationOf(2), version: 1, left: false, entries: [] });
+    detector.tick(100);
+    detector.tick(200);
+    expect(log()).to.equal('suspected@0 isolated@200');
+    expect(detector.view().components).to.deep.equal([['a', 'b'], ['c'], ['d']]);
+    const entries = [{ peer: 'd', hears: true, pending: false, deaf: false, phi: 0 }];
+    table.mergeLost({ from: 'c', incarnation: incarnationOf(2), version: 2, left: false, entries });
+    detector.tick(300);
+    expect(log()).to.equal('suspected@0 isolated@200 isolated@300');
+    expect(detector.view()).to.deep.include({
+      components: [
+        ['a', 'b'],
+        ['c', 'd'],
+      ],
+      reachable: ['a', 'b'],
+      unreachable: ['c', 'd'],
+    });
+    expect(detector.metrics(300)).to.deep.include({ reachable: 2, unreachable: 2 });
+    expect(detector.metrics(300).entered.isolated).to.equal(1);
   });
 
   it('goes from healing to what else broke, once that is sure', () => {

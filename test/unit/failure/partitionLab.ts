@@ -28,7 +28,8 @@ export class LabNode {
 
   constructor(lab: Lab, id: string, run: number) {
     this.id = id;
-    this.connectivity = new Connectivity({ id, incarnation: incarnationOf(run), heartbeatMs });
+    const { forgetMs } = lab;
+    this.connectivity = new Connectivity({ id, incarnation: incarnationOf(run), heartbeatMs, forgetMs });
     this.gossip = new RowGossip({
       connectivity: this.connectivity,
       isIncarnation: (text) => text.length === 32,
@@ -58,13 +59,15 @@ export interface LabOptions {
   /** Share of messages that are lost. */
   readonly loss?: number;
   readonly maxDelayMs?: number;
+  readonly forgetMs?: number;
 }
 
 export class Lab {
   now = 1000;
   readonly nodes = new Map<string, LabNode>();
   readonly random: () => number;
-  readonly #loss: number;
+  readonly forgetMs: number;
+  loss: number;
   readonly #maxDelayMs: number;
   readonly #broken = new Set<string>();
   #events: Event[] = [];
@@ -73,7 +76,8 @@ export class Lab {
 
   constructor(options: LabOptions) {
     this.random = options.random;
-    this.#loss = options.loss ?? 0;
+    this.forgetMs = options.forgetMs ?? 3_600_000;
+    this.loss = options.loss ?? 0;
     this.#maxDelayMs = options.maxDelayMs ?? 20;
   }
 
@@ -125,6 +129,23 @@ export class Lab {
     this.cutOneWay(b, a);
   }
 
+  /** Cuts all links between the first and the others. */
+  split(side: readonly string[], rest: readonly string[]): void {
+    for (const a of side) for (const b of rest) this.cut(a, b);
+  }
+
+  /** How many lists of versions are sent in that time: none once all tables of a component are the same. */
+  askedWithin(ms: number): number {
+    const asked = (): number => {
+      let sum = 0;
+      for (const node of this.nodes.values()) sum += node.gossip.metrics().versionsSent;
+      return sum;
+    };
+    const before = asked();
+    this.run(ms);
+    return asked() - before;
+  }
+
   heal(): void {
     this.#broken.clear();
   }
@@ -134,7 +155,7 @@ export class Lab {
   }
 
   carry(from: string, to: string, deliver: (node: LabNode) => void): void {
-    if (this.random() < this.#loss) return;
+    if (this.random() < this.loss) return;
     const sender = this.nodes.get(from);
     this.after(1 + Math.floor(this.random() * this.#maxDelayMs), () => {
       const node = this.nodes.get(to);

@@ -73,13 +73,21 @@ describe('connectivity rows as bytes', () => {
   it('come back as they went', () => {
     fc.assert(
       fc.property(tables, (table) => {
-        const bytes = encodeRows(table);
-        expect(decodeRowMessage(bytes, isIncarnation)).to.deep.equal({ kind: 'rows', rows: table });
-        const names = table.map(({ from, incarnation, version }) => ({ from, incarnation, version }));
-        expect(decodeRowMessage(encodeVersions(names), isIncarnation)).to.deep.equal({
-          kind: 'versions',
-          versions: names,
+        expect(decodeRowMessage(encodeRows(table), isIncarnation)).to.deep.equal({
+          kind: 'rows',
+          rows: table,
         });
+        const alive = table.filter(({ left }) => !left);
+        expect(decodeRowMessage(encodeRows(alive, true), isIncarnation)).to.deep.equal({
+          kind: 'lost',
+          rows: alive,
+        });
+        const names = table.map(({ from, incarnation, version }) => ({ from, incarnation, version }));
+        for (let believed = 0; believed <= names.length; believed++) {
+          const message = { versions: names.slice(0, believed), lost: names.slice(believed) };
+          const bytes = encodeVersions(message.versions, message.lost);
+          expect(decodeRowMessage(bytes, isIncarnation)).to.deep.equal({ kind: 'versions', ...message });
+        }
         for (const one of table) expect(encodeRows([one]).length).to.be.at.most(rowBytes(one) + 2);
       }),
     );
@@ -88,7 +96,7 @@ describe('connectivity rows as bytes', () => {
   it('refuse every cut, and anything after the end', () => {
     fc.assert(
       fc.property(tables, (table) => {
-        const bytes = encodeRows(table);
+        const bytes = table.length % 2 === 0 ? encodeRows(table) : encodeVersions(table, []);
         for (let end = 0; end < bytes.length; end += 1 + Math.floor(bytes.length / 50)) {
           refused(bytes.subarray(0, end), /./);
         }
@@ -100,7 +108,12 @@ describe('connectivity rows as bytes', () => {
   it('refuse random bytes with a code, or read them as something that encodes again', () => {
     fc.assert(
       fc.property(
-        fc.oneof(fc.uint8Array({ maxLength: 80 }), tables.map(encodeRows)),
+        fc.oneof(
+          fc.uint8Array({ maxLength: 80 }),
+          tables.map((table) => encodeRows(table)),
+          tables.map((table) => encodeRows(table, true)),
+          tables.map((table) => encodeVersions(table.slice(1), table.slice(0, 1))),
+        ),
         fc.nat(),
         fc.nat(),
         (bytes, at, bit) => {
@@ -108,7 +121,10 @@ describe('connectivity rows as bytes', () => {
           if (damaged.length > 0) damaged[at % damaged.length]! ^= 1 << (bit % 8);
           try {
             const read = decodeRowMessage(damaged, isIncarnation);
-            const again = read.kind === 'rows' ? encodeRows(read.rows) : encodeVersions(read.versions);
+            const again =
+              read.kind === 'versions'
+                ? encodeVersions(read.versions, read.lost)
+                : encodeRows(read.rows, read.kind === 'lost');
             expect(decodeRowMessage(again, isIncarnation)).to.deep.equal(read);
           } catch (error) {
             expect((error as QuorateError).code).to.equal('ERR_CODEC');
@@ -122,7 +138,9 @@ describe('connectivity rows as bytes', () => {
   it('refuse what makes no sense', () => {
     refused(Buffer.of(9, 0), /kind 9/);
     refused(encodeRows([row(), row()]), /two rows of a/);
-    refused(encodeVersions([row(), row({ version: 2 })]), /two rows of a/);
+    refused(encodeVersions([row(), row({ version: 2 })], []), /two rows of a/);
+    refused(encodeVersions([row()], [row({ version: 2 })]), /two rows of a/);
+    refused(encodeRows([row({ from: 'b' }), row({ left: true })], true), /farewell of a as a lost row/);
     refused(encodeRows([row({ from: 'a b' })]), /cannot be/);
     refused(encodeRows([row({ from: 'x'.repeat(129) })]), /cap of 128/);
     refused(encodeRows([row({ incarnation: 'yesterday' })]), /no incarnation/);

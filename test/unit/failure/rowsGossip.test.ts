@@ -1,7 +1,8 @@
 import { expect } from 'chai';
 import { Connectivity } from '../../../lib/failure/connectivity.js';
 import { RowGossip } from '../../../lib/failure/rowsGossip.js';
-import { decodeRowMessage } from '../../../lib/failure/rowsCodec.js';
+import type { ConnectivityRow, RowVersion } from '../../../lib/failure/rows.js';
+import { decodeRowMessage, encodeRows } from '../../../lib/failure/rowsCodec.js';
 import { QuorateError } from '../../../lib/errors.js';
 import { heartbeatMs, incarnationOf } from './partitionLab.js';
 
@@ -30,8 +31,10 @@ function end(id: string, neighbours: string[]): End {
 function take({ sent }: End): string[] {
   return sent.splice(0).map(({ to, message }) => {
     const read = decodeRowMessage(message, anyIncarnation);
-    const names = read.kind === 'rows' ? read.rows : read.versions;
-    return `${to} ${read.kind} ${names.map(({ from, version }) => `${from}${version}`).join()}`;
+    const text = (rows: readonly RowVersion[]): string =>
+      rows.map((row) => `${row.from}${row.version}`).join();
+    if (read.kind !== 'versions') return `${to} ${read.kind} ${text(read.rows)}`;
+    return `${to} versions ${text(read.versions)} lost ${text(read.lost)}`;
   });
 }
 
@@ -91,6 +94,73 @@ describe('gossip of rows', () => {
       a.gossip.digest('b', b.table.digest(), 5000);
       expect(take(a)).to.deep.equal([]);
     }
+  });
+
+  it('evens out the last rows of the unreachable too, newest first, and passes them on', () => {
+    const a = end('a', ['b']);
+    const b = end('b', ['a', 'c']);
+    const c = end('c', ['b']);
+    const last = (from: string, version: number, ...heard: string[]): ConnectivityRow => ({
+      from,
+      incarnation: incarnationOf(1),
+      version,
+      left: false,
+      entries: heard.map((peer) => ({ peer, hears: true, pending: false, deaf: false, phi: 0 })),
+    });
+    for (const peer of ['x', 'y', 'z']) a.table.set(peer, { hears: false }, 0);
+    a.table.merge(last('x', 3, 'y', 'z'), 0);
+    a.table.merge(last('y', 7, 'x'), 0);
+    c.table.merge(last('x', 4, 'y'), 0);
+    c.table.merge(last('y', 6, 'x', 'z'), 0);
+    c.table.merge(last('z', 1, 'x', 'y'), 0);
+    // and the row of a node that nobody names, which goes nowhere
+    c.table.merge(last('stranger', 1, 'x'), 0);
+    const ends = [a, b, c];
+    const byId = new Map(ends.map((one) => [one.table.id, one]));
+    const run = (): void => {
+      while (ends.some(({ sent }) => sent.length > 0)) {
+        for (const one of ends) {
+          for (const { to, message } of one.sent.splice(0)) {
+            if (one !== a || to === 'b') byId.get(to)!.gossip.receive(one.table.id, message, 0);
+          }
+        }
+      }
+    };
+    const beat = (now: number): void => {
+      for (const one of ends) one.gossip.publish();
+      const digests = new Map(ends.map((one) => [one, one.table.digest()]));
+      for (const [x, y] of [
+        [a, b],
+        [b, c],
+      ] as const) {
+        x.gossip.digest(y.table.id, digests.get(y)!, now);
+        y.gossip.digest(x.table.id, digests.get(x)!, now);
+      }
+      run();
+    };
+    for (let now = 1000; now < 3000; now += heartbeatMs) beat(now);
+    for (const { table } of ends) {
+      expect(table.lostVersions().map(({ from, version }) => `${from}${version}`)).to.deep.equal([
+        'x4',
+        'y7',
+        'z1',
+      ]);
+      expect(table.digest()).to.equal(a.table.digest());
+      expect(table.graph().components()).to.deep.equal([['a', 'b', 'c'], ['x', 'y'], ['z']]);
+    }
+    const asked = ends.map(({ gossip }) => gossip.metrics().versionsSent);
+    beat(5000);
+    expect(ends.map(({ gossip }) => gossip.metrics().versionsSent)).to.deep.equal(asked);
+  });
+
+  it('takes and passes on a last row as such, though its node is heard here, and names it as such', () => {
+    const b = end('b', ['a', 'c', 'x']);
+    const lost = { from: 'x', incarnation: incarnationOf(1), version: 3, left: false, entries: [] };
+    b.gossip.receive('a', encodeRows([lost], true), 0);
+    expect(take(b).slice(0, 2)).to.deep.equal(['c lost x3', 'x lost x3']);
+    expect(b.table.rows().map(({ from }) => from)).to.deep.equal(['b']);
+    b.gossip.linked('c', 0);
+    expect(take(b)).to.include('c versions b2 lost x3');
   });
 
   it('asks a peer once a heartbeat at most, and afresh after a new link', () => {

@@ -2,6 +2,7 @@
 import type { NodeId } from '../../../consensus/consensus.js';
 import { checkName, checkNumber, configError, QuorateError } from '../../../errors.js';
 import type { Transport, TransportHost, TransportSession } from '../../../mesh/transport.js';
+import { Disturbances, type DisturbanceKind } from '../disturbances.js';
 import type { Random } from '../random.js';
 import type { Scheduler } from '../scheduler.js';
 import type { Trace } from '../trace.js';
@@ -25,6 +26,8 @@ export interface SimNetworkOptions {
   readonly random: Random;
   readonly trace: Trace;
   readonly settings?: NetworkSettings;
+  /** Is told of every fault. */
+  readonly disturbances?: Disturbances;
 }
 
 /**
@@ -36,6 +39,7 @@ export class SimNetwork implements Transport {
   readonly counts: NetworkCounts = newCounts();
   readonly #world: World;
   readonly #random: Random;
+  readonly #disturbances: Disturbances;
   readonly #rendezvous: Rendezvous;
   readonly #ways = new Map<string, Way>();
   /** The group of each node while there is a partition, for ways that are not yet known. */
@@ -57,6 +61,7 @@ export class SimNetwork implements Transport {
       letters: new Letters(),
     };
     this.#random = random;
+    this.#disturbances = options.disturbances ?? new Disturbances();
     this.#shape = settings.shape;
     this.#rendezvous = new Rendezvous(this.#world);
   }
@@ -77,6 +82,8 @@ export class SimNetwork implements Transport {
   shape(from: NodeId, to: NodeId, change: NetworkShape): void {
     const way = this.#named(from, to);
     way.shape = reshape('shape', way.shape, change);
+    this.#disturbances.shaped = true;
+    this.#tell('shape', from, to);
     this.#note('shape', `${from}>${to} ${JSON.stringify(change)}`);
   }
 
@@ -84,6 +91,8 @@ export class SimNetwork implements Transport {
   shapeAll(change: NetworkShape): void {
     this.#shape = reshape('shape', this.#shape, change);
     for (const way of this.#ways.values()) way.shape = reshape('shape', way.shape, change);
+    this.#disturbances.shaped = true;
+    this.#tell('shape');
     this.#note('shape', `all ${JSON.stringify(change)}`);
   }
 
@@ -91,6 +100,8 @@ export class SimNetwork implements Transport {
   resetShapes(): void {
     this.#shape = this.#world.settings.shape;
     for (const way of this.#ways.values()) way.shape = this.#shape;
+    this.#disturbances.shaped = false;
+    this.#tell('shape');
     this.#note('shape', 'reset');
   }
 
@@ -148,6 +159,7 @@ export class SimNetwork implements Transport {
     const way = this.#named(from, to);
     way.cloggedUntil = Math.max(way.cloggedUntil, this.#world.scheduler.now + ms);
     this.counts.clogs++;
+    this.#disturbances.tell('clog', way.cloggedUntil, from, to);
     this.#note('clog', `${from}>${to} ${ms}`);
   }
 
@@ -157,6 +169,7 @@ export class SimNetwork implements Transport {
       throw configError('side', side, 'one of the two nodes');
     const way = this.#named(a, b);
     this.counts.resets++;
+    this.#tell('reset', a, b);
     this.#note('reset', `${a} ${b} ${side ?? 'both'}`);
     for (const end of [...way.ends, ...way.back.ends]) end.severed = true;
     if (side !== b) for (const end of [...way.ends]) end.break('reset');
@@ -166,6 +179,12 @@ export class SimNetwork implements Transport {
   /** Whether a node reaches the rendezvous. */
   rendezvous(id: NodeId, reachable: boolean): void {
     this.#rendezvous.reach(checkName('id', id), reachable);
+    this.#tell('rendezvous', id);
+  }
+
+  /** Whether a node reaches the rendezvous now. @internal */
+  meets(id: NodeId): boolean {
+    return this.#rendezvous.reaches(id);
   }
 
   /** Whether nothing passes in this direction. */
@@ -184,6 +203,7 @@ export class SimNetwork implements Transport {
     if (way.cut) return;
     way.cut = true;
     this.counts.cuts++;
+    this.#tell('cut', way.from, way.to);
     this.#note('cut', `${way.from}>${way.to}`);
     for (const end of way.ends) end.noticeSilence();
     for (const end of way.back.ends) end.noticeSilence();
@@ -193,6 +213,7 @@ export class SimNetwork implements Transport {
     if (!way.cut) return;
     way.cut = false;
     this.counts.heals++;
+    this.#tell('heal', way.from, way.to);
     this.#note('heal', `${way.from}>${way.to}`);
     for (const end of way.ends) end.noticeLife();
     for (const end of way.back.ends) end.noticeLife();
@@ -221,6 +242,10 @@ export class SimNetwork implements Transport {
     way.cut = this.#apart(from, to);
     this.#ways.set(name, way);
     return way;
+  }
+
+  #tell(kind: DisturbanceKind, ...of: readonly NodeId[]): void {
+    this.#disturbances.tell(kind, this.#world.scheduler.now, ...of);
   }
 
   #note(kind: string, detail: string): void {

@@ -37,6 +37,11 @@ export class Rendezvous {
     return this.#present.get(`${cluster} ${id}`);
   }
 
+  /** Whether a node reaches it. */
+  reaches(id: NodeId): boolean {
+    return !this.#outOfReach.has(id);
+  }
+
   /** Whether a node reaches it from now on. */
   reach(id: NodeId, reachable: boolean): void {
     if (this.#outOfReach.has(id) !== reachable) return;

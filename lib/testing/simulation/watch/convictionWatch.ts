@@ -47,7 +47,8 @@ export class ConvictionWatch {
       }
     }
     const disturbed = Math.max(this.#disturbances.ofNode(peer), this.#disturbances.ofPath(node, peer));
-    if (this.#lossy || now - disturbed < peaceMs || now - this.#disturbances.ofNode(node) < peaceMs) return;
+    if (this.#lossy || this.#disturbances.shaped) return;
+    if (now - disturbed < peaceMs || now - this.#disturbances.ofNode(node) < peaceMs) return;
     const text = `takes ${peer} for dead, which nobody has touched since ${disturbed.toFixed(0)} ms`;
     this.#report('false conviction', node, `${node} ${text}`);
   }

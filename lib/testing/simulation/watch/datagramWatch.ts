@@ -72,7 +72,11 @@ export class DatagramWatch {
     if (seen.senders.has(sender))
       this.#report('datagrams', sender, `${sender} sends datagram ${name} twice, now to ${next}`);
     else if (sender !== origin && (got === undefined || left >= got))
-      this.#report('datagrams', sender, `${sender} sends ${name} with ${left} hops left, it came with ${got}`);
+      this.#report(
+        'datagrams',
+        sender,
+        `${sender} sends ${name} with ${left} hops left, it came with ${got}`,
+      );
     else if (next === origin)
       this.#report('datagrams', sender, `${sender} sends ${name} back to where it is from`);
     seen.senders.add(sender);

@@ -4,7 +4,7 @@
  * door of the mesh.
  */
 import type { NodeId } from '../../../consensus/consensus.js';
-import type { FrameKind, MeshPort, SendOptions } from '../../../mesh/port.js';
+import { FrameKind, type MeshPort, type SendOptions } from '../../../mesh/port.js';
 import type { Report } from './report.js';
 
 /** life, session, way, number on that way, number among those of its kind on that way. */
@@ -49,7 +49,9 @@ export class FrameWatch {
     const heard = new Map<number, Heard>();
     port.send = (peer, kind, frame, options): boolean => {
       const session = port.linked().get(peer);
-      if (session === undefined) return send.call(port, peer, kind, frame, options);
+      // Other kinds are the mesh's own, and do not come through the door.
+      const watched = kind === FrameKind.group || kind === FrameKind.snapshot;
+      if (session === undefined || !watched) return send.call(port, peer, kind, frame, options);
       let counted = sent.get(session);
       if (counted === undefined) sent.set(session, (counted = new Counted()));
       const way = wayOf(options);
@@ -61,7 +63,7 @@ export class FrameWatch {
     };
     port.handle = (kind, handler): void => {
       const taken: Handler = (peer, session, frame) => {
-        this.#check(node, life, peer, session, kind, frame, heard);
+        this.#check(node, peer, session, kind, frame, heard);
         return handler(peer, session, frame.subarray(0, frame.length - tagBytes));
       };
       handle.call(port, kind, taken);
@@ -70,7 +72,6 @@ export class FrameWatch {
 
   #check(
     node: NodeId,
-    life: number,
     peer: NodeId,
     session: number,
     kind: FrameKind,
@@ -95,8 +96,6 @@ export class FrameWatch {
       if (known !== undefined)
         this.#report('frames', node, `${where}: frames of that link came in session ${known} before`);
       this.#pairs.set(pair, session);
-      // What came before somebody took frames of a kind is not seen.
-      heard.ways.fill(0);
     } else if (heard.life !== theirLife || heard.session !== theirSession) {
       const before = `life ${heard.life}, session ${heard.session}`;
       this.#report('frames', node, `${where}: the link carried frames of ${before} before`);
@@ -111,7 +110,6 @@ export class FrameWatch {
       this.#report('frames', node, `${where}: frame ${ofKind} of kind ${kind} in the place of ${expected}`);
     heard.ways[way] = number + 1;
     heard.kinds[place] = ofKind + 1;
-    void life;
   }
 }
 

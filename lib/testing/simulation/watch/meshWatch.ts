@@ -66,8 +66,7 @@ export class MeshWatch {
       // A link that another one replaced was not given up.
       process.defer(() => {
         const status = mesh.peers().find(({ id }) => id === peer);
-        if (status?.state === 'unreachable')
-          this.#convictions.convicted({ node: process.node, peer, now });
+        if (status?.state === 'unreachable') this.#convictions.convicted({ node: process.node, peer, now });
       });
     });
   }

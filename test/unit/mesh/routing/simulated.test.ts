@@ -22,7 +22,28 @@ async function settled<T>(simulation: Simulation, call: Promise<T>): Promise<T> 
 }
 
 function epochs(simulation: Simulation, nodes: readonly string[]): number {
-  return Math.max(...nodes.map((id) => (simulation.replica(id).status().epoch)));
+  return Math.max(...nodes.map((id) => simulation.replica(id).status().epoch));
+}
+
+/** Three nodes that are linked, on slow paths. */
+async function slow(latencyMs: number): Promise<Simulation> {
+  const network = { control: { latencyMs }, bulk: { latencyMs } };
+  const simulation = createSimulation({ seed: 1, nodes: ['a', 'b', 'c'], network });
+  await simulation.ready();
+  await simulation.run(5000);
+  return simulation;
+}
+
+/** What the nodes are told of their peers from now on. */
+function listen(simulation: Simulation): string[] {
+  const told: string[] = [];
+  for (const id of ['a', 'b', 'c']) {
+    const mesh = simulation.mesh(id);
+    for (const state of ['up', 'suspect', 'unreachable'] as const)
+      mesh.on(`peer:${state}`, (peer) => told.push(`${id} ${state} ${peer}`));
+    mesh.on('peer:path', (peer, path) => told.push(`${id} path ${peer} ${path}`));
+  }
+  return told;
 }
 
 /** How each node reaches each other, as it sees it: "ab:up/direct …". */
@@ -149,6 +170,42 @@ describe('a mesh with a broken link (simulated)', () => {
     simulation.restart('e');
     await simulation.run(10_000);
     expect(paths(simulation, five).filter((path) => !path.endsWith(':up/direct'))).to.deep.equal([]);
+  });
+
+  it('keeps the first relayed link that comes, however slow the path', async () => {
+    for (const latencyMs of [20, 60, 100, 150]) {
+      const simulation = await slow(latencyMs);
+      const told = listen(simulation);
+      simulation.cut('a', 'c');
+      await simulation.run(10_000);
+      const moves = told.filter((event) => /path|unreachable/.test(event)).sort();
+      expect(moves, `${latencyMs} ms`).to.deep.equal(['a path c relayed', 'c path a relayed']);
+    }
+  });
+
+  it('loses no peer over a short blip, however slow the path', async () => {
+    for (const latencyMs of [2, 20, 40]) {
+      for (let blip = 100; blip <= 900; blip += 100) {
+        const simulation = await slow(latencyMs);
+        const told = listen(simulation);
+        simulation.cut('a', 'c');
+        await simulation.run(blip);
+        simulation.heal();
+        await simulation.run(5000);
+        const lost = told.filter((event) => event.includes('unreachable'));
+        expect(lost, `${latencyMs} ms, a blip of ${blip} ms`).to.deep.equal([]);
+      }
+    }
+  });
+
+  it('hears the farewell of a peer that it reaches over others', async () => {
+    const simulation = await slow(1);
+    simulation.cut('a', 'c');
+    await simulation.run(3000);
+    const told = listen(simulation);
+    void simulation.mesh('a').close();
+    await simulation.run(100);
+    expect(told).to.include('c unreachable a').and.include('b unreachable a');
   });
 
   it('reaches whoever can be reached, and all members of a part see the same, whatever is cut', async () => {
