@@ -207,7 +207,12 @@ export class Mesh extends Emitter<MeshEvents> {
 
   /** What this mesh has counted. Cheap; call it as often as you like. */
   metrics(): MeshMetrics {
-    return { links: this.#parts.peers.sessions.size, ...this.#parts.counters };
+    const { peers, counters, topology, environment } = this.#parts;
+    return {
+      links: peers.sessions.size,
+      ...counters,
+      partition: topology.partition.metrics(environment.now()),
+    };
   }
 
   /**

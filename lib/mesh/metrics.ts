@@ -1,3 +1,5 @@
+import type { PartitionMetrics } from '../failure/partition.js';
+
 /** What a mesh counts since it was joined. */
 export interface MeshMetrics {
   /** Links that are up now. */
@@ -34,10 +36,14 @@ export interface MeshMetrics {
   /** How often this process stood still, and for how long in all, in milliseconds. */
   readonly stalls: number;
   readonly stalledMs: number;
+  /** How the mesh was cut, and for how long. */
+  readonly partition: PartitionMetrics;
 }
 
 /** The same, being counted. @internal */
-export type MeshCounters = { -readonly [K in Exclude<keyof MeshMetrics, 'links'>]: MeshMetrics[K] };
+export type MeshCounters = {
+  -readonly [K in Exclude<keyof MeshMetrics, 'links' | 'partition'>]: MeshMetrics[K];
+};
 
 /** All zero. @internal */
 export function newCounters(): MeshCounters {

@@ -33,6 +33,8 @@ const voterIds = ids.slice(0, voters);
 const directory = await mkdtemp(join(tmpdir(), 'quorate-mesh-'));
 const signaling = await serveSignaling({});
 const nodes = new Map<string, Node>();
+/** Of this process, as its meshes say. */
+let longestStallMs = 0;
 /** Ends of links: who said it of whom. */
 const lost: (readonly [by: string, of: string])[] = [];
 
@@ -46,6 +48,7 @@ async function joinAs(id: string): Promise<void> {
     secret: 'a secret of more than 128 bits, for the test',
     transport,
   });
+  mesh.on('local:stall', (ms) => (longestStallMs = Math.max(longestStallMs, ms)));
   mesh.on('peer:unreachable', (peer) => lost.push([id, peer]));
   nodes.set(id, { id, mesh, transport, replica: undefined });
 }
@@ -218,6 +221,7 @@ const figures: MeshFigures = {
   rawPairMs,
   rawFailures: raw.length - rawPairMs.length,
   formedMs,
+  longestStallMs,
   rounds,
 };
 process.send?.(figures, () => process.disconnect());

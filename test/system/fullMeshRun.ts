@@ -33,6 +33,8 @@ export interface MeshFigures {
   readonly rawFailures: number;
   /** From the first join until every node had a direct link to every other. */
   readonly formedMs: number;
+  /** The longest that the process stood still in all that time: its nodes announce it, and are given as much more patience. */
+  readonly longestStallMs: number;
   readonly rounds: readonly Round[];
 }
 
@@ -65,6 +67,10 @@ export function meshTable(runs: readonly MeshFigures[]): string {
       row(
         'mesh formed, ms',
         runs.map((run) => run.formedMs),
+      ),
+      row(
+        'longest stall of the process, ms',
+        runs.map((run) => run.longestStallMs),
       ),
       row(
         'three deaths noticed by all, ms',

@@ -92,7 +92,7 @@ export class DatagramRouter implements DatagramPort {
       return true;
     }
     const hop = link(to) === undefined ? routes.next(to, { over: false }) : to;
-    if (hops <= 1 || hop === undefined || hop === neighbour) {
+    if (hops <= 1 || hop === undefined || hop === neighbour || hop === from) {
       counters.datagramsDropped++;
     } else if (this.#pass(hop, { ...datagram, hops: hops - 1 }, lane)) {
       counters.datagramsRelayed++;

@@ -4,7 +4,7 @@ import { fragments } from './lanWire.js';
 
 /** Parts on their way at a time: what a socket's buffer surely takes. */
 const window = 32;
-/** Pauses after each sending; then the message is given up. */
+/** Pauses after each sending that brought nothing; then the message is given up. */
 const pausesMs = [50, 100, 200, 400, 800, 1600];
 const maxQueued = 64;
 const maxQueuedBytes = 512 * 1024;
@@ -26,6 +26,7 @@ export class LanOutbox {
   #parts: Buffer[] = [];
   readonly #missing = new Set<number>();
   #tries = 0;
+  #progress = false;
   #timer: Timer | undefined;
   #closed = false;
 
@@ -44,6 +45,7 @@ export class LanOutbox {
 
   acknowledged(number: number, place: number): void {
     if (number !== this.#number || !this.#missing.delete(place)) return;
+    this.#progress = true;
     if (this.#missing.size === 0) this.#begin();
     // Each part that arrived makes room for one that was not sent yet.
     else if (this.#parts.length > window && place + window < this.#parts.length) this.#send(place + window);
@@ -74,6 +76,9 @@ export class LanOutbox {
       if (sent++ >= window) break;
       this.#send(place);
     }
+    // Parts that had to wait for room are as young as their first sending.
+    if (this.#progress) this.#tries = 0;
+    this.#progress = false;
     const pause = pausesMs[this.#tries++]!;
     this.#timer = this.#options.environment.setTimer(pause, () => {
       if (this.#tries < pausesMs.length) {

@@ -83,6 +83,8 @@ function faultOf(theme: Theme, random: Random, nodes: readonly string[], ms: num
     case 'flaps':
       return { kind: 'flap', a: leader, b, periodMs: Math.round(random.between(50, 3000)), ms };
     case 'pauses':
+      // Now and then something is cut while the node stands still: it has to find that out without haste.
+      if (random.chance(0.25)) return { kind: 'cut', a: leader, b, ms };
       return random.chance(0.6)
         ? pauses(random, leader, ms)
         : { kind: 'pause', node: leader, ms: Math.min(ms, 5000) };

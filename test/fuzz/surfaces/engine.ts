@@ -57,6 +57,7 @@ class Bench implements Trial {
       whenDrained: (_peer, _lane, callback) => void this.#deferred.push(callback),
       handle: (kind, handler) => void this.#handlers.set(kind, handler),
       listen: (listener) => void this.#listeners.push(listener),
+      expect: () => undefined,
       punish: () => undefined,
     };
     const engine = new Engine(port as MeshPort, environment);

@@ -8,8 +8,8 @@ export const meshMutants: readonly Mutant[] = [
     find: '      peers.excuse(ms, now);\n',
     replace: '',
     pitfall: 'who stood still blames the others for the silence (Lifeguard)',
-    within: 40,
-    kinds: 'mesh',
+    within: 0,
+    tests: 'mesh/mesh.test.ts',
   },
   {
     name: 'a node that stood still convicts at once',
@@ -17,8 +17,8 @@ export const meshMutants: readonly Mutant[] = [
     find: "verdict === 'dead' && mayConvict",
     replace: "verdict === 'dead'",
     pitfall: 'who stood still trusts its own judgement (Lifeguard)',
-    within: 0,
-    tests: 'mesh/heartbeats.test.ts',
+    within: 60,
+    kinds: 'mesh',
   },
   {
     name: 'an announced stall earns no patience',
@@ -36,7 +36,7 @@ export const meshMutants: readonly Mutant[] = [
     replace: '',
     pitfall: 'a peer that stood still answers others first, and loses its link',
     within: 0,
-    tests: 'mesh/routing',
+    tests: 'mesh/routing/found.test.ts',
   },
   {
     name: 'a lost link is not tried over others',
@@ -50,8 +50,8 @@ export const meshMutants: readonly Mutant[] = [
   {
     name: 'a bad link is not replaced by a relayed one',
     file: 'mesh/peer.ts',
-    find: '    this.bad = true;\n    this.#relaySoon(0);',
-    replace: '    this.bad = true;',
+    find: 'this.#badSince = this.#environment.now();\n    this.#relaySoon(0);',
+    replace: 'this.#badSince = this.#environment.now();',
     pitfall: 'a failing link is left to the time-out, and an election comes first',
     within: 60,
     kinds: 'mesh',

@@ -2,7 +2,8 @@
  * The figures of the documentation, measured: `node build/test/system/stalls/main.js soak|deaths|pauses|mesh`. Prints tables,
  * keeps the raw figures in build/stalls-<part>.json, and fails when a run did not show what it must.
  *
- * `--seconds N`: how long the soak lasts (600). `--times N`: repetitions of deaths (10) or of the mesh (5).
+ * `--seconds N`: how long the soak lasts (600). `--first N`: its first stall, in milliseconds (random). `--times N`: repetitions
+ * of deaths (10) or of the mesh (5).
  */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -18,6 +19,7 @@ const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
     seconds: { type: 'string', default: '600' },
+    first: { type: 'string' },
     times: { type: 'string' },
   },
 });
@@ -41,7 +43,11 @@ function columns<T>(
 /** Both roles at the same time, in groups of their own. */
 async function soak(): Promise<boolean> {
   const seconds = Number(values.seconds);
-  const runs = await Promise.all([runStalls('leader', seconds), runStalls('follower', seconds)]);
+  const first = values.first === undefined ? undefined : Number(values.first);
+  const runs = await Promise.all([
+    runStalls('leader', seconds, first),
+    runStalls('follower', seconds, first),
+  ]);
   keep('soak', runs);
   console.log(
     columns<StallFigures>(`Stalls, ${seconds} s`, runs, [

@@ -1,5 +1,5 @@
 /** What one bare data channel between two connections of one process takes to open: the yardstick for a mesh. */
-import { PeerConnection } from 'node-datachannel';
+import { PeerConnection, type DataChannel } from 'node-datachannel';
 import { now } from './messages.js';
 
 const giveUpMs = 10_000;
@@ -9,6 +9,8 @@ export async function setUpPair(): Promise<number | undefined> {
   const start = now();
   const config = { iceServers: [], bindAddress: '127.0.0.1' };
   const [a, b] = [new PeerConnection('a', config), new PeerConnection('b', config)];
+  /** Held, so that none is collected while it opens. */
+  const channels: DataChannel[] = [];
   let timer: NodeJS.Timeout | undefined;
   try {
     for (const [from, to] of [
@@ -28,11 +30,13 @@ export async function setUpPair(): Promise<number | undefined> {
         if (++open === 2) resolve(true);
       };
       b.onDataChannel((channel) => {
+        channels.push(channel);
         channel.onClosed(() => undefined);
         if (channel.isOpen()) one();
         else channel.onOpen(one);
       });
       const channel = a.createDataChannel('probe');
+      channels.push(channel);
       channel.onClosed(() => undefined);
       channel.onOpen(one);
     });
@@ -42,6 +46,7 @@ export async function setUpPair(): Promise<number | undefined> {
     return (await Promise.race([opened, late])) ? now() - start : undefined;
   } finally {
     clearTimeout(timer);
+    for (const channel of channels) channel.close();
     a.close();
     b.close();
   }

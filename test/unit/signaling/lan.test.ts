@@ -398,7 +398,7 @@ describe('messages over datagrams', () => {
           expect(got).to.deep.equal(messages);
         },
       ),
-      { numRuns: 50 },
+      { numRuns: 50, examples: [[[0, 0, 0, 0], [26_209]]] },
     );
   });
 

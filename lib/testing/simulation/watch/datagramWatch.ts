@@ -77,8 +77,6 @@ export class DatagramWatch {
         sender,
         `${sender} sends ${name} with ${left} hops left, it came with ${got}`,
       );
-    else if (next === origin)
-      this.#report('datagrams', sender, `${sender} sends ${name} back to where it is from`);
     seen.senders.add(sender);
     seen.got.set(next, Math.max(left, seen.got.get(next) ?? 0));
   }

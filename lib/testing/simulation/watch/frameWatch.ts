@@ -44,19 +44,20 @@ export class FrameWatch {
 
   /** Puts tags on what leaves through a port, and reads those of what comes. */
   watch(port: MeshPort, node: NodeId, life: number): void {
-    const { send, handle } = port;
+    const send = port.send.bind(port);
+    const handle = port.handle.bind(port);
     const sent = new Map<number, Counted>();
     const heard = new Map<number, Heard>();
     port.send = (peer, kind, frame, options): boolean => {
       const session = port.linked().get(peer);
       // Other kinds are the mesh's own, and do not come through the door.
       const watched = kind === FrameKind.group || kind === FrameKind.snapshot;
-      if (session === undefined || !watched) return send.call(port, peer, kind, frame, options);
+      if (session === undefined || !watched) return send(peer, kind, frame, options);
       let counted = sent.get(session);
       if (counted === undefined) sent.set(session, (counted = new Counted()));
       const way = wayOf(options);
       const tagged = tag(frame, life, session, way, counted, kind);
-      if (!send.call(port, peer, kind, tagged, options)) return false;
+      if (!send(peer, kind, tagged, options)) return false;
       counted.ways[way]!++;
       counted.kinds[way * kinds + kind]!++;
       return true;
@@ -66,7 +67,7 @@ export class FrameWatch {
         this.#check(node, peer, session, kind, frame, heard);
         return handler(peer, session, frame.subarray(0, frame.length - tagBytes));
       };
-      handle.call(port, kind, taken);
+      handle(kind, taken);
     };
   }
 
