@@ -14,8 +14,11 @@ import {
   sameRow,
 } from './rows.js';
 import type { ConnectivityRow, RowEntry, RowVersion } from './rows.js';
+import { Allowance } from './rowsAllowance.js';
 import { ConnectivityGraph, believedRows } from './rowsGraph.js';
+import { hearsayBeyondCap, maxHearsay } from './rowsHearsay.js';
 import { LostRows } from './rowsLost.js';
+import { RowTrust, maxVersionStep } from './rowsTrust.js';
 
 /** What {@link Connectivity} is made with. */
 export interface ConnectivityOptions {
@@ -30,6 +33,8 @@ export interface ConnectivityOptions {
   readonly evidenceMs?: number;
   /** How long an unreachable member is remembered, in milliseconds. @defaultValue 3600000 */
   readonly forgetMs?: number;
+  /** Whether a node with that id could be a member. What is said of, or by, others is ignored. @defaultValue everybody */
+  readonly admits?: (id: NodeId) => boolean;
 }
 
 /** What this node knows of its link with a peer. */
@@ -64,6 +69,8 @@ interface Kept {
 
 const goneRowHeartbeats = 3;
 const farewellMs = 60_000;
+/** Rows in this node's name that it outdoes at once; then one a heartbeat. */
+const refutations = 16;
 
 /**
  * Who hears whom. Pure: times are handed in (milliseconds of one monotonic clock), and nothing is sent. Answers come from the
@@ -80,11 +87,16 @@ export class Connectivity {
   readonly #kept = new Map<NodeId, Kept>();
   readonly #rows = new Map<NodeId, ConnectivityRow>();
   readonly #lost = new LostRows();
+  readonly #trust: RowTrust;
+  readonly #refutations: Allowance;
   #own: ConnectivityRow;
   #ownDirty = false;
   #left = false;
   #changes = 0;
+  #believed: ReadonlyMap<NodeId, ConnectivityRow> | undefined;
   #graph: ConnectivityGraph | undefined;
+  /** Nodes whose rows can make room, as of the last look since the last heartbeat. */
+  #spare: NodeId[] | undefined;
   #digest: number | undefined;
 
   constructor(options: ConnectivityOptions) {
@@ -94,6 +106,8 @@ export class Connectivity {
     this.#pendingMs = checkNumber('pendingMs', options.pendingMs ?? 10_000, 0, 86_400_000, false);
     this.#evidenceMs = checkNumber('evidenceMs', options.evidenceMs ?? 60_000, 0, 86_400_000, false);
     this.#forgetMs = checkNumber('forgetMs', options.forgetMs ?? 3_600_000, 1, 2 ** 40, false);
+    this.#trust = new RowTrust(options.admits ?? (() => true));
+    this.#refutations = new Allowance(1000 / this.heartbeatMs, refutations, 0);
     this.#own = { from: this.id, incarnation: this.incarnation, version: 1, left: false, entries: [] };
     this.#keep(this.#own);
   }
@@ -111,6 +125,7 @@ export class Connectivity {
   set(peer: NodeId, fact: LinkFact, now: number): void {
     if (peer === this.id || this.#left) return;
     const { hears } = fact;
+    if (hears) this.#trust.met(peer);
     const phi = quantisePhi(fact.phi ?? 0);
     const known = this.#facts.get(peer);
     if (known === undefined) {
@@ -141,8 +156,33 @@ export class Connectivity {
     if (known !== undefined) this.#change(known, { hears: true, pending: false, deaf: true }, now);
   }
 
+  /**
+   * A link with a peer, direct or relayed, is up and proved which run of it is there; `undefined`: none is up any more. As long as
+   * it is, rows of that peer's other runs are refused, whatever they say, and its farewell counts over its own link alone.
+   */
+  proven(peer: NodeId, incarnation: string | undefined): void {
+    if (peer === this.id || !this.#trust.prove(peer, incarnation) || incarnation === undefined) return;
+    this.#changed();
+    const row = this.#rows.get(peer);
+    if (row !== undefined && !this.#trust.keeps(row)) this.#drop(peer);
+    const lost = this.#lost.get(peer);
+    if (lost !== undefined && !this.#trust.keeps(lost)) this.#lost.forget(peer);
+  }
+
+  /** The rules of who could be a member have changed. */
+  review(): void {
+    for (const id of [...this.#kept.keys()]) {
+      if (id === this.id || this.#trust.admits(id)) continue;
+      this.#drop(id);
+      this.#lost.forget(id);
+    }
+    for (const [peer, fact] of this.#facts) if (!fact.hears && !this.#trust.admits(peer)) this.remove(peer);
+    this.#changed();
+  }
+
   /** Takes a peer out of this node's own row: it is no member any more. Others may still name it. */
   remove(peer: NodeId): void {
+    this.#trust.forget(peer);
     if (this.#facts.delete(peer)) this.#ownDirty = true;
   }
 
@@ -174,22 +214,23 @@ export class Connectivity {
     entries.sort((a, b) => (a.peer < b.peer ? -1 : 1));
     if (this.#own.left !== this.#left || !sameEntries(entries, this.#own.entries)) {
       const { from, incarnation, version } = this.#own;
-      this.#own = { from, incarnation, version: version + 1, left: this.#left, entries };
+      const next = Math.min(version + 1, maxRowVersion);
+      this.#own = { from, incarnation, version: next, left: this.#left, entries };
       this.#keep(this.#own);
     }
     return this.#own;
   }
 
-  /** Takes a row that another node made. Whether it was news, to be passed on. */
-  merge(row: ConnectivityRow, now: number): boolean {
+  /** Takes a row that another node made, and that a neighbour sent. Whether it was news, to be passed on. */
+  merge(row: ConnectivityRow, now: number, by: NodeId = row.from): boolean {
     if (row.from === this.id) {
-      this.#refute(row);
+      if (row !== this.#own && !(row.version === this.own().version && sameRow(row, this.#own)))
+        this.outdo(row, now);
       return false;
     }
     const known = this.#rows.get(row.from);
-    if (known === undefined ? this.#rows.size >= maxRowNodes && !this.#makeRoom() : !isNewerRow(row, known)) {
-      return false;
-    }
+    if (!this.#trust.accepts(row, known, by)) return false;
+    if (known === undefined && this.#rows.size >= maxRowNodes && !this.#makeRoom()) return false;
     this.#keep(row);
     const fact = this.#facts.get(row.from);
     if (row.left) {
@@ -208,7 +249,7 @@ export class Connectivity {
    */
   mergeLost(row: ConnectivityRow): boolean {
     const known = this.#rows.get(row.from);
-    if (row.from === this.id || row.left || (known !== undefined && !isNewerRow(row, known))) return false;
+    if (row.from === this.id || row.left || !this.#trust.remembers(row, known)) return false;
     return this.#remember(row);
   }
 
@@ -217,6 +258,7 @@ export class Connectivity {
    * and as not heard after `pendingMs`.
    */
   tick(now: number): void {
+    this.#spare = undefined;
     const { rows: believed } = this.graph();
     for (const [id, row] of believed) {
       if (id !== this.id && !row.left && !this.#facts.has(id))
@@ -237,8 +279,10 @@ export class Connectivity {
       }
       if (!fact.hears && now - Math.max(fact.aliveAt, fact.since) >= this.#forgetMs) this.remove(peer);
     }
+    this.#forgetHearsay(believed);
+    const all = this.#beliefs();
     for (const [id, kept] of this.#kept) {
-      if (believed.has(id)) kept.lostAt = undefined;
+      if (all.has(id)) kept.lostAt = undefined;
       else if (kept.lostAt === undefined) kept.lostAt = now;
       else if (now - kept.lostAt >= (kept.row.left ? farewellMs : goneRowHeartbeats * this.heartbeatMs))
         this.#lose(kept.row);
@@ -248,19 +292,23 @@ export class Connectivity {
 
   /** The graph of the rows believed now; the same object until something changes. */
   graph(): ConnectivityGraph {
-    this.own();
-    this.#graph ??= new ConnectivityGraph(this.id, believedRows(this.id, this.#rows), (id) => this.#last(id));
-    return this.#graph;
+    const believed = this.#beliefs();
+    if (this.#graph !== undefined) return this.#graph;
+    const hearsay = hearsayBeyondCap(this.id, believed, (id) => this.#trust.hasMet(id));
+    const counts = (id: NodeId): boolean => id === this.id || (!hearsay.has(id) && this.#trust.admits(id));
+    const rows = new Map([...believed].filter(([id]) => counts(id)));
+    return (this.#graph = new ConnectivityGraph(this.id, rows, (id) => this.#last(id), counts));
   }
 
-  /** The rows believed now, this node's own among them. */
+  /** The rows believed now, this node's own among them; without those that one member alone speaks for, beyond 64. */
   rows(): ConnectivityRow[] {
     return [...this.graph().rows.values()];
   }
 
   /** A number below 2^52 that is the same for tables whose believed and lost rows are the same, and very likely for no others. */
   digest(): number {
-    const { rows, lost } = this.graph();
+    const { lost } = this.graph();
+    const rows = this.#beliefs();
     if (this.#digest === undefined) {
       let sum = 0;
       for (const id of rows.keys()) sum = (sum + this.#kept.get(id)!.hash) % digestModulus;
@@ -273,7 +321,7 @@ export class Connectivity {
 
   /** The names of the rows believed now. */
   versions(): RowVersion[] {
-    return namesOf(this.graph().rows.values());
+    return namesOf(this.#beliefs().values());
   }
 
   /** The names of the last rows of those that cannot be reached. */
@@ -283,12 +331,26 @@ export class Connectivity {
 
   /** The believed rows that whoever sent those names lacks, or has an older one of. */
   missing(versions: readonly RowVersion[]): ConnectivityRow[] {
-    return newerThan(this.graph().rows.values(), versions);
+    return newerThan(this.#beliefs().values(), versions);
   }
 
   /** The lost rows that whoever sent those names, of believed and of lost rows, lacks or has an older one of. */
   missingLost(versions: readonly RowVersion[], lostVersions: readonly RowVersion[]): ConnectivityRow[] {
     return newerThan(newerThan(this.graph().lost.values(), versions), lostVersions);
+  }
+
+  /**
+   * Only this node makes its rows: one that it did not make, or no more remembers, is outdone by a newer one. What is too far ahead
+   * is left alone: a row as far ahead would not be believed, but over this node's own links.
+   */
+  outdo(row: RowVersion, now: number): void {
+    const own = this.own();
+    if (row.incarnation !== own.incarnation || row.version < own.version) return;
+    if (row.version >= Math.min(maxRowVersion, own.version + maxVersionStep)) return;
+    if (!this.#refutations.has(now)) return;
+    this.#refutations.spend();
+    this.#own = { ...own, version: row.version + 1 };
+    this.#keep(this.#own);
   }
 
   /** Members that are known and not out of the question, sorted: this node, and whoever rows name. */
@@ -354,13 +416,21 @@ export class Connectivity {
     return oldest !== undefined;
   }
 
-  /** Only this node makes its rows: one that it did not make, or no more remembers, is outdone by a newer one. */
-  #refute(row: ConnectivityRow): void {
-    const own = this.own();
-    if (row.incarnation !== own.incarnation || row.version < own.version || row === own) return;
-    if (row.version >= maxRowVersion || (row.version === own.version && sameRow(row, own))) return;
-    this.#own = { ...own, version: row.version + 1 };
-    this.#keep(this.#own);
+  /** All rows that lead here. */
+  #beliefs(): ReadonlyMap<NodeId, ConnectivityRow> {
+    this.own();
+    this.#believed ??= believedRows(this.id, this.#rows, (id) => this.#trust.admits(id));
+    return this.#believed;
+  }
+
+  /** Of nodes that this one never met, and that nobody hears now, it remembers 64. */
+  #forgetHearsay(believed: ReadonlyMap<NodeId, ConnectivityRow>): void {
+    const unmet: [NodeId, OwnFact][] = [];
+    for (const known of this.#facts)
+      if (!known[1].hears && !this.#trust.hasMet(known[0]) && !believed.has(known[0])) unmet.push(known);
+    if (unmet.length <= maxHearsay) return;
+    unmet.sort(([, a], [, b]) => b.aliveAt - a.aliveAt);
+    for (const [peer] of unmet.slice(maxHearsay)) this.remove(peer);
   }
 
   #hasLeft(peer: NodeId): boolean {
@@ -400,17 +470,17 @@ export class Connectivity {
   }
 
   #makeRoom(): boolean {
-    const believed = this.graph().rows;
-    for (const [id, row] of this.#rows) {
-      if (believed.has(id)) continue;
-      this.#lose(row);
-      return true;
-    }
-    return false;
+    const believed = this.#spare === undefined ? this.#beliefs() : undefined;
+    this.#spare ??= [...this.#rows.keys()].filter((id) => believed?.has(id) === false);
+    const row = this.#rows.get(this.#spare.pop() ?? this.id)!;
+    if (row === undefined || row.from === this.id) return false;
+    this.#lose(row);
+    return true;
   }
 
   #changed(): void {
     this.#changes++;
+    this.#believed = undefined;
     this.#graph = undefined;
     this.#digest = undefined;
   }

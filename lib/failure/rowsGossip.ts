@@ -1,7 +1,9 @@
 /** Spreads rows: floods what is new, and evens out tables whose digests differ. @internal */
 import type { NodeId } from '../consensus/consensus.js';
 import type { Connectivity } from './connectivity.js';
+import { isNewerRow } from './rows.js';
 import type { ConnectivityRow } from './rows.js';
+import { Allowance } from './rowsAllowance.js';
 import { decodeRowMessage, encodeRows, encodeVersions, rowBytes } from './rowsCodec.js';
 import type { IncarnationCheck } from './rowsCodec.js';
 
@@ -21,6 +23,8 @@ export interface RowGossipMetrics {
   readonly rowsMerged: number;
   /** Rows that were known already. */
   readonly rowsKnown: number;
+  /** Rows that a neighbour sent above its allowance: not looked at, and made up for by digests. */
+  readonly rowsRefused: number;
   /** Rows sent, each to one peer. */
   readonly rowsSent: number;
   /** Lists of versions sent because digests differed, or a link was new. */
@@ -30,11 +34,18 @@ export interface RowGossipMetrics {
 /** Rows of one message come to about this many bytes, or it is one row alone. */
 const messageBytes = 32 * 1024;
 
+/** News of one neighbour: two whole tables at once, then so many rows a second. */
+const newsBurst = 2048;
+const newsPerSecond = 256;
+const maxAllowances = 2048;
+
 export class RowGossip {
   readonly #options: RowGossipOptions;
-  readonly #counters = { rowsMerged: 0, rowsKnown: 0, rowsSent: 0, versionsSent: 0 };
+  readonly #counters = { rowsMerged: 0, rowsKnown: 0, rowsRefused: 0, rowsSent: 0, versionsSent: 0 };
   /** When a peer was last sent the versions: once a heartbeat is enough. */
   readonly #asked = new Map<NodeId, number>();
+  /** Outlive the links, or a neighbour that links anew would have a full one each time. */
+  readonly #allowances = new Map<NodeId, Allowance>();
   #published: ConnectivityRow | undefined;
 
   constructor(options: RowGossipOptions) {
@@ -81,18 +92,45 @@ export class RowGossip {
     const { connectivity, isIncarnation } = this.#options;
     const decoded = decodeRowMessage(message, isIncarnation);
     if (decoded.kind === 'versions') {
+      const own = decoded.versions.find(({ from }) => from === connectivity.id);
+      if (own !== undefined && isNewerRow(own, connectivity.own())) {
+        // Somebody spoke in this node's name.
+        connectivity.outdo(own, now);
+        this.publish();
+        if (isNewerRow(own, connectivity.own())) this.#sendRows(peer, [connectivity.own()], false);
+      }
       this.#sendRows(peer, connectivity.missing(decoded.versions), false);
       this.#sendRows(peer, connectivity.missingLost(decoded.versions, decoded.lost), true);
       return;
     }
     const lost = decoded.kind === 'lost';
-    const news = decoded.rows.filter((row) =>
-      lost ? connectivity.mergeLost(row) : connectivity.merge(row, now),
-    );
+    const allowance = this.#allowanceOf(peer, now);
+    const news: ConnectivityRow[] = [];
+    let refused = 0;
+    for (const row of decoded.rows) {
+      if (!allowance.has(now)) refused++;
+      else if (lost ? connectivity.mergeLost(row) : connectivity.merge(row, now, peer)) {
+        allowance.spend();
+        news.push(row);
+      }
+    }
     this.#counters.rowsMerged += news.length;
-    this.#counters.rowsKnown += decoded.rows.length - news.length;
+    this.#counters.rowsRefused += refused;
+    this.#counters.rowsKnown += decoded.rows.length - news.length - refused;
     this.#flood(news, lost, peer);
     this.publish();
+  }
+
+  #allowanceOf(peer: NodeId, now: number): Allowance {
+    const known = this.#allowances.get(peer);
+    if (known !== undefined) return known;
+    for (const oldest of this.#allowances.keys()) {
+      if (this.#allowances.size < maxAllowances) break;
+      this.#allowances.delete(oldest);
+    }
+    const made = new Allowance(newsPerSecond, newsBurst, now);
+    this.#allowances.set(peer, made);
+    return made;
   }
 
   #flood(rows: readonly ConnectivityRow[], lost: boolean, but?: NodeId): void {

@@ -20,10 +20,12 @@ const deaf = 4;
 /**
  * The rows that lead to `self`: its own, those of the nodes it hears, of the nodes that those hear, and so on. What another row
  * says cannot be news: its node is dead or cut off. The farewell of a node is believed while a believed row still names it.
+ * Whom `admits` does not let in is passed over.
  */
 export function believedRows(
   self: NodeId,
   rows: ReadonlyMap<NodeId, ConnectivityRow>,
+  admits: (id: NodeId) => boolean = () => true,
 ): Map<NodeId, ConnectivityRow> {
   const believed = new Map<NodeId, ConnectivityRow>();
   const own = rows.get(self);
@@ -34,7 +36,7 @@ export function believedRows(
   for (const row of believed.values()) {
     for (const entry of row.entries) {
       const next = rows.get(entry.peer);
-      if (next === undefined) continue;
+      if (next === undefined || !admits(entry.peer)) continue;
       if (next.left) farewells.set(entry.peer, next);
       else if (entry.hears && !entry.deaf) believed.set(entry.peer, next);
     }
@@ -75,10 +77,11 @@ export class ConnectivityGraph {
     self: NodeId,
     believed: ReadonlyMap<NodeId, ConnectivityRow>,
     lastRow: (id: NodeId) => ConnectivityRow | undefined,
+    counts: (id: NodeId) => boolean = () => true,
   ) {
     this.self = self;
     this.rows = believed;
-    this.ids = knownNodes(self, believed);
+    this.ids = knownNodes(self, believed, counts);
     const size = this.ids.length;
     for (const [index, id] of this.ids.entries()) this.#indexes.set(id, index);
     this.#me = this.#indexes.get(self)!;
@@ -335,13 +338,18 @@ export class ConnectivityGraph {
 }
 
 /** The nodes that count at all; beyond the cap those without a believed row of their own are left out, the greatest first. */
-function knownNodes(self: NodeId, believed: ReadonlyMap<NodeId, ConnectivityRow>): NodeId[] {
+function knownNodes(
+  self: NodeId,
+  believed: ReadonlyMap<NodeId, ConnectivityRow>,
+  counts: (id: NodeId) => boolean,
+): NodeId[] {
   const speaking = new Set([self]);
   const named = new Set<NodeId>();
   for (const row of believed.values()) {
     if (row.left) continue;
     speaking.add(row.from);
-    for (const entry of row.entries) if (believed.get(entry.peer)?.left !== true) named.add(entry.peer);
+    for (const { peer } of row.entries)
+      if (believed.get(peer)?.left !== true && counts(peer)) named.add(peer);
   }
   let ids = [...speaking, ...[...named].filter((id) => !speaking.has(id)).sort()];
   if (ids.length > maxRowNodes) ids = ids.slice(0, Math.max(maxRowNodes, speaking.size));

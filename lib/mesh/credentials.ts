@@ -287,6 +287,13 @@ export class Credentials implements MeshIdentity {
     this.#host?.onWarning(error);
   }
 
+  /** Whether a node with that id could be let in, if it proved itself: gossip about others is not worth listening to. */
+  couldAdmit(id: NodeId): boolean {
+    if (this.#revoked.has(id) || this.#keyring?.revoked.has(id) === true) return false;
+    const open = !this.#closed || this.#awaitsKeyring; // a keyring that is still to be read may list it
+    return open || id === this.#id || this.#keysOf(id).length > 0;
+  }
+
   #accepts(secretKey: Uint8Array | undefined): boolean {
     return secretKey !== undefined && this.#keys!.some((key) => timingSafeEqual(key, secretKey));
   }

@@ -17,6 +17,8 @@ export interface TopologyOptions {
   readonly environment: Environment;
   readonly heartbeatMs: number;
   readonly peers: Peers;
+  /** Whether a node with that id could be let in. @defaultValue everybody */
+  readonly admits?: (id: NodeId) => boolean;
   /** Sends a gossip frame over the direct link to a neighbour. */
   readonly send: (peer: NodeId, message: Uint8Array) => void;
   readonly onPartition: (view: PartitionView) => void;
@@ -34,9 +36,9 @@ export class Topology implements Routes {
   #left = false;
 
   constructor(options: TopologyOptions) {
-    const { id, incarnation, heartbeatMs, peers, send, onPartition } = options;
+    const { id, incarnation, heartbeatMs, peers, admits, send, onPartition } = options;
     this.#options = options;
-    this.connectivity = new Connectivity({ id, incarnation, heartbeatMs });
+    this.connectivity = new Connectivity({ id, incarnation, heartbeatMs, ...(admits && { admits }) });
     this.#gossip = new RowGossip({
       connectivity: this.connectivity,
       isIncarnation,
@@ -63,6 +65,7 @@ export class Topology implements Routes {
     const now = this.#options.environment.now();
     const { link } = peer;
     const direct = link?.path === 'direct' && !peer.bad;
+    this.connectivity.proven(peer.id, link?.incarnation);
     if (peer.deaf && link?.path !== 'direct') this.connectivity.deaf(peer.id, now);
     else this.connectivity.set(peer.id, { hears: direct, pending: !peer.tried, phi: 0 }, now);
     if (direct && link.received === 0) this.#gossip.linked(peer.id, now);
@@ -73,6 +76,12 @@ export class Topology implements Routes {
   /** A peer said farewell. */
   left(peer: NodeId): void {
     this.connectivity.remove(peer);
+    this.#later();
+  }
+
+  /** The rules of who could be let in have changed. */
+  review(): void {
+    this.connectivity.review();
     this.#later();
   }
 
