@@ -248,7 +248,7 @@ export class Connectivity {
    * bring the node back. Whether it was news, to be passed on.
    */
   mergeLost(row: ConnectivityRow): boolean {
-    const known = this.#rows.get(row.from);
+    const known = this.#last(row.from);
     if (row.from === this.id || row.left || !this.#trust.remembers(row, known)) return false;
     return this.#remember(row);
   }
@@ -471,9 +471,10 @@ export class Connectivity {
 
   #makeRoom(): boolean {
     const believed = this.#spare === undefined ? this.#beliefs() : undefined;
-    this.#spare ??= [...this.#rows.keys()].filter((id) => believed?.has(id) === false);
-    const row = this.#rows.get(this.#spare.pop() ?? this.id)!;
-    if (row === undefined || row.from === this.id) return false;
+    this.#spare ??= [...this.#rows.keys()].filter((id) => believed?.has(id) === false).reverse();
+    const id = this.#spare.pop();
+    const row = id === undefined ? undefined : this.#rows.get(id);
+    if (row === undefined) return false;
     this.#lose(row);
     return true;
   }

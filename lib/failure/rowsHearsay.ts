@@ -22,10 +22,10 @@ export function hearsayBeyondCap(
   const out = new Set<NodeId>();
   if (strangers.size <= maxHearsay) return out;
   const speaker = speakersOf(self, believed);
-  const taken = new Map<NodeId | undefined, number>();
+  const taken = new Map<NodeId, number>();
   for (const id of [...strangers].sort()) {
     const by = speaker.get(id);
-    if (by === id) continue; // several speak for it
+    if (by === id || by === undefined) continue; // several speak for it, or this node alone, which keeps few such
     const count = (taken.get(by) ?? 0) + 1;
     taken.set(by, count);
     if (count > maxHearsay) out.add(id);
@@ -58,7 +58,8 @@ function speakersOf(
   for (const [index, id] of order.entries()) indexes.set(id, index);
   const sources = order.map((): number[] => []);
   for (const [index, id] of order.entries())
-    for (const next of spokenForBy(self, believed.get(id), believed)) sources[indexes.get(next)!]!.push(index);
+    for (const next of spokenForBy(self, believed.get(id), believed))
+      sources[indexes.get(next)!]!.push(index);
   const dominator = new Int32Array(order.length).fill(-1);
   dominator[0] = 0;
   for (let changed = true; changed;) {

@@ -92,6 +92,11 @@ export class Peer {
     return !this.present && this.link === undefined && this.#admitting === 0;
   }
 
+  /** It was never linked, and nothing but gossip knows of it: it makes room for who is there. */
+  get hearsay(): boolean {
+    return !this.#atRendezvous && !this.tried && this.#admitting === 0;
+  }
+
   /** The rendezvous saw it come or go. */
   seen(present: boolean): void {
     this.#atRendezvous = present;

@@ -117,7 +117,7 @@ export class Peers {
   /** Members that are reached hear a peer, or do not any more. */
   known(id: NodeId, present: boolean): void {
     if (this.#closed || id === this.#options.id) return;
-    if (present) this.#peer(id)?.known(true);
+    if (present) this.#peer(id, true)?.known(true);
     else this.#peers.get(id)?.known(false);
   }
 
@@ -265,13 +265,15 @@ export class Peers {
     this.#sessions.clear();
   }
 
-  #peer(id: NodeId): Peer | undefined {
+  #peer(id: NodeId, hearsay = false): Peer | undefined {
     const known = this.#peers.get(id);
     if (known !== undefined) return known;
-    if (this.#peers.size >= maxPeers && !this.#forgetOne()) {
-      this.#host.onWarning(
-        new QuorateError('ERR_PEER_STRANGER', `more than ${maxPeers} peers: ${id} is left out`),
-      );
+    if (this.#peers.size >= maxPeers && !this.#forgetOne(hearsay)) {
+      if (!hearsay) {
+        this.#host.onWarning(
+          new QuorateError('ERR_PEER_STRANGER', `more than ${maxPeers} peers: ${id} is left out`),
+        );
+      }
       return undefined;
     }
     const peer = new Peer({
@@ -285,13 +287,18 @@ export class Peers {
     return peer;
   }
 
-  #forgetOne(): boolean {
+  /** Forgets a peer that nobody knows of any more, else one that only gossip knows, if it is not for another such. */
+  #forgetOne(hearsay: boolean): boolean {
+    let found: Peer | undefined;
     for (const peer of this.#peers.values()) {
+      if (!hearsay && peer.hearsay) found ??= peer;
       if (!peer.forgettable) continue;
-      peer.close();
-      return this.#peers.delete(peer.id);
+      found = peer;
+      break;
     }
-    return false;
+    if (found === undefined) return false;
+    found.close();
+    return this.#peers.delete(found.id);
   }
 
   #admitted(peer: Peer, raw: RawLink, path: LinkPath, outcome: Admitted): void {

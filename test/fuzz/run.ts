@@ -2,7 +2,7 @@
 import { QuorateError } from '../../lib/errors.js';
 import { mutate } from './mutate.js';
 import { Random } from './random.js';
-import { Broken, must, TAKEN, type Surface, type Trial } from './surface.js';
+import { Broken, must, TAKEN, type Surface, type Trial, type Verdict } from './surface.js';
 
 /** Heap and buffers above what there was at the beginning. */
 const MAX_GROWTH = 512 * 1024 * 1024;
@@ -91,8 +91,8 @@ export async function run(surface: Surface, options: RunOptions): Promise<Summar
     const kept = Uint8Array.from(input);
     const at = performance.now();
     try {
-      const verdict = judge(surface, trial, input, valid);
-      tally(verdict);
+      const taken = judge(surface, trial, input, valid);
+      tally(typeof taken === 'string' ? taken : await taken);
       if (i % 256 === 255) await settle();
       if (i % LOOK_EVERY === 0) {
         const now = memory();
@@ -131,16 +131,29 @@ export async function run(surface: Surface, options: RunOptions): Promise<Summar
   };
 }
 
-function judge(surface: Surface, trial: Trial, input: Uint8Array, valid: boolean): string {
-  let verdict: string;
+function judge(
+  surface: Surface,
+  trial: Trial,
+  input: Uint8Array,
+  valid: boolean,
+): Verdict | Promise<Verdict> {
+  const judged = (verdict: Verdict): Verdict => {
+    must(verdict !== 'ERR_INTERNAL', 'an internal error');
+    must(verdict === TAKEN || /^ERR_[A-Z_]+$/.test(verdict), `a refusal without a code: ${verdict}`);
+    must(!surface.strict || !valid || verdict === TAKEN, `what is valid was refused with ${verdict}`);
+    return verdict;
+  };
+  let taken: Verdict | Promise<Verdict>;
   try {
-    verdict = trial.take(input, valid);
+    taken = trial.take(input, valid);
   } catch (error) {
-    if (error instanceof Broken || !(error instanceof QuorateError)) throw error;
-    verdict = error.code;
+    return judged(codeOf(error));
   }
-  must(verdict !== 'ERR_INTERNAL', 'an internal error');
-  must(verdict === TAKEN || /^ERR_[A-Z_]+$/.test(verdict), `a refusal without a code: ${verdict}`);
-  must(!surface.strict || !valid || verdict === TAKEN, `what is valid was refused with ${verdict}`);
-  return verdict;
+  return typeof taken === 'string' ? judged(taken) : taken.catch(codeOf).then(judged);
+}
+
+/** The code of a refusal; throws what is none. */
+function codeOf(error: unknown): string {
+  if (error instanceof Broken || !(error instanceof QuorateError)) throw error;
+  return error.code;
 }

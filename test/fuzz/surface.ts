@@ -11,9 +11,10 @@ export const TAKEN = 'taken';
 export interface Trial {
   /**
    * Takes an input; `valid`: it came as it is out of the corpus. Throws a QuorateError, which counts as a refusal with its code,
-   * or {@link Broken} where it finds that something must not be; whatever else it throws is a crash.
+   * or {@link Broken} where it finds that something must not be; whatever else it throws is a crash. A promise is waited for
+   * before the next input comes.
    */
-  take(input: Uint8Array, valid: boolean): Verdict;
+  take(input: Uint8Array, valid: boolean): Verdict | Promise<Verdict>;
   /** Waits for what was begun; answers with what inputs that seemed taken were refused with after all. */
   settle?(): Promise<readonly Verdict[]>;
   /** Releases what the surface holds: the run is over. */

@@ -5,9 +5,15 @@ import { core } from './surfaces/core.js';
 import { engine } from './surfaces/engine.js';
 import { items, raft, transfer } from './surfaces/group.js';
 import { admission, handshake } from './surfaces/handshake.js';
+import { identity, keyringCommands, keyringFiles, keyringSnapshots } from './surfaces/keys.js';
+import { lanPeers, lanWire } from './surfaces/lan.js';
 import { lanes, linkFrames, pieces } from './surfaces/lanes.js';
+import { outboxRecords, recordFile } from './surfaces/outbox.js';
+import { pings } from './surfaces/pings.js';
 import { datagrams, packetHeads, packets } from './surfaces/relay.js';
+import { relayLinks, relayOpened } from './surfaces/relayLinks.js';
 import { batches, cborValues, registrations, snapshots } from './surfaces/replica.js';
+import { crowd, gossip, rows } from './surfaces/rows.js';
 import { signalSocket } from './surfaces/signalSocket.js';
 import { setup, signalClient, signalServer } from './surfaces/signaling.js';
 import { entryBlocks, files, states } from './surfaces/storage.js';
@@ -28,6 +34,14 @@ export const makeSurfaces: Readonly<Record<string, () => Surface | Promise<Surfa
   datagrams,
   packetHeads,
   packets,
+  relayOpened,
+  relayLinks,
+  rows,
+  gossip,
+  crowd,
+  pings,
+  lanWire,
+  lanPeers,
   items,
   raft,
   core,
@@ -40,6 +54,12 @@ export const makeSurfaces: Readonly<Record<string, () => Surface | Promise<Surfa
   entries: entryBlocks,
   states,
   files,
+  outboxRecords,
+  recordFile,
+  identity,
+  keyring: keyringCommands,
+  keyringSnapshots,
+  keyringFile: keyringFiles,
 };
 
 export const surfaceNames: readonly string[] = Object.keys(makeSurfaces);

@@ -38,7 +38,7 @@ export interface MeshFigures {
   readonly rounds: readonly Round[];
 }
 
-/** Forks a process for it, which has to end by itself. */
+/** Forks a process for it. */
 export async function runFullMesh(plan: MeshPlan): Promise<MeshFigures> {
   const child = fork(new URL('./fullMeshChild.js', import.meta.url), [JSON.stringify(plan)]);
   let figures: MeshFigures | undefined;

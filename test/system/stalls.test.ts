@@ -11,7 +11,7 @@ describe('a process that stands still', function () {
 
   for (const role of roles) {
     it(`a ${role} that stalls for up to 2 s, again and again, convicts nobody and costs one election at most`, async () => {
-      // The worst first: nobody has patience with it yet.
+      // The worst first, when nobody has patience with it yet, and often enough after that.
       const run = await runStalls(role, 35, 2000);
       const text = JSON.stringify(run);
       expect(run.convicts, `peers that it took for dead: ${text}`).to.deep.equal([]);

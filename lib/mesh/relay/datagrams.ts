@@ -35,6 +35,12 @@ export interface DatagramPort {
   send(to: NodeId, kind: DatagramKind, payload: Uint8Array, options: DatagramOptions): boolean;
   /** Whether a way over other members is known at the moment. */
   reaches(to: NodeId): boolean;
-  /** Registers who takes datagrams of a kind. `from` is who the datagram says sent it. The bytes belong to the handler. */
-  handle(kind: DatagramKind, handler: (from: NodeId, payload: Uint8Array, lane: LaneName) => void): void;
+  /** Registers who takes datagrams of a kind. */
+  handle(kind: DatagramKind, handler: DatagramHandler): void;
 }
+
+/**
+ * Takes a datagram. `from` is who it says sent it, `by` the neighbour that it came from, which proved itself. The bytes belong to
+ * the handler.
+ */
+export type DatagramHandler = (from: NodeId, payload: Uint8Array, lane: LaneName, by: NodeId) => void;

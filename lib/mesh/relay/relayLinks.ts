@@ -24,8 +24,12 @@ import { RelayLink } from './relayLink.js';
 
 /** Set-ups that this end began and that are not settled. */
 const maxOpenings = 256;
-/** Set-ups that others began, and that have not proved themselves. */
+/**
+ * Set-ups that others began, and that have not proved themselves. Who began one is what a datagram says, so each neighbour that
+ * such datagrams come from has a share, and of a peer's it can use up its own only.
+ */
 const maxAnswering = 48;
+const maxAnsweringPerHop = 16;
 const maxAnsweringPerPeer = 4;
 /** Links of one peer, newer runs of it included. */
 const maxLinksPerPeer = 8;
@@ -34,9 +38,10 @@ const maxIdLength = 128;
 /** How long an unproven opening by a peer holds back one to it, in milliseconds: somebody may have made it up. */
 const crossingMs = 1000;
 
-/** Key exchanges for others: a burst of 64, then 32 a second. */
+/** Key exchanges for others: a burst of 64, then 32 a second; half of that over one neighbour. */
 const answersPerSecond = 32;
 const answerBurst = 64;
+const maxHops = 1024;
 /** Answers to packets of links that are over: a burst of 16, then 16 a second. */
 const repliesPerSecond = 16;
 
@@ -64,6 +69,8 @@ interface Known {
   readonly link: RelayLink;
   /** The answer to the opening, until the opener has shown that it got it. */
   accept: Uint8Array | undefined;
+  /** The neighbour that the opening came from. */
+  readonly by: NodeId;
   timer: Timer | undefined;
   readonly since: number;
 }
@@ -86,6 +93,9 @@ export class RelayLinks {
   readonly #sessions = new Map<string, Known>();
   readonly #ended = new EndedSessions();
   readonly #answers: TokenBucket;
+  readonly #answersByHop = new Map<NodeId, TokenBucket>();
+  /** Since when openings by a peer hold back one to it. */
+  readonly #heldBack = new Map<NodeId, number>();
   readonly #replies: TokenBucket;
   #closed = false;
 
@@ -96,7 +106,9 @@ export class RelayLinks {
     const now = options.environment.now();
     this.#answers = new TokenBucket(answersPerSecond, answerBurst, now);
     this.#replies = new TokenBucket(repliesPerSecond, repliesPerSecond, now);
-    options.port.handle(DatagramKind.link, (from, payload, lane) => this.#receive(from, payload, lane));
+    options.port.handle(DatagramKind.link, (from, payload, lane, by) =>
+      this.#receive(from, payload, lane, by),
+    );
   }
 
   /** Links to a peer, unless that is under way. Comes to nothing after 5 s, with a warning. */
@@ -131,7 +143,7 @@ export class RelayLinks {
   }
 
   /** Never throws, whatever the bytes. */
-  #receive(from: NodeId, payload: Uint8Array, lane: LaneName): void {
+  #receive(from: NodeId, payload: Uint8Array, lane: LaneName, by: NodeId): void {
     if (this.#closed) return;
     const sane = from !== this.#options.id && from.length > 0 && from.length <= maxIdLength;
     if (!sane || !isWellFormed(payload)) {
@@ -142,7 +154,7 @@ export class RelayLinks {
     const type = message[0];
     if (type === MessageType.control || type === MessageType.bulk)
       this.#packet(from, type === MessageType.control ? 'control' : 'bulk', message, lane);
-    else if (type === MessageType.open) this.#opened(from, message);
+    else if (type === MessageType.open) this.#opened(from, message, by);
     else if (type === MessageType.challenge) this.#challenged(from, message);
     else if (type === MessageType.accept) this.#accepted(from, message);
     else this.#gone(from, message);
@@ -180,7 +192,7 @@ export class RelayLinks {
   }
 
   /** Somebody wants a link. Until the cookie is back this costs one HMAC, and keeps nothing. */
-  #opened(from: NodeId, message: Buffer): void {
+  #opened(from: NodeId, message: Buffer, by: NodeId): void {
     const [session, key, cookie] = [sessionOf(message), keyOf(message), cookieOf(message)];
     if (!this.#cookies.isFresh(cookie, from, session, key)) {
       const fresh = this.#cookies.make(from, session, key);
@@ -195,14 +207,14 @@ export class RelayLinks {
     if (this.#ended.has(nameOf(message))) return;
     // Both ends opened at once: the smaller id's opening is the one that counts.
     if (this.#openings.has(from) && this.#options.id < from) return;
-    if (!this.#mayAnswer(from)) {
+    if (!this.#mayAnswer(from, by)) {
       this.counters.openingsRefused++;
       return;
     }
-    this.#answer(from, session, key);
+    this.#answer(from, session, key, by);
   }
 
-  #answer(from: NodeId, session: Uint8Array, openerKey: Uint8Array): void {
+  #answer(from: NodeId, session: Uint8Array, openerKey: Uint8Array, by: NodeId): void {
     const own = makeKeys(this.#environment);
     const transcript = {
       session: Uint8Array.from(session),
@@ -217,7 +229,7 @@ export class RelayLinks {
       return;
     }
     this.#dropOpening(from);
-    const link = this.#link(from, false, transcript, keys);
+    const link = this.#link(from, false, transcript, keys, by);
     const known = this.#sessions.get(nameOfSession(session))!;
     known.accept = setupMessage(MessageType.accept, session, own.publicKey);
     known.timer = this.#environment.setTimer(setupTimeoutMs, () => link.abandon());
@@ -245,7 +257,7 @@ export class RelayLinks {
       return;
     }
     this.#dropOpening(from);
-    const link = this.#link(from, true, transcript, keys);
+    const link = this.#link(from, true, transcript, keys, from);
     link.ping(); // the other end waits for proof that we have the keys
     this.#handOver(link);
   }
@@ -256,7 +268,7 @@ export class RelayLinks {
     if (known?.link.peer === from) known.link.doubt();
   }
 
-  #link(peer: NodeId, offerer: boolean, transcript: Transcript, keys: DirectionKeys): RelayLink {
+  #link(peer: NodeId, offerer: boolean, transcript: Transcript, keys: DirectionKeys, by: NodeId): RelayLink {
     const session = nameOfSession(transcript.session);
     const link: RelayLink = new RelayLink({
       peer,
@@ -276,6 +288,7 @@ export class RelayLinks {
     this.#sessions.set(session, {
       link,
       accept: undefined,
+      by,
       timer: undefined,
       since: this.#environment.now(),
     });
@@ -287,29 +300,59 @@ export class RelayLinks {
     this.#options.onLink(link);
   }
 
-  #mayAnswer(peer: NodeId): boolean {
+  #mayAnswer(peer: NodeId, by: NodeId): boolean {
     let answering = 0;
+    let ofHop = 0;
     let ofPeer = 0;
-    for (const { link, accept } of this.#sessions.values()) {
+    for (const { link, accept, by: other } of this.#sessions.values()) {
       if (accept === undefined) continue;
       answering++;
+      if (other !== by) continue;
+      ofHop++;
       if (link.peer === peer) ofPeer++;
     }
-    if (answering >= maxAnswering || ofPeer >= maxAnsweringPerPeer || !this.#hasRoom(peer)) return false;
-    return spend(this.#answers, this.#environment.now());
+    if (answering >= maxAnswering || ofHop >= maxAnsweringPerHop || ofPeer >= maxAnsweringPerPeer)
+      return false;
+    const now = this.#environment.now();
+    return this.#hasRoom(peer) && spend(this.#hop(by, now), now) && spend(this.#answers, now);
   }
 
+  /** The share of a neighbour in the key exchanges. */
+  #hop(by: NodeId, now: number): TokenBucket {
+    const known = this.#answersByHop.get(by);
+    if (known !== undefined) return known;
+    for (const oldest of this.#answersByHop.keys()) {
+      if (this.#answersByHop.size < maxHops) break;
+      this.#answersByHop.delete(oldest);
+    }
+    const made = new TokenBucket(answersPerSecond / 2, answerBurst / 2, now);
+    this.#answersByHop.set(by, made);
+    return made;
+  }
+
+  /** Whether a link is about to come from there. Openings that never prove themselves hold back no longer than one would. */
   #isAnswering(peer: NodeId): boolean {
-    const recent = this.#environment.now() - crossingMs;
-    for (const { link, accept, since } of this.#sessions.values())
-      if (accept !== undefined && link.peer === peer && since > recent) return true;
-    return false;
+    const now = this.#environment.now();
+    let answering = false;
+    let recent = false;
+    for (const { link, accept, since } of this.#sessions.values()) {
+      if (accept === undefined || link.peer !== peer) continue;
+      answering = true;
+      recent ||= since > now - crossingMs;
+    }
+    if (!answering) this.#heldBack.delete(peer);
+    if (!recent) return false;
+    const start = this.#heldBack.get(peer) ?? now;
+    if (this.#heldBack.size >= maxLinks) this.#heldBack.clear();
+    this.#heldBack.set(peer, start);
+    return now - start < crossingMs;
   }
 
   #hasRoom(peer: NodeId): boolean {
     if (this.#sessions.size >= maxLinks) return false;
     let count = 0;
-    for (const { link } of this.#sessions.values()) if (link.peer === peer) count++;
+    for (const { link, accept } of this.#sessions.values())
+      if (link.peer === peer && accept === undefined) count++;
     return count < maxLinksPerPeer;
   }
 

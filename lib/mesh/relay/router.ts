@@ -12,7 +12,7 @@ import type { MeshCounters } from '../metrics.js';
 import { FrameKind } from '../port.js';
 import type { LaneName } from '../transport.js';
 import { maxDatagramBytes } from './datagrams.js';
-import type { DatagramKind, DatagramOptions, DatagramPort } from './datagrams.js';
+import type { DatagramHandler, DatagramKind, DatagramOptions, DatagramPort } from './datagrams.js';
 import { Seen } from './seen.js';
 
 /** Hops that a datagram may take. Ways through a mesh are short: what is longer runs in circles. */
@@ -37,11 +37,9 @@ export interface DatagramRouterOptions {
   readonly link: (peer: NodeId) => Link | undefined;
 }
 
-type Handler = (from: NodeId, payload: Uint8Array, lane: LaneName) => void;
-
 export class DatagramRouter implements DatagramPort {
   readonly #options: DatagramRouterOptions;
-  readonly #handlers: (Handler | undefined)[] = new Array<undefined>(maxKnownKinds).fill(undefined);
+  readonly #handlers: (DatagramHandler | undefined)[] = new Array<undefined>(maxKnownKinds).fill(undefined);
   readonly #seen = new Seen();
   #number: number;
 
@@ -67,7 +65,7 @@ export class DatagramRouter implements DatagramPort {
     return false;
   }
 
-  handle(kind: DatagramKind, handler: Handler): void {
+  handle(kind: DatagramKind, handler: DatagramHandler): void {
     this.#handlers[kind] = handler;
   }
 
@@ -88,7 +86,7 @@ export class DatagramRouter implements DatagramPort {
     }
     if (to === id) {
       counters.datagramsReceived++;
-      this.#handlers[kind]?.(from, payload, lane);
+      this.#handlers[kind]?.(from, payload, lane, neighbour);
       return true;
     }
     const hop = link(to) === undefined ? routes.next(to, { over: false }) : to;

@@ -35,6 +35,8 @@ export class MeshJudge {
   #hardResetAt = 0;
   #resetAt = 0;
   #epoch = 0;
+  /** When some two nodes without a link had no neighbour in common either. */
+  #farAt = 0;
   #harmlessAt = 0;
   #reachedAt = 0;
   #settledAt = 0;
@@ -69,6 +71,7 @@ export class MeshJudge {
       this.#resetAt = resetAt;
     }
     if (this.#parts(this.#simulation.nodes).length > 1) this.#apartAt = now;
+    if (this.#far()) this.#farAt = now;
     const isCut = Math.max(disturbances.of('cut'), disturbances.of('heal')) === now;
     if (!isCut || now === this.#harmlessAt || !this.#harmless) return;
     this.#harmlessAt = now;
@@ -90,6 +93,7 @@ export class MeshJudge {
     const live = nodes.filter((id) => this.#simulation.meshes(id));
     const parts = this.#parts(live);
     if (live.length < nodes.length || parts.length > 1) this.#apartAt = now;
+    if (this.#far()) this.#farAt = now;
     this.#elections();
     if (disturbances.shaped || this.#rendezvousMatters(live)) return;
     const calm = now - disturbances.last;
@@ -179,7 +183,7 @@ export class MeshJudge {
     this.#epoch = epoch;
     if (epoch <= before || before === 0 || !this.#harmless) return;
     this.#simulation.count('mesh: needless elections');
-    if (!this.#options.strict) return;
+    if (!this.#options.strict || now - this.#farAt < STEADY_MS) return;
     const cut = Math.max(disturbances.of('cut'), disturbances.of('heal'));
     const text = `epoch ${epoch} began ${(now - cut).toFixed(0)} ms after a cut or its end, and the nodes were connected`;
     this.#simulation.report('needless election', '', text);
@@ -199,6 +203,13 @@ export class MeshJudge {
     if (last === this.#countedDirect) return;
     this.#countedDirect = last;
     this.#simulation.count(`mesh: settled within ${bucketOf(calm)} ms`);
+  }
+
+  /** Whether some way takes more than two hops. */
+  #far(): boolean {
+    const { nodes } = this.#simulation;
+    const near = (a: string, b: string): boolean => a === b || this.#open(a, b);
+    return !nodes.every((a) => nodes.every((b) => nodes.some((via) => near(a, via) && near(via, b))));
   }
 
   #open(a: string, b: string): boolean {

@@ -23,6 +23,8 @@ export class Disturbances {
     const later = <K>(map: Map<K, number>, key: K): void =>
       void map.set(key, Math.max(map.get(key) ?? 0, until));
     this.last = Math.max(this.last, until);
+    // A new process is awake.
+    if (kind === 'process') for (const id of of) this.#pauses.delete(id);
     later(this.#kinds, kind);
     if (of.length === 1) later(this.#nodes, of[0]!);
     else later(this.#paths, pathOf(of));

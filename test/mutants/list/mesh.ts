@@ -17,8 +17,8 @@ export const meshMutants: readonly Mutant[] = [
     find: "verdict === 'dead' && mayConvict",
     replace: "verdict === 'dead'",
     pitfall: 'who stood still trusts its own judgement (Lifeguard)',
-    within: 60,
-    kinds: 'mesh',
+    within: 0,
+    tests: 'mesh/routing/found.test.ts',
   },
   {
     name: 'an announced stall earns no patience',
@@ -53,8 +53,8 @@ export const meshMutants: readonly Mutant[] = [
     find: 'this.#badSince = this.#environment.now();\n    this.#relaySoon(0);',
     replace: 'this.#badSince = this.#environment.now();',
     pitfall: 'a failing link is left to the time-out, and an election comes first',
-    within: 60,
-    kinds: 'mesh',
+    within: 0,
+    tests: 'mesh/routing/simulated.test.ts',
   },
   {
     name: 'a relayed link is good enough',
@@ -71,8 +71,8 @@ export const meshMutants: readonly Mutant[] = [
     find: 'if (payload.length > maxSignalBytes) return false;',
     replace: 'if (payload.length > 0) return false;',
     pitfall: 'no link is made again while the rendezvous is out of reach',
-    within: 60,
-    kinds: 'mesh',
+    within: 0,
+    tests: 'mesh/routing/simulated.test.ts',
   },
   {
     name: 'the frames of a retired link are delivered',
@@ -80,8 +80,8 @@ export const meshMutants: readonly Mutant[] = [
     find: 'this.#retired || this.#host.onFrame(this, kind, frame)',
     replace: 'this.#host.onFrame(this, kind, frame)',
     pitfall: 'two links to one peer deliver at once: order is lost',
-    within: 0,
-    tests: 'mesh/routing',
+    within: 40,
+    kinds: 'mesh',
   },
   {
     name: 'what an unreachable node said is still believed',

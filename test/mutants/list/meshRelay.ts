@@ -26,8 +26,8 @@ export const relayMutants: readonly Mutant[] = [
     find: "return link?.path === 'direct' && peers.get(peer)?.bad === false ? link : undefined;",
     replace: "return link?.path === 'direct' ? link : undefined;",
     pitfall: 'what is carried goes into a hole that is known',
-    within: 60,
-    kinds: 'mesh',
+    within: 0,
+    tests: 'mesh/routing/simulated.test.ts',
   },
   {
     name: 'a packet number is used twice',

@@ -2,7 +2,7 @@
  * The figures of the documentation, measured: `node build/test/system/stalls/main.js soak|deaths|pauses|mesh`. Prints tables,
  * keeps the raw figures in build/stalls-<part>.json, and fails when a run did not show what it must.
  *
- * `--seconds N`: how long the soak lasts (600). `--first N`: its first stall, in milliseconds (random). `--times N`: repetitions
+ * `--seconds N`: how long the soak lasts (600). `--worst N`: its first stall and every third, in ms. `--times N`: repetitions
  * of deaths (10) or of the mesh (5).
  */
 import { writeFileSync } from 'node:fs';
@@ -19,7 +19,7 @@ const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
     seconds: { type: 'string', default: '600' },
-    first: { type: 'string' },
+    worst: { type: 'string' },
     times: { type: 'string' },
   },
 });
@@ -43,10 +43,10 @@ function columns<T>(
 /** Both roles at the same time, in groups of their own. */
 async function soak(): Promise<boolean> {
   const seconds = Number(values.seconds);
-  const first = values.first === undefined ? undefined : Number(values.first);
+  const worst = values.worst === undefined ? undefined : Number(values.worst);
   const runs = await Promise.all([
-    runStalls('leader', seconds, first),
-    runStalls('follower', seconds, first),
+    runStalls('leader', seconds, worst),
+    runStalls('follower', seconds, worst),
   ]);
   keep('soak', runs);
   console.log(

@@ -41,10 +41,11 @@ export interface StallFigures {
   readonly verdict: Verdict;
 }
 
+/** With `worstMs` the first stall and every third after it are that long; the others, or all, are random. */
 export async function runStalls(
   role: 'leader' | 'follower',
   seconds: number,
-  firstMs?: number,
+  worstMs?: number,
 ): Promise<StallFigures> {
   const group = await Group.start();
   try {
@@ -54,7 +55,7 @@ export async function runStalls(
     group.load(2, 40, true);
     const from = group.told.length;
     const start = now();
-    const stalls = await stallAgainAndAgain(victim, start + seconds * 1000, firstMs);
+    const stalls = await stallAgainAndAgain(victim, start + seconds * 1000, worstMs);
     await sleep(2000);
     await group.unload();
     const after = await group.settled();
@@ -100,16 +101,16 @@ export function judged(operations: readonly RecordedOperation[]): Verdict {
 async function stallAgainAndAgain(
   victim: Member,
   end: number,
-  firstMs: number | undefined,
+  worstMs: number | undefined,
 ): Promise<{ readonly ms: number; readonly until: number }[]> {
   const stalls = [];
   const { min, max, pauseMin, pauseMax } = stallRange;
-  let next = firstMs ?? between(min, max);
+  let next = worstMs ?? between(min, max);
   do {
     const { from, until } = await victim.stall(next, stalls.length % 2 === 0 ? 'spin' : 'sleep');
     stalls.push({ ms: until - from, until });
     await sleep(between(pauseMin, pauseMax));
-    next = between(min, max);
+    next = worstMs !== undefined && stalls.length % 3 === 0 ? worstMs : between(min, max);
   } while (now() < end);
   return stalls;
 }

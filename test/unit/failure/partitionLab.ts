@@ -110,6 +110,7 @@ export class Lab {
       this.nodes.delete(id);
       for (const other of this.nodes.values()) {
         if (!other.links.delete(id)) continue;
+        other.connectivity.proven(id, undefined);
         other.connectivity.set(id, { hears: false }, this.now);
         other.gossip.unlinked(id);
       }
@@ -225,6 +226,7 @@ export class Lab {
     ] as const) {
       node.links.add(other.id);
       node.giveUp.delete(other.id);
+      node.connectivity.proven(other.id, other.connectivity.incarnation);
       node.connectivity.set(other.id, { hears: true, phi: this.random() }, this.now);
     }
     a.gossip.linked(b.id, this.now);
@@ -245,9 +247,11 @@ export class Lab {
     node.giveUp.delete(peer);
     node.links.delete(peer);
     node.gossip.unlinked(peer);
+    node.connectivity.proven(peer, undefined);
     node.connectivity.set(peer, { hears: false }, this.now);
     if (!this.works(node.id, peer) || other?.links.delete(node.id) !== true) return;
     other.gossip.unlinked(node.id);
+    other.connectivity.proven(node.id, undefined);
     other.connectivity.set(node.id, { hears: false }, this.now);
     if (!this.works(peer, node.id)) other.connectivity.deaf(node.id, this.now);
   }

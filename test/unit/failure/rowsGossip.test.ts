@@ -72,7 +72,13 @@ describe('gossip of rows', () => {
     expect(take(a)).to.deep.equal(['c rows b2', 'd rows b2']);
     a.gossip.receive('c', message, 0);
     expect(take(a)).to.deep.equal([]);
-    expect(a.gossip.metrics()).to.deep.equal({ rowsMerged: 1, rowsKnown: 1, rowsSent: 5, versionsSent: 0 });
+    expect(a.gossip.metrics()).to.deep.equal({
+      rowsMerged: 1,
+      rowsKnown: 1,
+      rowsRefused: 0,
+      rowsSent: 5,
+      versionsSent: 0,
+    });
   });
 
   it('evens out two tables after a link came up, or when a digest differs', () => {

@@ -324,3 +324,25 @@ describe('who is welcome', () => {
     expect((await rejection(open.rotateSecret(secret))).message).to.match(/secret: false/);
   });
 });
+
+describe('whom a node could let in', () => {
+  it('is anybody without a list, else the listed ones and itself, and never who was revoked', async () => {
+    const open = await resolve({ key: own.privateKey });
+    expect(open.couldAdmit('x')).to.equal(true);
+    open.revoke('x');
+    expect(open.couldAdmit('x')).to.equal(false);
+    const closed = await resolve({ key: own.privateKey, peers: { a: one.publicKey } });
+    expect(['a', 'm', 'x'].map((id) => closed.couldAdmit(id))).to.deep.equal([true, true, false]);
+    closed.follow(ring(1, { trusted: [['x', [two.publicKey]]], revoked: ['a'] }));
+    expect(['a', 'm', 'x'].map((id) => closed.couldAdmit(id))).to.deep.equal([false, true, true]);
+    closed.follow(ring(2, { trusted: [['x', [two.publicKey]]], revokedKeys: [two.publicKey] }));
+    expect(closed.couldAdmit('x'), 'no key is left').to.equal(false);
+  });
+
+  it('is anybody who was not revoked, until the keyring has been read', async () => {
+    const waits = await resolve({ key: own.privateKey, peers: { a: one.publicKey }, awaitKeyring: true });
+    expect(waits.couldAdmit('x')).to.equal(true);
+    waits.follow(ring(1));
+    expect(waits.couldAdmit('x')).to.equal(false);
+  });
+});

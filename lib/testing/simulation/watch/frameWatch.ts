@@ -64,6 +64,11 @@ export class FrameWatch {
     };
     port.handle = (kind, handler): void => {
       const taken: Handler = (peer, session, frame) => {
+        const current = port.linked().get(peer);
+        if (current !== session) {
+          const text = `a frame of ${peer} came over session ${session}, the link has session ${current}`;
+          this.#report('frames', node, text);
+        }
         this.#check(node, peer, session, kind, frame, heard);
         return handler(peer, session, frame.subarray(0, frame.length - tagBytes));
       };

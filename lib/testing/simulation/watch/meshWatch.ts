@@ -81,11 +81,13 @@ export class MeshWatch {
     }
     const close = link.close.bind(link);
     link.close = (): void => {
-      if (link instanceof LinkEnd && link.open && link.other.open) ended.set(link.peer, this.#now());
+      // Unless the other end was closed, and could say so.
+      if (link instanceof LinkEnd && link.open && (link.other.open || link.other.way.cut))
+        ended.set(link.peer, this.#now());
       close();
     };
   }
 }
 
-/** When a node last closed a link to a peer whose own end was still open. */
+/** When a node last closed a link to a peer by itself. */
 export type Ended = Map<NodeId, number>;

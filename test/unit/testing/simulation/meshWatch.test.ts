@@ -33,14 +33,15 @@ function ports() {
   const links = new Map([['b', 7]]);
   const a = make(links, () => undefined);
   let handler: Handler = () => false;
-  const b = make(new Map([['a', 3]]), (one) => (handler = one));
+  const at = new Map([['a', 3]]);
+  const b = make(at, (one) => (handler = one));
   watch.watch(a, 'a', 1);
   watch.watch(b, 'b', 1);
   b.handle(FrameKind.group, (_peer, _session, frame) => heard.push(frame[0]!) > 0);
   const send = (value: number, bytes = 1): boolean =>
     a.send('b', FrameKind.group, new Uint8Array(bytes).fill(value), { lane: 'control' });
   const give = (at: number, session = 3): void => void handler('a', session, wire[at]!);
-  return { said, heard, links, send, give };
+  return { said, heard, links, at, send, give };
 }
 
 describe('simulation: the watch over the mesh', () => {
@@ -68,7 +69,12 @@ describe('simulation: the watch over the mesh', () => {
     expect(told([0, 2, 1])).to.include('frames');
     expect(told([0, 1, 1])).to.include('came after');
     expect(told([0, 2])).to.include('in the place of');
-    expect(told([0, 1], ({ give }) => give(2, 4))).to.include('came in session 3 before');
+    expect(told([0, 1], ({ give }) => give(2, 4))).to.include('the link has session 3');
+    const renamed = ({ give, at }: ReturnType<typeof ports>): void => {
+      at.set('a', 4);
+      give(2, 4);
+    };
+    expect(told([0, 1], renamed)).to.include('in session 3 before');
     expect(
       told([0, 1], ({ links, send, give }) => {
         links.set('b', 8);

@@ -1,7 +1,7 @@
 /** Nodes with relayed links over a network of datagrams in virtual time, which loses, doubles, delays and spoils them. */
 import type { Environment } from '../../../../../lib/environment.js';
 import { nodeEnvironment } from '../../../../../lib/environment.js';
-import type { DatagramKind, DatagramPort } from '../../../../../lib/mesh/relay/datagrams.js';
+import type { DatagramHandler, DatagramKind, DatagramPort } from '../../../../../lib/mesh/relay/datagrams.js';
 import { RelayLinks } from '../../../../../lib/mesh/relay/relayLinks.js';
 import type {
   LaneName,
@@ -25,9 +25,9 @@ export interface Datagram {
   readonly to: string;
   readonly lane: LaneName;
   readonly payload: Uint8Array;
+  /** The neighbour that hands it over. By default every sender is one. */
+  readonly by?: string;
 }
-
-type Handler = (from: string, payload: Uint8Array, lane: LaneName) => void;
 
 export class Lab {
   readonly scheduler = new Scheduler();
@@ -38,7 +38,7 @@ export class Lab {
   onDatagram: ((datagram: Datagram) => Datagram | undefined) | undefined;
   /** The port's answer. */
   accepts: (datagram: Datagram) => boolean = () => true;
-  readonly #handlers = new Map<string, { readonly owner: object; readonly handler: Handler }>();
+  readonly #handlers = new Map<string, { readonly owner: object; readonly handler: DatagramHandler }>();
 
   constructor(seed: number) {
     this.random = seeded(seed);
@@ -85,8 +85,8 @@ export class Lab {
   }
 
   /** Hands a datagram over at once. */
-  inject({ from, to, lane, payload }: Datagram): void {
-    this.#handlers.get(to)?.handler(from, Uint8Array.from(payload), lane);
+  inject({ from, to, lane, payload, by = from }: Datagram): void {
+    this.#handlers.get(to)?.handler(from, Uint8Array.from(payload), lane, by);
   }
 
   #deliver(datagram: Datagram): void {
@@ -178,8 +178,8 @@ export function labTransport(lab: Lab): Transport {
           send: (to, kind, payload, options) => port.send(address(to), kind, payload, options),
           reaches: (to) => port.reaches(address(to)),
           handle: (kind, handler) =>
-            port.handle(kind, (from, payload, lane) =>
-              handler(from.slice(from.indexOf('/') + 1), payload, lane),
+            port.handle(kind, (from, payload, lane, by) =>
+              handler(from.slice(from.indexOf('/') + 1), payload, lane, by),
             ),
         },
         onLink: (raw) => host.onLink(raw),

@@ -192,6 +192,66 @@ describe('relayed links: set-up', () => {
     expect(lab.scheduler.step(Infinity), 'no timer is left').to.equal(false);
   });
 
+  it('gives each neighbour a share of what is half open: one that makes up openings shuts out nobody else', async () => {
+    const lab = new Lab(38);
+    const victim = new Node(lab, 'v');
+    const cookies = new Map<string, Uint8Array>();
+    const accepts: string[] = [];
+    lab.onDatagram = ({ to, payload }) => {
+      if (payload[0] === type.challenge) cookies.set(to, payload.slice(17));
+      if (payload[0] === type.accept) accepts.push(to);
+      return undefined;
+    };
+    let session = 0;
+    const open = (from: string, by: string): void => {
+      const payload = new Uint8Array(69).fill(9);
+      payload[0] = type.open;
+      new DataView(payload.buffer).setUint32(1, ++session);
+      payload.fill(0, 49);
+      for (let i = 0; i < 2; i++) {
+        const cookie = cookies.get(from);
+        if (cookie !== undefined) payload.set(cookie, 49);
+        lab.inject({ from, to: 'v', lane: 'control', payload, by });
+      }
+      cookies.delete(from);
+    };
+    for (let round = 0; round < 5; round++) {
+      for (let i = 0; i < 40; i++) open(`n${i}`, 'h');
+      for (let i = 0; i < 10; i++) open('n1', 'h');
+      await lab.run(900);
+    }
+    expect(accepts.length, 'as many as one neighbour may').to.equal(16);
+    for (let i = 0; i < 5; i++) open('n1', 'b');
+    expect(accepts.length, 'a peer that h spoke for, over another neighbour').to.equal(20);
+    expect(victim.relay.counters.openingsRefused).to.equal(5 * 50 - 16 + 1);
+  });
+
+  it('is not held back for longer than a second by openings that others make up in the name of a peer', async () => {
+    const lab = new Lab(39);
+    const victim = new Node(lab, 'b');
+    let opened = 0;
+    const cookies: Uint8Array[] = [];
+    lab.onDatagram = ({ payload }) => {
+      if (payload[0] === type.challenge) cookies.push(payload.slice(17));
+      if (payload[0] === type.open) opened++;
+      return undefined;
+    };
+    for (let i = 1; i <= 8; i++) {
+      const payload = new Uint8Array(69).fill(9);
+      payload[0] = type.open;
+      payload[1] = i;
+      payload.fill(0, 49);
+      lab.inject({ from: 'c', to: 'b', lane: 'control', payload, by: 'h' });
+      await lab.run(1);
+      payload.set(cookies.pop()!, 49);
+      lab.inject({ from: 'c', to: 'b', lane: 'control', payload, by: 'h' });
+      victim.relay.connect('c');
+      await lab.run(250);
+      if (i <= 4) expect(opened, `opening ${i}`).to.equal(0);
+    }
+    expect(opened).to.be.greaterThan(0);
+  });
+
   it('refuses keys of low order, in an opening and in an answer', async () => {
     for (const wanted of [type.open, type.accept]) {
       const lab = new Lab(36);
