@@ -73,7 +73,13 @@ export async function assembleMesh(plan: MeshPlan): Promise<MeshParts> {
     relay: (peer) => relay(peer),
     host,
   });
-  credentials.attach({ review: (objection) => peers.review(objection), onWarning });
+  credentials.attach({
+    review: (objection) => {
+      peers.review(objection);
+      topology.review();
+    },
+    onWarning,
+  });
   const router = new FrameRouter({ id, cluster, environment, counters, peers, onWarning });
   const topology = new Topology({
     id,
@@ -82,6 +88,7 @@ export async function assembleMesh(plan: MeshPlan): Promise<MeshParts> {
     heartbeatMs: intervalMs,
     peers,
     send: (peer, message) => router.send(peer, FrameKind.gossip, message, { lane: 'control' }),
+    admits: (peer) => credentials.couldAdmit(peer),
     onPartition: (view) => tell((to) => to.partition(view)),
   });
   router.onExpect = (group, voters) => topology.expect(group, voters);
@@ -89,10 +96,17 @@ export async function assembleMesh(plan: MeshPlan): Promise<MeshParts> {
     const link = peers.link(peer);
     return link?.path === 'direct' && peers.get(peer)?.bad === false ? link : undefined;
   };
-  const datagrams = new DatagramRouter({ id, environment, counters, routes: topology, link: direct });
+  const datagrams: DatagramRouter = new DatagramRouter({
+    id,
+    environment,
+    counters,
+    routes: topology,
+    link: direct,
+    doubts: (peer) => prober.doubts(peer),
+  });
   router.handle(FrameKind.gossip, (peer, _session, frame) => topology.onFrame(peer, frame));
   router.handle(FrameKind.datagram, (peer, _session, frame) => datagrams.onFrame(peer, frame));
-  const prober = new Prober({
+  const prober: Prober = new Prober({
     environment,
     peers,
     datagrams,

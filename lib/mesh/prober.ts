@@ -101,6 +101,11 @@ export class Prober {
     return probe !== undefined && now - probe.pongAt <= pongFreshMs;
   }
 
+  /** Whether the direct link of a peer owes an answer at the moment: there may be a better way. */
+  doubts(peer: NodeId): boolean {
+    return this.#probes.has(peer);
+  }
+
   /** This machine's addresses changed: every direct link has to show that it still works. */
   urge(now: number): void {
     for (const link of this.#options.peers.links()) {

@@ -33,6 +33,8 @@ export interface DatagramRouterOptions {
   readonly environment: Environment;
   readonly routes: Routes;
   readonly counters: MeshCounters;
+  /** Whether the direct link of a neighbour owes an answer. */
+  readonly doubts: (peer: NodeId) => boolean;
   /** The direct link to a neighbour. */
   readonly link: (peer: NodeId) => Link | undefined;
 }
@@ -71,7 +73,7 @@ export class DatagramRouter implements DatagramPort {
 
   /** A frame from a neighbour. `false`: it is none of ours to understand, the neighbour broke the protocol. */
   onFrame(neighbour: NodeId, frame: Uint8Array): boolean {
-    const { id, counters, routes, link } = this.#options;
+    const { id, counters } = this.#options;
     let lane: LaneName;
     let datagram: Datagram;
     try {
@@ -89,7 +91,7 @@ export class DatagramRouter implements DatagramPort {
       this.#handlers[kind]?.(from, payload, lane, neighbour);
       return true;
     }
-    const hop = link(to) === undefined ? routes.next(to, { over: false }) : to;
+    const hop = this.#hop(to, neighbour);
     if (hops <= 1 || hop === undefined || hop === neighbour || hop === from) {
       counters.datagramsDropped++;
     } else if (this.#pass(hop, { ...datagram, hops: hops - 1 }, lane)) {
@@ -99,6 +101,14 @@ export class DatagramRouter implements DatagramPort {
       counters.datagramsDropped++;
     }
     return true;
+  }
+
+  /** The direct link, unless it owes an answer and there is another way. */
+  #hop(to: NodeId, neighbour: NodeId): NodeId | undefined {
+    const { routes, link, doubts } = this.#options;
+    if (link(to) === undefined) return routes.next(to, { over: false });
+    const around = doubts(to) ? routes.next(to, { over: true }) : undefined;
+    return around === undefined || around === neighbour ? to : around;
   }
 
   #pass(hop: NodeId, datagram: Datagram, lane: LaneName): boolean {

@@ -89,8 +89,8 @@ export const meshMutants: readonly Mutant[] = [
     find: 'else if (entry.hears && !entry.deaf) believed.set(entry.peer, next);',
     replace: 'else believed.set(entry.peer, next);',
     pitfall: 'the rows of the dead count',
-    within: 40,
-    kinds: 'mesh',
+    within: 0,
+    tests: 'failure',
   },
   {
     name: 'the older row wins',

@@ -9,6 +9,8 @@ import { Seen } from '../../../../lib/mesh/relay/seen.js';
 import type { LaneName } from '../../../../lib/mesh/transport.js';
 import { VirtualEnvironment } from '../support.js';
 
+type Hops = Readonly<Record<string, Readonly<Record<string, string>>>>;
+
 /** Routers joined by wires that a test draws; each believes the table of next hops that it is given. */
 class Net {
   readonly routers = new Map<string, DatagramRouter>();
@@ -17,10 +19,12 @@ class Net {
   /** Frames that crossed each wire. */
   readonly crossed: string[] = [];
   readonly backlog = new Map<string, number>();
+  /** Links that owe an answer. */
+  readonly doubted = new Set<string>();
   readonly #environment = new VirtualEnvironment();
   readonly #wires: readonly string[];
 
-  constructor(wires: readonly string[], hops: Readonly<Record<string, Readonly<Record<string, string>>>>) {
+  constructor(wires: readonly string[], hops: Hops, around: Hops = {}) {
     this.#wires = wires;
     for (const id of Object.keys(hops)) {
       const counters = newCounters();
@@ -29,9 +33,10 @@ class Net {
         environment: this.#environment,
         counters,
         routes: {
-          next: (to, { over }) => (over && hops[id]![to] === to ? undefined : hops[id]![to]),
+          next: (to, { over }) => (over && hops[id]![to] === to ? around[id]?.[to] : hops[id]![to]),
         },
         link: (peer) => this.#wire(id, peer),
+        doubts: (peer) => this.doubted.has(`${id}${peer}`),
       });
       for (const kind of Object.values(DatagramKind)) {
         router.handle(kind, (from, payload, lane) =>
@@ -83,6 +88,21 @@ describe('datagrams through the mesh', () => {
     const net = new Net(['ab', 'bc', 'cd'], { a: { c: 'b' }, b: { c: 'a' }, c: {} });
     expect(net.send('a', 'c', 'x')).to.equal(true);
     expect(net.heard).to.deep.equal(['c hears a 4 control x']);
+  });
+
+  it('go round a link that owes an answer where there is another way, and over it where there is none', () => {
+    const hops = { a: { c: 'b' }, b: { c: 'c' }, c: {}, d: { c: 'c' } };
+    const net = new Net(['ab', 'bc', 'bd', 'dc'], hops, { b: { c: 'd' } });
+    net.doubted.add('bc');
+    net.send('a', 'c', 'round');
+    expect(net.crossed.splice(0)).to.deep.equal(['a>b', 'b>d', 'd>c']);
+    net.doubted.add('dc');
+    net.send('a', 'c', 'straight after all');
+    expect(net.crossed.splice(0)).to.deep.equal(['a>b', 'b>d', 'd>c']);
+    const bare = new Net(['ab', 'bc'], { a: { c: 'b' }, b: { c: 'c' }, c: {} });
+    bare.doubted.add('bc');
+    bare.send('a', 'c', 'no other way');
+    expect(bare.crossed).to.deep.equal(['a>b', 'b>c']);
   });
 
   it('never run in circles, whatever the members believe', () => {
