@@ -82,8 +82,11 @@ export class MeshWatch {
     const close = link.close.bind(link);
     link.close = (): void => {
       // Unless the other end was closed, and could say so.
-      if (link instanceof LinkEnd && link.open && (link.other.open || link.other.way.cut))
+      if (link instanceof LinkEnd && link.open && (link.other.open || link.other.way.cut)) {
         ended.set(link.peer, this.#now());
+        // What is told later has another reason: a retired link may be closed in the moment in which a farewell is read.
+        queueMicrotask(() => ended.delete(link.peer));
+      }
       close();
     };
   }
