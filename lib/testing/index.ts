@@ -51,3 +51,4 @@ export {
   type PlannedFault,
   type RunPlan,
 } from './exploration/plan.js';
+export type { MeshFault, Pair } from './exploration/meshFaults.js';

@@ -185,7 +185,7 @@ class KeyringTrial implements Trial {
     const before = listOf(this.#machine);
     const full = before.trusted.length < 16 || this.#random.chance(0.05);
     try {
-      const result = this.#machine.apply(command, context(++this.#index, this.#random.pick(ids)) as never);
+      const result = this.#machine.apply(command, context(++this.#index, this.#random.pick(ids)));
       codec.encode(result);
     } catch (error) {
       if (full)
@@ -228,13 +228,10 @@ export function keyringSnapshots(): Surface {
   const corpus = [snapshotOf(machine)];
   let index = 0;
   for (const [i, id] of ids.entries()) {
-    machine.apply(
-      { op: 'add', id, key: texts[i % 3]!.replace(/.$/, 'AEIM'[i]!) },
-      context(++index, 'z') as never,
-    );
+    machine.apply({ op: 'add', id, key: texts[i % 3]!.replace(/.$/, 'AEIM'[i]!) }, context(++index, 'z'));
     corpus.push(snapshotOf(machine));
   }
-  machine.apply({ op: 'revoke', id: 'b' }, context(++index, 'z') as never);
+  machine.apply({ op: 'revoke', id: 'b' }, context(index + 1, 'z'));
   corpus.push(snapshotOf(machine));
   const bodies = corpus.map((bytes) => Uint8Array.from(bytes.subarray(0, -4)));
   return stateless(
@@ -258,7 +255,7 @@ async function restored(input: Uint8Array): Promise<Verdict> {
   });
   try {
     codec.encode(listOf(machine));
-    machine.apply({ op: 'revoke', id: 'c' }, context(99, 'z') as never);
+    machine.apply({ op: 'revoke', id: 'c' }, context(99, 'z'));
   } catch (error) {
     // The replica turns whatever a machine throws into its own errors, alike on every member.
     if (!(error instanceof QuorateError)) return 'ERR_QUERY_FAILED';
@@ -319,6 +316,15 @@ export function keyringFiles(): Surface {
         writeFileSync(path, input);
         const list = memory.load();
         must(list !== undefined, 'a file that is there and is not seen');
+        const said = [
+          ...list.revoked,
+          ...list.revokedKeys,
+          ...list.trusted.flatMap(([id, keys]) => [id, ...keys]),
+        ];
+        must(
+          said.every((each) => typeof each === 'string') && Number.isSafeInteger(list.revision),
+          'a list with something else than texts',
+        );
         const credentials = new Credentials({
           id: 'a',
           cluster: 'c',
@@ -334,7 +340,10 @@ export function keyringFiles(): Surface {
         must(JSON.stringify(memory.load()) === JSON.stringify(list), 'a list that reads otherwise');
         return TAKEN;
       },
-      dispose: () => Promise.resolve(rmSync(directory, { recursive: true, force: true })),
+      dispose: () => {
+        rmSync(directory, { recursive: true, force: true });
+        return Promise.resolve();
+      },
     }),
   };
 }

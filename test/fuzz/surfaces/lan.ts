@@ -12,7 +12,7 @@ import {
 } from '../../../lib/mesh/signaling/lanWire.js';
 import { LanPeers } from '../../../lib/mesh/signaling/lanPeers.js';
 import { maxPayloadBytes } from '../../../lib/mesh/signaling/signaling.js';
-import { QuorateError } from '../../../lib/errors.js';
+import { isName, QuorateError } from '../../../lib/errors.js';
 import type { Random } from '../random.js';
 import { must, sameBytes, stateless, TAKEN, type Surface, type Trial } from '../surface.js';
 import { World } from '../world.js';
@@ -86,6 +86,13 @@ export function lanWire(): Surface {
     corpus,
     (input) => {
       const datagram = read(input);
+      const { id, incarnation, port } = datagram.from;
+      must(isName(id) && isName(incarnation) && port > 0 && port < 65_536, 'a sender that cannot be');
+      must(
+        datagram.kind !== 'part' ||
+          (datagram.place < datagram.count && datagram.body.length <= fragmentBytes),
+        'a part that cannot be',
+      );
       const bytes = encodeDatagram(tag, datagram);
       must(bytes.length <= maxDatagramBytes + 64, 'a datagram that grows');
       const again = decodeDatagram(tag, bytes);
@@ -125,7 +132,9 @@ class LanTrial implements Trial {
       cluster: 'home',
       incarnation: run(1),
       environment,
-      onPresence: (peer: string) => void must(peer !== 'a', 'this node met itself'),
+      onPresence: (peer: string) => {
+        must(peer !== 'a', 'this node met itself');
+      },
       onMessage: (from: string, payload: string) => {
         must(from !== 'a' && Buffer.byteLength(payload) <= maxPayloadBytes, 'a message that cannot be');
         this.#heard.push(payload);

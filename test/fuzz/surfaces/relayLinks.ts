@@ -97,7 +97,9 @@ class Node {
       environment: world.environment,
       port: net.port(id),
       onLink: (raw) => void this.ends.push(onLink(raw)),
-      onWarning: (error) => void must(error.code === 'ERR_PEER_TIMEOUT', `a warning ${error.code}`),
+      onWarning: (error) => {
+        must(error.code === 'ERR_PEER_TIMEOUT', `a warning ${error.code}`);
+      },
     });
   }
 
@@ -124,7 +126,7 @@ class Net {
       },
       reaches: () => true,
       handle: (_kind: number, handler: DatagramHandler) => void this.#handlers.set(id, handler),
-    } as DatagramPort;
+    };
   }
 
   deliver({ from, to, lane, payload }: Datagram, by = 'h'): void {
@@ -253,7 +255,8 @@ class RelayTrial implements Trial {
     for (const id of ids) {
       const node = this.#nodes[id];
       let held = 0;
-      for (const end of node.ends) held += end.closed ? 0 : (end.raw as RelayLink).held;
+      for (const end of node.ends)
+        held += end.closed ? 0 : (end.raw as RawLink & { readonly held: number }).held;
       node.ends = node.ends.filter((end) => !end.closed);
       must(node.ends.length <= 16, 'more links than two peers may have');
       must(held <= MAX_HELD * Math.max(1, node.ends.length), 'more is kept than the windows');

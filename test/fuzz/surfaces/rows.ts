@@ -223,7 +223,7 @@ class GossipTrial implements Trial {
   /** Bytes of all that node a could tell. */
   #known(): number {
     const { table } = this.#a;
-    return encodeRows(table.rows()).length + encodeRows(table.missingLost([], [])).length;
+    return encodeRows(table.missing([])).length + encodeRows(table.missingLost([], [])).length;
   }
 
   #wait(): void {

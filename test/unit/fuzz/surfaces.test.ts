@@ -16,6 +16,10 @@ const slow: Record<string, number> = {
   snapshots: 500,
   files: 150,
   signalSocket: 60,
+  relayLinks: 1500,
+  crowd: 150,
+  identity: 1000,
+  keyringFile: 500,
 };
 
 describe('the fuzzer', () => {
