@@ -3,7 +3,7 @@ import type { NodeId } from '../consensus/consensus.js';
 import type { Connectivity } from './connectivity.js';
 import { isNewerRow } from './rows.js';
 import type { ConnectivityRow } from './rows.js';
-import { Allowance } from './rowsAllowance.js';
+import { Allowances } from './rowsAllowance.js';
 import { decodeRowMessage, encodeRows, encodeVersions, rowBytes } from './rowsCodec.js';
 import type { IncarnationCheck } from './rowsCodec.js';
 
@@ -37,15 +37,17 @@ const messageBytes = 32 * 1024;
 /** News of one neighbour: two whole tables at once, then so many rows a second. */
 const newsBurst = 2048;
 const newsPerSecond = 256;
-const maxAllowances = 2048;
+/** Lists of versions that a neighbour gets answered: at once, and a second. Its own digests ask for four a second at most by default. */
+const answersBurst = 64;
+const answersPerSecond = 16;
 
 export class RowGossip {
   readonly #options: RowGossipOptions;
   readonly #counters = { rowsMerged: 0, rowsKnown: 0, rowsRefused: 0, rowsSent: 0, versionsSent: 0 };
   /** When a peer was last sent the versions: once a heartbeat is enough. */
   readonly #asked = new Map<NodeId, number>();
-  /** Outlive the links, or a neighbour that links anew would have a full one each time. */
-  readonly #allowances = new Map<NodeId, Allowance>();
+  readonly #news = new Allowances(newsPerSecond, newsBurst);
+  readonly #answers = new Allowances(answersPerSecond, answersBurst);
   #published: ConnectivityRow | undefined;
 
   constructor(options: RowGossipOptions) {
@@ -92,6 +94,10 @@ export class RowGossip {
     const { connectivity, isIncarnation } = this.#options;
     const decoded = decodeRowMessage(message, isIncarnation);
     if (decoded.kind === 'versions') {
+      // A short list asks for the whole table.
+      const answers = this.#answers.of(peer, now);
+      if (!answers.has(now)) return;
+      answers.spend();
       const own = decoded.versions.find(({ from }) => from === connectivity.id);
       if (own !== undefined && isNewerRow(own, connectivity.own())) {
         // Somebody spoke in this node's name.
@@ -104,7 +110,7 @@ export class RowGossip {
       return;
     }
     const lost = decoded.kind === 'lost';
-    const allowance = this.#allowanceOf(peer, now);
+    const allowance = this.#news.of(peer, now);
     const news: ConnectivityRow[] = [];
     let refused = 0;
     for (const row of decoded.rows) {
@@ -119,18 +125,6 @@ export class RowGossip {
     this.#counters.rowsKnown += decoded.rows.length - news.length - refused;
     this.#flood(news, lost, peer);
     this.publish();
-  }
-
-  #allowanceOf(peer: NodeId, now: number): Allowance {
-    const known = this.#allowances.get(peer);
-    if (known !== undefined) return known;
-    for (const oldest of this.#allowances.keys()) {
-      if (this.#allowances.size < maxAllowances) break;
-      this.#allowances.delete(oldest);
-    }
-    const made = new Allowance(newsPerSecond, newsBurst, now);
-    this.#allowances.set(peer, made);
-    return made;
   }
 
   #flood(rows: readonly ConnectivityRow[], lost: boolean, but?: NodeId): void {

@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import { Connectivity } from '../../../lib/failure/connectivity.js';
 import { RowGossip } from '../../../lib/failure/rowsGossip.js';
 import type { ConnectivityRow, RowVersion } from '../../../lib/failure/rows.js';
-import { decodeRowMessage, encodeRows } from '../../../lib/failure/rowsCodec.js';
+import { decodeRowMessage, encodeRows, encodeVersions } from '../../../lib/failure/rowsCodec.js';
 import { QuorateError } from '../../../lib/errors.js';
 import { heartbeatMs, incarnationOf } from './partitionLab.js';
 
@@ -179,6 +179,19 @@ describe('gossip of rows', () => {
     a.gossip.unlinked('b');
     a.gossip.digest('b', 1, 1000 + heartbeatMs + 1);
     expect(take(a)).to.have.length(1);
+  });
+
+  it('answers a neighbour that asks for the whole table again and again some times at once, then some a second', () => {
+    const a = end('a', ['b', 'c']);
+    a.gossip.publish();
+    take(a);
+    const nothing = encodeVersions([], []);
+    for (let i = 0; i < 1000; i++) a.gossip.receive('b', nothing, 0);
+    expect(take(a)).to.have.length(64);
+    for (let i = 0; i < 1000; i++) a.gossip.receive('b', nothing, 1000);
+    expect(take(a)).to.have.length(16);
+    a.gossip.receive('c', nothing, 1000);
+    expect(take(a)).to.deep.equal(['c rows a2']);
   });
 
   it('sends a big table in messages of about 32 KiB', () => {
