@@ -103,7 +103,7 @@ describe('the documentation', () => {
   it('has programs', () => {
     expect(readme).to.have.lengthOf(3);
     expect(guide).to.have.lengthOf(5);
-    expect(simulation).to.have.lengthOf(3);
+    expect(simulation).to.have.lengthOf(4);
     for (const block of [...readme, ...guide, ...simulation]) strip(block);
   });
 
@@ -122,13 +122,14 @@ describe('the documentation', () => {
       // The steps of the guide are one program, in their order.
       steps.join('\n');
     const first = readme[0]! + 'export const total: number = await replicas[0]!.query({ op: "total" });\n';
-    const [test, byHand, judged] = simulation as [string, string, string];
+    const [test, byHand, relayed, judged] = simulation as [string, string, string, string];
     const raffle = "import { raffle } from './raffle.js';\n";
     expect(
       typeErrors(folder, {
         'raffle.ts': RAFFLE,
         'simulated.test.ts': test,
         'byHand.ts': `${raffle}${byHand}\n${judged}`,
+        'relayed.ts': `import { createSimulation } from 'quorate/testing';\n${relayed}`,
         'third.ts': readme[2]!,
         'first.ts': first,
         'second.ts': readme[1]!,

@@ -72,7 +72,19 @@ export class MeshWatch {
   }
 
   #tap(link: RawLink, node: NodeId, ended: Ended): void {
+    let heardAt = -Infinity;
     for (const lane of [link.control, link.bulk]) {
+      const accessor = Object.getOwnPropertyDescriptor(Object.getPrototypeOf(lane), 'onMessage');
+      Object.defineProperty(lane, 'onMessage', {
+        get: () => undefined, // the mesh sets it only
+        set: (take: RawLink['control']['onMessage']) => {
+          const heard = (message: Uint8Array): void => {
+            heardAt = this.#now();
+            take?.(message);
+          };
+          accessor?.set?.call(lane, take && heard);
+        },
+      });
       const send = lane.send.bind(lane);
       lane.send = (message): boolean => {
         this.#datagrams.message(node, link.peer, message);
@@ -81,8 +93,9 @@ export class MeshWatch {
     }
     const close = link.close.bind(link);
     link.close = (): void => {
-      // Unless the other end was closed, and could say so.
-      if (link instanceof LinkEnd && link.open && (link.other.open || link.other.way.cut)) {
+      // Unless the other end was closed, and could say so, or said farewell: who is heard now is not taken for dead.
+      const silent = heardAt !== this.#now();
+      if (silent && link instanceof LinkEnd && link.open && (link.other.open || link.other.way.cut)) {
         ended.set(link.peer, this.#now());
         // What is told later has another reason: a retired link may be closed in the moment in which a farewell is read.
         queueMicrotask(() => ended.delete(link.peer));
