@@ -11,7 +11,8 @@ import { seeded } from '../support/seeded.js';
 
 const count = fc.nat({ max: Number.MAX_SAFE_INTEGER });
 const index = fc.integer({ min: 1, max: 2 ** 50 });
-const name = fc.string({ unit: 'grapheme', maxLength: 12 });
+/** Names on the wire have at most 64 or 128 bytes. */
+const name = fc.string({ unit: 'grapheme', maxLength: 12 }).filter((text) => Buffer.byteLength(text) <= 64);
 const data = fc.uint8Array({ maxLength: 40 });
 const epoch: fc.Arbitrary<Epoch> = fc.record({ config: count, n: count, priority: count, node: name });
 
