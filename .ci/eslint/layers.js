@@ -3,7 +3,17 @@ import { existsSync, readFileSync } from 'node:fs';
 import { dirname, relative, resolve, sep } from 'node:path';
 
 // A room may import from the rooms listed for it, and from itself.
-const base = ['errors', 'files', 'nodeFiles', 'environment', 'bytes', 'crc', 'defaults', 'events'];
+const base = [
+  'errors',
+  'files',
+  'nodeFiles',
+  'environment',
+  'bytes',
+  'crc',
+  'defaults',
+  'events',
+  'tokenBucket',
+];
 const below = {
   errors: [],
   files: ['errors'],
@@ -12,6 +22,7 @@ const below = {
   bytes: ['errors'],
   crc: [],
   events: ['errors'],
+  tokenBucket: [],
 
   consensus: [],
   defaults: [],

@@ -12,9 +12,9 @@ import {
 } from '../consensus/consensus.js';
 import type { Membership } from '../consensus/membership.js';
 import { QuorateError } from '../errors.js';
+import { TokenBuckets } from '../tokenBucket.js';
 import type { Environment } from '../environment.js';
 import type { GroupWrite, NodeStore } from '../storage/storage.js';
-import { Allowance } from './allowance.js';
 import type { WiredProtocol } from './codec.js';
 import { Contacts } from './contacts.js';
 import type { AppNotice, AppSide, EngineNotice, GroupStatus, Proposal, ProposalRefusal } from './door.js';
@@ -93,7 +93,7 @@ export class Group {
   readonly #wired: WiredProtocol;
   readonly #app: AppSide;
   readonly #soundProposal: SoundProposal | undefined;
-  readonly #hellos = new Allowance(HELLO_BURST, HELLOS_PER_SECOND);
+  readonly #hellos = new TokenBuckets(HELLOS_PER_SECOND, HELLO_BURST);
   readonly #instance: string;
   readonly #handover: Handover;
   readonly #effects: Effects = createEffects();
@@ -233,7 +233,7 @@ export class Group {
 
   /** A peer says hello, or refuses ours. `false`: too often. */
   mayGreet(now: number, peer: NodeId): boolean {
-    return this.#hellos.take(now, peer);
+    return this.#hellos.allows(peer, now);
   }
 
   /** A peer said hello. */

@@ -1,6 +1,7 @@
 /** The connectivity table of one node: its own row, and the rows that others sent. @internal */
 import type { NodeId } from '../consensus/consensus.js';
 import { checkNumber } from '../errors.js';
+import { TokenBucket } from '../tokenBucket.js';
 import {
   digestModulus,
   hashRow,
@@ -14,7 +15,6 @@ import {
   sameRow,
 } from './rows.js';
 import type { ConnectivityRow, RowEntry, RowVersion } from './rows.js';
-import { Allowance } from './rowsAllowance.js';
 import { ConnectivityGraph, believedRows } from './rowsGraph.js';
 import { hearsayBeyondCap, maxHearsay } from './rowsHearsay.js';
 import { LostRows } from './rowsLost.js';
@@ -88,7 +88,7 @@ export class Connectivity {
   readonly #rows = new Map<NodeId, ConnectivityRow>();
   readonly #lost = new LostRows();
   readonly #trust: RowTrust;
-  readonly #refutations: Allowance;
+  readonly #refutations: TokenBucket;
   #own: ConnectivityRow;
   #ownDirty = false;
   #left = false;
@@ -107,7 +107,7 @@ export class Connectivity {
     this.#evidenceMs = checkNumber('evidenceMs', options.evidenceMs ?? 60_000, 0, 86_400_000, false);
     this.#forgetMs = checkNumber('forgetMs', options.forgetMs ?? 3_600_000, 1, 2 ** 40, false);
     this.#trust = new RowTrust(options.admits ?? (() => true));
-    this.#refutations = new Allowance(1000 / this.heartbeatMs, refutations, 0);
+    this.#refutations = new TokenBucket(1000 / this.heartbeatMs, refutations, 0);
     this.#own = { from: this.id, incarnation: this.incarnation, version: 1, left: false, entries: [] };
     this.#keep(this.#own);
   }
@@ -347,8 +347,7 @@ export class Connectivity {
     const own = this.own();
     if (row.incarnation !== own.incarnation || row.version < own.version) return;
     if (row.version >= Math.min(maxRowVersion, own.version + maxVersionStep)) return;
-    if (!this.#refutations.has(now)) return;
-    this.#refutations.spend();
+    if (!this.#refutations.allows(now)) return;
     this.#own = { ...own, version: row.version + 1 };
     this.#keep(this.#own);
   }

@@ -1,9 +1,9 @@
 /** Spreads rows: floods what is new, and evens out tables whose digests differ. @internal */
 import type { NodeId } from '../consensus/consensus.js';
 import type { Connectivity } from './connectivity.js';
+import { TokenBuckets } from '../tokenBucket.js';
 import { isNewerRow } from './rows.js';
 import type { ConnectivityRow } from './rows.js';
-import { Allowances } from './rowsAllowance.js';
 import { decodeRowMessage, encodeRows, encodeVersions, rowBytes } from './rowsCodec.js';
 import type { IncarnationCheck } from './rowsCodec.js';
 
@@ -46,8 +46,8 @@ export class RowGossip {
   readonly #counters = { rowsMerged: 0, rowsKnown: 0, rowsRefused: 0, rowsSent: 0, versionsSent: 0 };
   /** When a peer was last sent the versions: once a heartbeat is enough. */
   readonly #asked = new Map<NodeId, number>();
-  readonly #news = new Allowances(newsPerSecond, newsBurst);
-  readonly #answers = new Allowances(answersPerSecond, answersBurst);
+  readonly #news = new TokenBuckets(newsPerSecond, newsBurst);
+  readonly #answers = new TokenBuckets(answersPerSecond, answersBurst);
   #published: ConnectivityRow | undefined;
 
   constructor(options: RowGossipOptions) {
@@ -95,9 +95,7 @@ export class RowGossip {
     const decoded = decodeRowMessage(message, isIncarnation);
     if (decoded.kind === 'versions') {
       // A short list asks for the whole table.
-      const answers = this.#answers.of(peer, now);
-      if (!answers.has(now)) return;
-      answers.spend();
+      if (!this.#answers.allows(peer, now)) return;
       const own = decoded.versions.find(({ from }) => from === connectivity.id);
       if (own !== undefined && isNewerRow(own, connectivity.own())) {
         // Somebody spoke in this node's name.
@@ -116,7 +114,7 @@ export class RowGossip {
     for (const row of decoded.rows) {
       if (!allowance.has(now)) refused++;
       else if (lost ? connectivity.mergeLost(row) : connectivity.merge(row, now, peer)) {
-        allowance.spend();
+        allowance.allows(now);
         news.push(row);
       }
     }

@@ -9,7 +9,7 @@
 import type { NodeId } from '../../consensus/consensus.js';
 import type { Environment, Timer } from '../../environment.js';
 import { QuorateError } from '../../errors.js';
-import { TokenBucket } from '../signaling/tokenBucket.js';
+import { TokenBucket, TokenBuckets } from '../../tokenBucket.js';
 import type { LaneName, RawLink } from '../transport.js';
 import { Cookies } from './cookies.js';
 import { DatagramKind } from './datagrams.js';
@@ -41,7 +41,6 @@ const crossingMs = 1000;
 /** Key exchanges for others: a burst of 64, then 32 a second; half of that over one neighbour. */
 const answersPerSecond = 32;
 const answerBurst = 64;
-const maxHops = 1024;
 /** Answers to packets of links that are over: a burst of 16, then 16 a second. */
 const repliesPerSecond = 16;
 
@@ -93,7 +92,7 @@ export class RelayLinks {
   readonly #sessions = new Map<string, Known>();
   readonly #ended = new EndedSessions();
   readonly #answers: TokenBucket;
-  readonly #answersByHop = new Map<NodeId, TokenBucket>();
+  readonly #answersByHop = new TokenBuckets(answersPerSecond / 2, answerBurst / 2);
   /** Since when openings by a peer hold back one to it. */
   readonly #heldBack = new Map<NodeId, number>();
   readonly #replies: TokenBucket;
@@ -187,7 +186,7 @@ export class RelayLinks {
   #late(from: NodeId, session: string, packet: Buffer, via: LaneName): void {
     const farewell = this.#ended.farewellOf(session);
     if (farewell === undefined && this.#ended.has(session)) return; // the other end said so itself
-    if (!spend(this.#replies, this.#environment.now())) return;
+    if (!this.#replies.allows(this.#environment.now())) return;
     this.#send(from, via, farewell ?? setupMessage(MessageType.gone, sessionOf(packet)));
   }
 
@@ -314,20 +313,7 @@ export class RelayLinks {
     if (answering >= maxAnswering || ofHop >= maxAnsweringPerHop || ofPeer >= maxAnsweringPerPeer)
       return false;
     const now = this.#environment.now();
-    return this.#hasRoom(peer) && spend(this.#hop(by, now), now) && spend(this.#answers, now);
-  }
-
-  /** The share of a neighbour in the key exchanges. */
-  #hop(by: NodeId, now: number): TokenBucket {
-    const known = this.#answersByHop.get(by);
-    if (known !== undefined) return known;
-    for (const oldest of this.#answersByHop.keys()) {
-      if (this.#answersByHop.size < maxHops) break;
-      this.#answersByHop.delete(oldest);
-    }
-    const made = new TokenBucket(answersPerSecond / 2, answerBurst / 2, now);
-    this.#answersByHop.set(by, made);
-    return made;
+    return this.#hasRoom(peer) && this.#answersByHop.allows(by, now) && this.#answers.allows(now);
   }
 
   /** Whether a link is about to come from there. Openings that never prove themselves hold back no longer than one would. */
@@ -368,13 +354,6 @@ export class RelayLinks {
   #warn(peer: NodeId, text: string): void {
     this.#options.onWarning(new QuorateError('ERR_PEER_TIMEOUT', `no relayed link to ${peer}: ${text}`));
   }
-}
-
-/** A bucket in debt gives nothing, and does not sink deeper: a flood shuts nobody out for longer than it lasts. */
-function spend(bucket: TokenBucket, now: number): boolean {
-  if (bucket.take(1, now) === 0) return true;
-  bucket.take(-1, now);
-  return false;
 }
 
 function nameOf(message: Uint8Array): string {

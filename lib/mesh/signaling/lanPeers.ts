@@ -1,5 +1,5 @@
 /** Who calls on the local network, where they are, and the messages to and from them. @internal */
-import { Throttle } from '../webrtc/throttle.js';
+import { TokenBuckets } from '../../tokenBucket.js';
 import { LanInbox, LanOutbox } from './lanMessages.js';
 import type { LanDatagram, LanSender, Unsigned } from './lanWire.js';
 import { maxPayloadBytes } from './signaling.js';
@@ -33,8 +33,8 @@ export class LanPeers {
   readonly #options: LanPeersOptions;
   readonly #peers = new Map<string, LanPeer>();
   /** Datagrams of one address, and answers to it. */
-  readonly #rate = new Throttle(1000, 2);
-  readonly #answers = new Throttle(64, 100);
+  readonly #rate = new TokenBuckets(500, 1000);
+  readonly #answers = new TokenBuckets(10, 64);
   #partialBytes = 0;
   /** Counts the messages to all peers: a peer that is met anew, with new sockets, must not take a new message for an old one. */
   #number = 0;

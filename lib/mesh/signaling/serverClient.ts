@@ -4,7 +4,7 @@ import type { Timer } from '../../environment.js';
 import { WebSocket } from 'ws';
 import { refusedFrame } from './protocol.js';
 import type { Hello, RefusalCode } from './protocol.js';
-import { TokenBucket } from './tokenBucket.js';
+import { TokenBucket } from '../../tokenBucket.js';
 
 /** The caps of one connection. */
 export interface ClientLimits {

@@ -12,7 +12,7 @@ import { Setup, unheard } from './link.js';
 import { decodeSetupMessage, encodeSetupMessage } from './messages.js';
 import type { SetupMessage } from './messages.js';
 import type { Native } from './native.js';
-import { Throttle } from './throttle.js';
+import { TokenBuckets } from '../../tokenBucket.js';
 
 /** Connections of all set-ups under way at once: a few sockets each. */
 const maxSetupConnections = 128;
@@ -43,10 +43,10 @@ export class WebrtcSession implements TransportSession {
   readonly #newest = new Map<NodeId, { readonly setup: Setup; readonly since: number }>();
   /** All that holds native objects. */
   readonly #alive = new Set<Setup>();
-  readonly #offers = new Throttle(8, 250);
-  readonly #asks = new Throttle(4, 250);
-  readonly #asksWhileLinked = new Throttle(1, 5000);
-  readonly #troubles = new Throttle(1, sameWarningMs);
+  readonly #offers = new TokenBuckets(4, 8);
+  readonly #asks = new TokenBuckets(4, 4);
+  readonly #asksWhileLinked = new TokenBuckets(0.2, 1);
+  readonly #troubles = new TokenBuckets(1000 / sameWarningMs, 1);
   readonly #duplicates = new Duplicates();
   readonly #early = new EarlyCandidates();
   readonly #addressWatch: AddressWatch;

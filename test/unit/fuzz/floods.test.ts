@@ -1,6 +1,6 @@
 /** What a peer can make this node hold, measured against the caps that docs/hostile-peers.md states. */
 import { expect } from 'chai';
-import { Allowance } from '../../../lib/engine/allowance.js';
+import { TokenBuckets } from '../../../lib/tokenBucket.js';
 import { Outbox } from '../../../lib/engine/outbox.js';
 import { ItemType, MAX_ITEMS, readItems } from '../../../lib/engine/wire.js';
 import { TermGuard } from '../../../lib/consensus/raft/termGuard.js';
@@ -190,15 +190,15 @@ describe('floods', () => {
   });
 
   it('hellos: so many at once, so many a second, counted over links and forgotten with time', () => {
-    const hellos = new Allowance(128, 16);
+    const hellos = new TokenBuckets(16, 128);
     let taken = 0;
-    while (hellos.take(0, 'b')) taken++;
+    while (hellos.allows('b', 0)) taken++;
     expect(taken).to.equal(128);
-    expect(hellos.take(0, 'c')).to.equal(true);
-    expect(hellos.take(60, 'b')).to.equal(false);
-    expect([hellos.take(65, 'b'), hellos.take(65, 'b')]).to.deep.equal([true, false]);
+    expect(hellos.allows('c', 0)).to.equal(true);
+    expect(hellos.allows('b', 60)).to.equal(false);
+    expect([hellos.allows('b', 65), hellos.allows('b', 65)]).to.deep.equal([true, false]);
     // Peers that come once, without end.
-    for (let i = 0; i < 5000; i++) expect(hellos.take(1000 * i, `p${i}`)).to.equal(true);
+    for (let i = 0; i < 5000; i++) expect(hellos.allows(`p${i}`, 1000 * i)).to.equal(true);
   });
 
   it('terms: as far as a node can have been away, not further; not without end', () => {

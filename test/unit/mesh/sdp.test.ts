@@ -8,7 +8,6 @@ import {
   parseDescription,
   writeDescription,
 } from '../../../lib/mesh/webrtc/sdp.js';
-import { Throttle } from '../../../lib/mesh/webrtc/throttle.js';
 
 const hash = new Array(32).fill('AB').join(':');
 const offer = [
@@ -172,15 +171,5 @@ describe('what signalling may bring to native code', () => {
     for (const text of ['', '{', 'null', '[]', '7', `"${'x'.repeat(40_000)}"`]) {
       expect(decodeSetupMessage(text)).to.equal(undefined);
     }
-  });
-
-  it('throttles each sender by itself, and remembers no more than it must', () => {
-    const throttle = new Throttle(3, 100);
-    expect([0, 0, 0, 0].map((now) => throttle.allows('a', now))).to.deep.equal([true, true, true, false]);
-    expect(throttle.allows('b', 0)).to.equal(true);
-    expect(throttle.allows('a', 99)).to.equal(false);
-    expect(throttle.allows('a', 100)).to.equal(true);
-    expect(throttle.allows('a', 100)).to.equal(false);
-    for (let i = 0; i < 5000; i++) expect(throttle.allows(`stranger ${i}`, 100)).to.equal(true);
   });
 });

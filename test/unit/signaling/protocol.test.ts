@@ -2,7 +2,6 @@ import { expect } from 'chai';
 import fc from 'fast-check';
 import { QuorateError } from '../../../lib/errors.js';
 import * as protocol from '../../../lib/mesh/signaling/protocol.js';
-import { TokenBucket } from '../../../lib/mesh/signaling/tokenBucket.js';
 
 const name = fc.stringMatching(/^[A-Za-z0-9._:@-]{1,128}$/);
 
@@ -111,22 +110,5 @@ describe('the frames of the rendezvous', () => {
     );
     if (reason.type !== 'refused') throw new Error(reason.type);
     expect(reason.reason).to.match(/^ \[31mx{295}$/);
-  });
-});
-
-describe('TokenBucket', () => {
-  it('lets a burst pass, then says how long the debt lasts', () => {
-    const bucket = new TokenBucket(100, 5, 1000);
-    for (let i = 0; i < 5; i++) expect(bucket.take(1, 1000)).to.equal(0);
-    expect(bucket.take(1, 1000)).to.equal(10);
-    expect(bucket.take(2, 1000)).to.equal(30);
-    expect(bucket.take(0, 1020)).to.equal(10);
-    expect(bucket.take(0, 1030)).to.equal(0);
-  });
-
-  it('keeps no more than the burst, and takes a clock that stands still or goes back', () => {
-    const bucket = new TokenBucket(100, 5, 0);
-    expect(bucket.take(6, 1_000_000)).to.equal(10);
-    expect(bucket.take(0, 999_000)).to.equal(10);
   });
 });
