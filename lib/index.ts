@@ -44,6 +44,8 @@ export {
 } from './failure/circuitBreaker.js';
 export type { CircuitBreakerOptions } from './failure/circuitBreakerOptions.js';
 export type { MeshMetrics } from './mesh/metrics.js';
+export type { RelayMetrics } from './mesh/relay/metrics.js';
+export type { RowGossipMetrics } from './failure/rowsGossip.js';
 export { openReplica } from './replica/openReplica.js';
 export type { ReplicaOptions, SnapshotOptions } from './replica/options.js';
 export { Replica } from './replica/replica.js';

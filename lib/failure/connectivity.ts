@@ -368,19 +368,9 @@ export class Connectivity {
     return this.graph().nextHop(to);
   }
 
-  /** See {@link ConnectivityGraph.path}. */
-  path(to: NodeId): NodeId[] {
-    return this.graph().path(to);
-  }
-
   /** See {@link ConnectivityGraph.hopAround}. */
   hopAround(to: NodeId): NodeId | undefined {
     return this.graph().hopAround(to);
-  }
-
-  /** See {@link ConnectivityGraph.pathAround}. */
-  pathAround(to: NodeId): NodeId[] {
-    return this.graph().pathAround(to);
   }
 
   /** See {@link ConnectivityGraph.helpers}. */

@@ -17,7 +17,7 @@ export interface RowGossipOptions {
   readonly neighbours: () => Iterable<NodeId>;
 }
 
-/** What {@link RowGossip} counts. */
+/** What the gossip of rows counts: a row says whom one member hears. */
 export interface RowGossipMetrics {
   /** Rows that were news. */
   readonly rowsMerged: number;

@@ -205,12 +205,6 @@ export class ConnectivityGraph {
     return this.ids[this.#first[node]!];
   }
 
-  /** A shortest way to a node, this node left out, the receiver last: empty when none leads there. */
-  path(to: NodeId): NodeId[] {
-    const first = this.nextHop(to);
-    return first === undefined ? [] : this.#wayFrom(first, to);
-  }
-
   /** The best first hop to a node other than the node itself, on a way that does not come back here. */
   hopAround(to: NodeId): NodeId | undefined {
     const node = this.#indexes.get(to);
@@ -225,12 +219,6 @@ export class ConnectivityGraph {
     }
     this.#around.set(node, best);
     return this.ids[best];
-  }
-
-  /** A shortest way that does not use the direct link, as {@link ConnectivityGraph.path} gives it. */
-  pathAround(to: NodeId): NodeId[] {
-    const first = this.hopAround(to);
-    return first === undefined ? [] : this.#wayFrom(first, to);
   }
 
   /** Up to `count` nodes linked with `self` that say they hear `peer`: those that it hears too come first. */
@@ -266,18 +254,6 @@ export class ConnectivityGraph {
       adjacency[j]!.push(i);
     }
     return this.#componentsOf(adjacency);
-  }
-
-  /** From a neighbour of `self` on, always to the smallest node that is a hop nearer. */
-  #wayFrom(first: NodeId, to: NodeId): NodeId[] {
-    const goal = this.#indexes.get(to)!;
-    const hops = this.#waysTo(goal);
-    const way = [first];
-    for (let node = this.#indexes.get(first)!; node !== goal;) {
-      node = this.#adjacency[node]!.find((next) => hops[next] === hops[node]! - 1)!;
-      way.push(this.ids[node]!);
-    }
-    return way;
   }
 
   /** Hops to a node on ways that do not lead through `self`. */

@@ -9,6 +9,8 @@ import { newIncarnation } from './incarnation.js';
 import type { ResolvedLimits } from './limits.js';
 import type { MeshParts, MeshSink } from './mesh.js';
 import { newCounters } from './metrics.js';
+import type { MeshMetrics } from './metrics.js';
+import { newRelayCounters } from './relay/metrics.js';
 import { Peers } from './peers.js';
 import type { PeersHost } from './peers.js';
 import { FrameKind } from './port.js';
@@ -179,7 +181,15 @@ export async function assembleMesh(plan: MeshPlan): Promise<MeshParts> {
       alive.cancel();
     }
   };
-  return { id, credentials, environment, peers, port: router, topology, counters, attach, shutDown };
+  const relayCounters = relays?.counters ?? newRelayCounters();
+  const metrics = (): MeshMetrics => ({
+    links: peers.sessions.size,
+    ...counters,
+    relay: { ...relayCounters },
+    gossip: topology.gossip.metrics(),
+    partition: topology.partition.metrics(environment.now()),
+  });
+  return { id, credentials, environment, peers, port: router, topology, metrics, attach, shutDown };
 }
 
 /** Starts a transport; `undo` where that fails. */

@@ -5,7 +5,7 @@ import { QuorateError, checkName, checkNumber, configError } from '../errors.js'
 import { Emitter } from '../events.js';
 import type { PartitionView } from '../failure/partition.js';
 import type { Credentials, MeshIdentity } from './credentials.js';
-import type { MeshCounters, MeshMetrics } from './metrics.js';
+import type { MeshMetrics } from './metrics.js';
 import type { PeerState } from './peer.js';
 import type { Peers } from './peers.js';
 import type { MeshPort } from './port.js';
@@ -63,7 +63,7 @@ export interface MeshParts {
   readonly peers: Peers;
   readonly port: MeshPort;
   readonly topology: Topology;
-  readonly counters: MeshCounters;
+  readonly metrics: () => MeshMetrics;
   /** Hands over how the parts raise events. */
   readonly attach: (sink: MeshSink) => void;
   /** Stops everything below; called once. */
@@ -207,12 +207,7 @@ export class Mesh extends Emitter<MeshEvents> {
 
   /** What this mesh has counted. Cheap; call it as often as you like. */
   metrics(): MeshMetrics {
-    const { peers, counters, topology, environment } = this.#parts;
-    return {
-      links: peers.sessions.size,
-      ...counters,
-      partition: topology.partition.metrics(environment.now()),
-    };
+    return this.#parts.metrics();
   }
 
   /**

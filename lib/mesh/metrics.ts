@@ -1,4 +1,6 @@
 import type { PartitionMetrics } from '../failure/partition.js';
+import type { RowGossipMetrics } from '../failure/rowsGossip.js';
+import type { RelayMetrics } from './relay/metrics.js';
 
 /** What a mesh counts since it was joined. */
 export interface MeshMetrics {
@@ -36,13 +38,17 @@ export interface MeshMetrics {
   /** How often this process stood still, and for how long in all, in milliseconds. */
   readonly stalls: number;
   readonly stalledMs: number;
+  /** Relayed links of this node; all zero with `relay: false`. */
+  readonly relay: RelayMetrics;
+  /** The gossip that tells members how the mesh is connected. */
+  readonly gossip: RowGossipMetrics;
   /** How the mesh was cut, and for how long. */
   readonly partition: PartitionMetrics;
 }
 
 /** The same, being counted. @internal */
 export type MeshCounters = {
-  -readonly [K in Exclude<keyof MeshMetrics, 'links' | 'partition'>]: MeshMetrics[K];
+  -readonly [K in Exclude<keyof MeshMetrics, 'links' | 'relay' | 'gossip' | 'partition'>]: MeshMetrics[K];
 };
 
 /** All zero. @internal */

@@ -28,7 +28,7 @@ export class Topology implements Routes {
   readonly connectivity: Connectivity;
   readonly partition: PartitionDetector;
   readonly #options: TopologyOptions;
-  readonly #gossip: RowGossip;
+  readonly gossip: RowGossip;
   /** Members that others hear, as the peers were told last. */
   readonly #known = new Set<NodeId>();
   #seenChanges = -1;
@@ -39,7 +39,7 @@ export class Topology implements Routes {
     const { id, incarnation, heartbeatMs, peers, admits, send, onPartition } = options;
     this.#options = options;
     this.connectivity = new Connectivity({ id, incarnation, heartbeatMs, ...(admits && { admits }) });
-    this.#gossip = new RowGossip({
+    this.gossip = new RowGossip({
       connectivity: this.connectivity,
       isIncarnation,
       send,
@@ -68,8 +68,8 @@ export class Topology implements Routes {
     this.connectivity.proven(peer.id, link?.incarnation);
     if (peer.deaf && link?.path !== 'direct') this.connectivity.deaf(peer.id, now);
     else this.connectivity.set(peer.id, { hears: direct, pending: !peer.tried, phi: 0 }, now);
-    if (direct && link.received === 0) this.#gossip.linked(peer.id, now);
-    else if (!direct) this.#gossip.unlinked(peer.id);
+    if (direct && link.received === 0) this.gossip.linked(peer.id, now);
+    else if (!direct) this.gossip.unlinked(peer.id);
     this.#later();
   }
 
@@ -86,13 +86,13 @@ export class Topology implements Routes {
   }
 
   onDigest(peer: NodeId, digest: number): void {
-    this.#gossip.digest(peer, digest, this.#options.environment.now());
+    this.gossip.digest(peer, digest, this.#options.environment.now());
   }
 
   /** A gossip frame of a neighbour. `false`: it makes no sense. */
   onFrame(peer: NodeId, message: Uint8Array): boolean {
     try {
-      this.#gossip.receive(peer, message, this.#options.environment.now());
+      this.gossip.receive(peer, message, this.#options.environment.now());
     } catch {
       return false;
     }
@@ -107,7 +107,7 @@ export class Topology implements Routes {
         this.connectivity.set(link.peer, { hears: true, phi: link.phi(now) }, now);
     }
     this.connectivity.tick(now);
-    this.#gossip.publish();
+    this.gossip.publish();
     this.#look(now);
   }
 
@@ -125,7 +125,7 @@ export class Topology implements Routes {
   leave(): void {
     this.#left = true;
     this.connectivity.leave();
-    this.#gossip.publish();
+    this.gossip.publish();
   }
 
   /** Many changes come in one turn: one row tells of them all. */
@@ -135,7 +135,7 @@ export class Topology implements Routes {
     const { environment } = this.#options;
     environment.defer(() => {
       this.#due = false;
-      this.#gossip.publish();
+      this.gossip.publish();
       this.#look(environment.now());
     });
   }

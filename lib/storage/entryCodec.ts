@@ -53,18 +53,6 @@ export function decodeEpoch(reader: ByteReader): Epoch {
   return { config, n, priority, node: reader.string(MAX_NAME) };
 }
 
-/** Writes one entry that stands by itself. @internal */
-export function encodeEntry(writer: ByteSink, entry: Entry): void {
-  writer.varint(entry.index);
-  encodeBody(writer, entry, undefined, 0);
-}
-
-/** Reads what {@link encodeEntry} wrote; `data` is a view of the reader's bytes. @internal */
-export function decodeEntry(reader: ByteReader): Entry {
-  const index = checkIndex(reader.varint());
-  return decodeBody(reader, index, undefined, 0);
-}
-
 /** Writes entries `from` to `to - 1` of the array as one block. They must follow each other without a gap. @internal */
 export function encodeEntries(
   writer: ByteSink,

@@ -13,6 +13,7 @@ import { CongestionWindow } from './laneCongestion.js';
 import { Flight } from './laneFlight.js';
 import { ReceivedPackets, maxAckDelayMs } from './laneReceived.js';
 import { RoundTripEstimate } from './laneRoundTrip.js';
+import type { RelayCounters } from './metrics.js';
 import { FrameFlag, maxChunkBytes, maxPacketBytes, numberOf, readFrames, writeFrames } from './packets.js';
 import type { Ack, Frames } from './packets.js';
 import type { Opener, Sealer } from './seal.js';
@@ -47,20 +48,6 @@ export interface LaneHost {
   broken(reason: string): void;
 }
 
-/** What happened to packets, summed over all links. */
-export interface PacketCounters {
-  packetsSent: number;
-  packetsReceived: number;
-  /** Packets given up, whose chunks were sent again. */
-  packetsLost: number;
-  /** Packets that the port would not take: no way, or the first link is congested. */
-  packetsRefused: number;
-  /** Packets that came again, or too late to tell. */
-  packetsRepeated: number;
-  /** Packets that did not open with the session's keys: forged, or damaged. */
-  packetsForged: number;
-}
-
 const nothing = new Uint8Array(0);
 
 export class RelayLane implements Lane {
@@ -69,7 +56,7 @@ export class RelayLane implements Lane {
   onDrain: (() => void) | undefined;
   readonly #name: LaneName;
   readonly #host: LaneHost;
-  readonly #counters: PacketCounters;
+  readonly #counters: RelayCounters;
   readonly #sealer: Sealer;
   readonly #opener: Opener;
   readonly #head = new Uint8Array(maxPacketBytes - maxChunkBytes);
@@ -99,7 +86,7 @@ export class RelayLane implements Lane {
   /** Since when something is under way, and nothing was acknowledged. */
   #silentSince = Infinity;
 
-  constructor(name: LaneName, host: LaneHost, counters: PacketCounters, sealer: Sealer, opener: Opener) {
+  constructor(name: LaneName, host: LaneHost, counters: RelayCounters, sealer: Sealer, opener: Opener) {
     this.#name = name;
     this.#host = host;
     this.#counters = counters;

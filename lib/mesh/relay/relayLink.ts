@@ -4,7 +4,7 @@ import type { Environment, Timer } from '../../environment.js';
 import type { LaneName, RawLink } from '../transport.js';
 import type { DirectionKeys } from './keyExchange.js';
 import { RelayLane } from './lane.js';
-import type { PacketCounters } from './lane.js';
+import type { RelayCounters } from './metrics.js';
 import { Opener, Sealer } from './seal.js';
 
 /** How long the other end may owe an acknowledgement, in milliseconds. The mesh's heartbeats end most links sooner. */
@@ -23,7 +23,7 @@ export interface RelayLinkOptions {
   readonly session: Uint8Array;
   readonly keys: DirectionKeys;
   readonly environment: Environment;
-  readonly counters: PacketCounters;
+  readonly counters: RelayCounters;
   /** A sealed packet leaves. `false`: it was dropped at once. */
   readonly transmit: (lane: LaneName, packet: Uint8Array) => boolean;
   /** The link is over; with the packet that says so, if this end decided it. */

@@ -17,7 +17,7 @@ import type { DatagramPort } from './datagrams.js';
 import { EndedSessions } from './endedSessions.js';
 import { bindingOf, deriveKeys, makeKeys } from './keyExchange.js';
 import type { DirectionKeys, Transcript } from './keyExchange.js';
-import type { PacketCounters } from './lane.js';
+import { newRelayCounters } from './metrics.js';
 import { Opening, setupTimeoutMs } from './opening.js';
 import { MessageType, cookieOf, isWellFormed, keyOf, sessionOf, setupMessage } from './packets.js';
 import { RelayLink } from './relayLink.js';
@@ -56,14 +56,6 @@ export interface RelayLinksOptions {
   readonly onWarning: (error: QuorateError) => void;
 }
 
-/** What happened, summed up. */
-export interface RelayLinksCounters extends PacketCounters {
-  /** Datagrams of a wrong shape, or of nobody's link. */
-  dropped: number;
-  /** Openings by others that were refused: a cap, a stale cookie, a bad key. */
-  openingsRefused: number;
-}
-
 interface Known {
   readonly link: RelayLink;
   /** The answer to the opening, until the opener has shown that it got it. */
@@ -75,16 +67,7 @@ interface Known {
 }
 
 export class RelayLinks {
-  readonly counters: RelayLinksCounters = {
-    packetsSent: 0,
-    packetsReceived: 0,
-    packetsLost: 0,
-    packetsRefused: 0,
-    packetsRepeated: 0,
-    packetsForged: 0,
-    dropped: 0,
-    openingsRefused: 0,
-  };
+  readonly counters = newRelayCounters();
   readonly #options: RelayLinksOptions;
   readonly #environment: Environment;
   readonly #cookies: Cookies;

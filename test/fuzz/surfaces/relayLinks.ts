@@ -13,6 +13,7 @@ import {
   type Ack,
 } from '../../../lib/mesh/relay/packets.js';
 import { type DatagramHandler, type DatagramPort } from '../../../lib/mesh/relay/datagrams.js';
+import { newRelayCounters } from '../../../lib/mesh/relay/metrics.js';
 import { RelayLink } from '../../../lib/mesh/relay/relayLink.js';
 import { RelayLinks } from '../../../lib/mesh/relay/relayLinks.js';
 import type { LaneName, RawLink } from '../../../lib/mesh/transport.js';
@@ -361,14 +362,6 @@ class OpenedTrial implements Trial {
   #begin(): void {
     this.#closed = this.#over = false;
     this.#numbers = { control: 0, bulk: 0 };
-    const none = {
-      packetsSent: 0,
-      packetsReceived: 0,
-      packetsLost: 0,
-      packetsRefused: 0,
-      packetsRepeated: 0,
-      packetsForged: 0,
-    };
     const link = new RelayLink({
       peer: 'b',
       offerer: false,
@@ -376,7 +369,7 @@ class OpenedTrial implements Trial {
       session,
       keys: this.#keys,
       environment: this.#world.environment,
-      counters: none,
+      counters: newRelayCounters(),
       transmit: (_lane, packet) => {
         must(packet.length <= maxPacketBytes, 'a packet above its cap');
         this.#packets++;

@@ -5,7 +5,7 @@ import { NO_EPOCH } from '../../../lib/consensus/consensus.js';
 import type { Entry, EntryKind, Epoch } from '../../../lib/consensus/consensus.js';
 import { QuorateError } from '../../../lib/errors.js';
 import { ChunkPool, GatherWriter } from '../../../lib/storage/disk/gatherWriter.js';
-import { decodeEntries, decodeEntry, encodeEntries, encodeEntry } from '../../../lib/storage/entryCodec.js';
+import { decodeEntries, encodeEntries } from '../../../lib/storage/entryCodec.js';
 import {
   decodeHardState,
   decodeSnapshotMeta,
@@ -56,17 +56,6 @@ describe('entry codec', () => {
         const reader = new ByteReader(encoded(list));
         expect(decodeEntries(reader)).to.deep.equal(list);
         expect(reader.remaining).to.equal(0);
-      }),
-    );
-  });
-
-  it('brings single entries back as they were', () => {
-    fc.assert(
-      fc.property(blocks, (list) => {
-        const writer = new ByteWriter();
-        for (const one of list) encodeEntry(writer, one);
-        const reader = new ByteReader(writer.take());
-        expect(list.map(() => decodeEntry(reader))).to.deep.equal(list);
       }),
     );
   });

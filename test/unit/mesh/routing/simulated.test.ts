@@ -81,6 +81,11 @@ describe('a mesh with a broken link (simulated)', () => {
     expect(simulation.mesh(other).partition().bridges).to.deep.equal([third]);
     const relayed = simulation.mesh(third).metrics().datagramsRelayed;
     expect(relayed).to.be.greaterThan(10);
+    const { relay, gossip } = simulation.mesh(other).metrics();
+    expect(relay.packetsSent).to.be.greaterThan(5);
+    expect(relay.packetsReceived).to.be.greaterThan(5);
+    expect(relay.packetsForged).to.equal(0);
+    expect(gossip.rowsMerged).to.be.greaterThan(1);
     simulation.heal();
     await simulation.run(8000);
     expect(paths(simulation, ['a', 'b', 'c']).filter((path) => !path.endsWith(':up/direct'))).to.deep.equal(
