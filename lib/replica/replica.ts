@@ -166,33 +166,20 @@ export class Replica<M extends StateMachine = StateMachine> extends Emitter<Repl
     resolve: (result: unknown) => void,
     reject: (error: unknown) => void,
   ): void {
-    const { requestId, timeout, signal } = options;
-    const disarm = armLimits(
-      this.#environment,
+    const { requestId, timeout } = options;
+    const { submitter } = this.#room;
+    this.#limited(
       options,
-      () => this.#room.submitter.abandon(tracked, 'ERR_TIMEOUT', `no answer within ${timeout ?? 0} ms`),
-      () => this.#room.submitter.abandon(tracked, 'ERR_ABORTED', 'the submit was aborted'),
-    );
-    const tracked = new Waiter(
-      (result) => {
-        disarm();
-        resolve(result);
-      },
-      (error) => {
-        disarm();
-        reject(error);
+      resolve,
+      reject,
+      (waiter) => submitter.abandon(waiter, 'ERR_TIMEOUT', `no answer within ${timeout ?? 0} ms`),
+      (waiter) => submitter.abandon(waiter, 'ERR_ABORTED', 'the submit was aborted'),
+      (waiter) => {
+        const id = requestId === undefined ? undefined : parseRequestId(requestId);
+        if (typeof id === 'object') submitter.retry(id, command, waiter);
+        else submitter.add(command, id, waiter);
       },
     );
-    try {
-      if (signal?.aborted)
-        throw new QuorateError('ERR_ABORTED', 'the signal had fired already', { fate: 'refused' });
-      const id = requestId === undefined ? undefined : parseRequestId(requestId);
-      if (typeof id === 'object') this.#room.submitter.retry(id, command, tracked);
-      else this.#room.submitter.add(command, id, tracked);
-    } catch (error) {
-      disarm();
-      throw error;
-    }
   }
 
   /** Puts a command into the outbox. */
@@ -202,29 +189,52 @@ export class Replica<M extends StateMachine = StateMachine> extends Emitter<Repl
     resolve: (result: unknown) => void,
     reject: (error: unknown) => void,
   ): void {
-    const { requestId, timeout, signal } = options;
-    checkTimeout(timeout);
-    if (signal?.aborted)
-      throw new QuorateError('ERR_ABORTED', 'the signal had fired already', { fate: 'refused' });
+    const { requestId, timeout } = options;
     const { outbox } = this.#room;
-    const waiter = new Waiter(
-      (result) => {
-        disarm();
-        resolve(result);
-      },
-      (error) => {
-        disarm();
-        reject(error);
+    let entry: ReturnType<typeof outbox.add>;
+    this.#limited(
+      options,
+      resolve,
+      reject,
+      (waiter) => outbox.leave(entry, waiter, 'ERR_TIMEOUT', `not applied within ${timeout ?? 0} ms`),
+      (waiter) => outbox.abort(entry, waiter),
+      (waiter) => {
+        const id = requestId === undefined ? undefined : parseRequestId(requestId);
+        entry = outbox.add(command, id, waiter);
       },
     );
-    const id = requestId === undefined ? undefined : parseRequestId(requestId);
-    const entry = outbox.add(command, id, waiter);
+  }
+
+  /** Hands in a waiter that time-out and signal may end first. */
+  #limited(
+    options: SubmitOptions,
+    resolve: (result: unknown) => void,
+    reject: (error: unknown) => void,
+    onTimeout: (waiter: Waiter) => void,
+    onAbort: (waiter: Waiter) => void,
+    handIn: (waiter: Waiter) => void,
+  ): void {
+    const settled = <T>(settle: (value: T) => void): ((value: T) => void) => {
+      return (value) => {
+        disarm();
+        settle(value);
+      };
+    };
+    const waiter = new Waiter(settled(resolve), settled(reject));
     const disarm = armLimits(
       this.#environment,
       options,
-      () => outbox.leave(entry, waiter, 'ERR_TIMEOUT', `not applied within ${timeout ?? 0} ms`),
-      () => outbox.abort(entry, waiter),
+      () => onTimeout(waiter),
+      () => onAbort(waiter),
     );
+    try {
+      if (options.signal?.aborted === true)
+        throw new QuorateError('ERR_ABORTED', 'the signal had fired already', { fate: 'refused' });
+      handIn(waiter);
+    } catch (error) {
+      disarm();
+      throw error;
+    }
   }
 
   /**

@@ -8,6 +8,8 @@ import type { ConnectionName } from './messages.js';
 import { attempt, guarded } from './native.js';
 import type { Native, NativeChannel, NativeConnection } from './native.js';
 import type { PortLease, Ports } from './ports.js';
+import { silenced } from './turn.js';
+import type { OfferedSetup } from './turn.js';
 import { cleanCandidate, isFingerprint, isRelayed, parseDescription, writeDescription } from './sdp.js';
 
 /** How long a connected PeerConnection may take to open its channel. About one in fifty never does, and is set up anew. */
@@ -19,7 +21,6 @@ const channelId = 0;
 
 /** The native configuration of a connection. */
 export interface ConnectionConfig {
-  readonly iceServers: readonly IceServer[];
   /** Only paths through a TURN server. */
   readonly relayOnly: boolean;
   /** Asked for each connection: a machine that had only loopback may have a network by now. */
@@ -34,6 +35,9 @@ export interface ConnectionOptions {
   readonly config: ConnectionConfig;
   readonly environment: Environment;
   readonly lane: ConnectionName;
+  readonly iceServers: readonly IceServer[];
+  /** This side's DTLS role: the client's, the server's, or as the answerer likes, in which case it has no TURN server. */
+  readonly setup: OfferedSetup;
   /** Local description and candidates, at most once a turn. */
   readonly onSignal: (
     kind: 'offer' | 'answer' | 'candidate',
@@ -71,7 +75,8 @@ export class Connection {
   constructor(options: ConnectionOptions) {
     this.#options = options;
     this.released = new Promise((resolve) => (this.#resolveReleased = resolve));
-    const { iceServers, relayOnly, ports, mtu } = options.config;
+    const { iceServers } = options;
+    const { relayOnly, ports, mtu } = options.config;
     const bindAddress = options.config.bindAddress();
     this.#lease = ports.lease(options.lane, bindAddress);
     const { port, mux } = this.#lease;
@@ -133,15 +138,15 @@ export class Connection {
     this.#describe('offer');
   }
 
-  /** Takes the offer of the other side, and answers it. `false`: it is no offer. */
+  /** Takes the offer of the other side, and answers it in the role that is set. `false`: it is no offer. */
   takeOffer(sdp: string): boolean {
     const description = parseDescription(sdp);
     if (description === undefined || this.#remoteSet) return false;
     this.#remoteSet = true;
     this.#try(() => {
-      // Told that the offerer is active, we become the DTLS server, and are ready when its ClientHello comes: the other way
-      // round the first one is often dropped, which costs a second.
-      this.#connection.setRemoteDescription(writeDescription({ ...description, setup: 'active' }), 'offer');
+      // Native code takes the role that the offerer leaves.
+      const setup = this.#options.setup === 'active' ? 'passive' : 'active';
+      this.#connection.setRemoteDescription(writeDescription({ ...description, setup }), 'offer');
       // An answer in the stable state aborts the process.
       if (this.#connection.signalingState() === 'have-remote-offer') this.#describe('answer');
       else this.#lost('an offer that native code did not take');
@@ -154,6 +159,7 @@ export class Connection {
   takeAnswer(sdp: string): boolean {
     const description = parseDescription(sdp);
     if (description === undefined || description.setup === 'actpass' || this.#remoteSet) return false;
+    if (description.setup === this.#options.setup) return false; // both cannot be the DTLS client, or the server
     if (attempt(() => this.#connection.signalingState(), 'closed') !== 'have-local-offer') return false;
     this.#remoteSet = true;
     this.#try(() => this.#connection.setRemoteDescription(writeDescription(description), 'answer'));
@@ -168,7 +174,7 @@ export class Connection {
       if (candidate === undefined || ++this.#remoteCandidateCount > maxCandidates) continue;
       // Native code hides our own addresses from the peer, but would still try the peer's by itself.
       if (this.#options.config.relayOnly && !isRelayed(candidate)) continue;
-      this.#remoteCandidates.push(candidate);
+      this.#remoteCandidates.push(this.#options.setup === 'active' ? silenced(candidate) : candidate);
     }
     this.#addCandidates();
   }
@@ -231,7 +237,8 @@ export class Connection {
   #localDescribed(sdp: string, type: string): void {
     if (type !== 'offer' && type !== 'answer') return;
     this.#localKind = type;
-    this.#localSdp = sdp;
+    this.#localSdp =
+      type === 'offer' ? sdp.replace(/a=setup:actpass/, `a=setup:${this.#options.setup}`) : sdp;
     this.#signalLater();
   }
 

@@ -7,6 +7,7 @@ import type { ConnectionConfig } from './connection.js';
 import { bulkIndex, connectionNames } from './messages.js';
 import type { ConnectionName, SetupMessage } from './messages.js';
 import type { Native } from './native.js';
+import type { TurnRole } from './turn.js';
 import { StripedLane } from './stripes.js';
 
 /** What a set-up is made with. */
@@ -16,6 +17,7 @@ export interface SetupOptions {
   readonly environment: Environment;
   readonly peer: NodeId;
   readonly offerer: boolean;
+  readonly role: TurnRole;
   /** Names this try. */
   readonly session: string;
   readonly timeoutMs: number;
@@ -121,18 +123,21 @@ export class Setup {
   }
 
   #connection(lane: ConnectionName): Connection {
-    const { native, config, environment, session, send, onError } = this.#options;
+    const { native, config, environment, session, role, send, onError } = this.#options;
     return new Connection({
       native,
       config,
+      iceServers: role.iceServers,
+      setup: role.setup,
       environment,
       lane,
       onSignal: (kind, sdp, candidates) => {
         if (this.#gone) return;
         const bulkConnections = this.#agreed ?? this.#options.bulkConnections;
+        const bothRelay = kind === 'offer' && role.bothRelay && { bothRelay: true };
         const heard =
           kind !== 'candidate' && sdp !== undefined
-            ? send({ kind, session, lane, bulkConnections, sdp, candidates })
+            ? send({ kind, session, lane, bulkConnections, ...bothRelay, sdp, candidates })
             : send({ kind: 'candidate', session, lane, candidates });
         if (!heard && kind === 'offer') this.#end(unheard);
       },

@@ -40,6 +40,8 @@ export type SetupMessage =
       readonly lane: ConnectionName;
       /** How many the offerer would like, and how many of them the answerer takes. */
       readonly bulkConnections: number;
+      /** The offerer takes nothing but relayed paths: the answerer is to use its TURN servers too. */
+      readonly bothRelay?: boolean;
       readonly sdp: string;
       readonly candidates: readonly string[];
     }
@@ -76,6 +78,7 @@ export function decodeSetupMessage(payload: string): SetupMessage | undefined {
     sdp,
     candidates,
     bulkConnections = 1,
+    bothRelay = false,
   } = value as Record<string, unknown>;
   if (v !== 1) return undefined;
   if (kind === 'ask') {
@@ -86,7 +89,8 @@ export function decodeSetupMessage(payload: string): SetupMessage | undefined {
   if (kind === 'candidate') return { kind, session, lane, candidates };
   if ((kind !== 'offer' && kind !== 'answer') || typeof sdp !== 'string') return undefined;
   if (!isBulkCount(bulkConnections) || bulkIndex(lane) >= bulkConnections) return undefined;
-  return { kind, session, lane, bulkConnections, sdp, candidates };
+  if (typeof bothRelay !== 'boolean') return undefined;
+  return { kind, session, lane, bulkConnections, ...(bothRelay && { bothRelay }), sdp, candidates };
 }
 
 function isSessionName(value: unknown): value is string {

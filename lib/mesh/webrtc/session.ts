@@ -12,6 +12,10 @@ import { Setup, unheard } from './link.js';
 import { decodeSetupMessage, encodeSetupMessage } from './messages.js';
 import type { SetupMessage } from './messages.js';
 import type { Native } from './native.js';
+import type { IceServer } from './iceServers.js';
+import { parseDescription } from './sdp.js';
+import { answererRole, offererRole } from './turn.js';
+import type { TurnRole } from './turn.js';
 import { TokenBuckets } from '../../tokenBucket.js';
 
 /** Connections of all set-ups under way at once: a few sockets each. */
@@ -27,6 +31,7 @@ const sameWarningMs = 30_000;
 export interface WebrtcSessionOptions {
   readonly native: Native;
   readonly config: ConnectionConfig;
+  readonly iceServers: readonly IceServer[];
   readonly host: TransportHost;
   readonly setupTimeoutMs: number;
   /** How many connections the bulk lane may have. */
@@ -131,13 +136,18 @@ export class WebrtcSession implements TransportSession {
     this.#setups.get(peer)?.close(); // the offerer gave that one up
     this.#setups.delete(peer);
     const bulkConnections = Math.min(message.bulkConnections, this.#options.bulkConnections);
-    const setup = this.#setUp(peer, message.session, 0, bulkConnections);
+    const { iceServers, config } = this.#options;
+    const offered = parseDescription(message.sdp)?.setup ?? 'actpass';
+    const role = answererRole(iceServers, config.relayOnly, offered, message.bothRelay === true);
+    const setup = this.#setUp(peer, message.session, 0, bulkConnections, role);
     setup?.receive(message);
     for (const early of this.#early.take(peer, message.session)) setup?.receive(early);
   }
 
   #offer(peer: NodeId, tries: number): void {
-    this.#setUp(peer, randomId(this.#host.environment), tries, this.#options.bulkConnections);
+    const { iceServers, config, bulkConnections } = this.#options;
+    const role = offererRole(iceServers, config.relayOnly, tries === triesPerConnect - 1);
+    this.#setUp(peer, randomId(this.#host.environment), tries, bulkConnections, role);
   }
 
   /** Once native code let go of the last try: its ports may be all there are. */
@@ -148,7 +158,13 @@ export class WebrtcSession implements TransportSession {
   }
 
   /** `tries`: how many are left of those this side makes; 0 where the other side offers. */
-  #setUp(peer: NodeId, session: string, tries: number, bulkConnections: number): Setup | undefined {
+  #setUp(
+    peer: NodeId,
+    session: string,
+    tries: number,
+    bulkConnections: number,
+    role: TurnRole,
+  ): Setup | undefined {
     const { native, config, setupTimeoutMs } = this.#options;
     const most = maxSetupConnections / (1 + this.#options.bulkConnections);
     if (this.#setups.size >= most) return undefined;
@@ -160,6 +176,7 @@ export class WebrtcSession implements TransportSession {
         environment: this.#host.environment,
         peer,
         offerer: this.#host.id < peer,
+        role,
         session,
         timeoutMs: setupTimeoutMs,
         bulkConnections,

@@ -121,7 +121,6 @@ export function webrtc(options: WebrtcOptions): Transport {
   const sendBufferBytes = number('sendBufferBytes', 262_144, 65_536, 67_108_864);
   const mtu = options.mtu === undefined ? undefined : checkNumber('mtu', options.mtu, 576, 1500);
   const config: ConnectionConfig = {
-    iceServers,
     relayOnly,
     bindAddress: () => bindAddress ?? loopbackOnly(),
     ports: new Ports(checkPorts(options, bulkConnections)),
@@ -140,6 +139,7 @@ export function webrtc(options: WebrtcOptions): Transport {
       const session = new WebrtcSession({
         native,
         config,
+        iceServers,
         host,
         setupTimeoutMs,
         bulkConnections,

@@ -2,79 +2,11 @@ import { expect } from 'chai';
 import { beforeEach, describe, it } from 'mocha';
 import { Connection } from '../../../lib/mesh/webrtc/connection.js';
 import { maxCandidates } from '../../../lib/mesh/webrtc/messages.js';
-import type { Native } from '../../../lib/mesh/webrtc/native.js';
 import { Ports } from '../../../lib/mesh/webrtc/ports.js';
+import { FakeNative, sdp } from './fakeNative.js';
 import { VirtualEnvironment } from './support.js';
 
-const hash = new Array(32).fill('AB').join(':');
-const sdp = (setup: string): string =>
-  [
-    'v=0',
-    `a=fingerprint:sha-256 ${hash}`,
-    `a=setup:${setup}`,
-    'a=ice-ufrag:abcd',
-    `a=ice-pwd:${'p'.repeat(22)}`,
-    '',
-  ].join('\r\n');
 const candidate = (port: number): string => `a=candidate:1 1 UDP 1 192.0.2.1 ${port} typ host`;
-
-type Callbacks = Record<string, ((...args: unknown[]) => void) | undefined>;
-
-/** Stands in for native code: remembers calls, and is called back by the test. */
-class FakeNative {
-  readonly calls: string[] = [];
-  readonly connection: Callbacks = {};
-  readonly channel: Callbacks = {};
-  signalingState = 'stable';
-  refuses = '';
-
-  get native(): Native {
-    const { calls, connection, channel } = this;
-    const call = (name: string, ...args: unknown[]): void => {
-      calls.push([name, ...args].join(' '));
-      if (this.refuses === name) throw new Error(`${name} refused`);
-    };
-    const dataChannel = {
-      onOpen: (callback: () => void) => (channel['open'] = callback),
-      onClosed: (callback: () => void) => (channel['closed'] = callback),
-      onError: (callback: () => void) => (channel['error'] = callback),
-      onMessage: (callback: () => void) => (channel['message'] = callback),
-      onBufferedAmountLow: (callback: () => void) => (channel['low'] = callback),
-      setBufferedAmountLowThreshold: (bytes: number) => call('threshold', bytes),
-      sendMessageBinary: (bytes: Uint8Array) => {
-        call('send', bytes.length);
-        return false;
-      },
-      bufferedAmount: () => 7,
-      maxMessageSize: () => 1000,
-      close: () => call('channel.close'),
-    };
-    const peerConnection = {
-      onStateChange: (callback: () => void) => (connection['state'] = callback),
-      onLocalDescription: (callback: () => void) => (connection['description'] = callback),
-      onLocalCandidate: (callback: () => void) => (connection['candidate'] = callback),
-      onDataChannel: (callback: () => void) => (connection['channel'] = callback),
-      createDataChannel: (label: string, config: object) => {
-        call('createDataChannel', label, JSON.stringify(config));
-        return dataChannel;
-      },
-      setLocalDescription: (type: string) => call('setLocalDescription', type),
-      setRemoteDescription: (text: string, type: string) => {
-        call('setRemoteDescription', type, /a=setup:\w+/.exec(text)?.[0]);
-        if (type === 'offer') this.signalingState = 'have-remote-offer';
-      },
-      addRemoteCandidate: (text: string) => call('addRemoteCandidate', text.split(' ')[5]),
-      signalingState: () => this.signalingState,
-      close: () => call('close'),
-    };
-    return {
-      PeerConnection: function () {
-        return peerConnection;
-      },
-      setSctpSettings: () => undefined,
-    } as unknown as Native;
-  }
-}
 
 describe('a connection and native code', () => {
   let fake: FakeNative;
@@ -89,7 +21,6 @@ describe('a connection and native code', () => {
     connection = new Connection({
       native: fake.native,
       config: {
-        iceServers: [],
         relayOnly: false,
         bindAddress: () => undefined,
         ports: new Ports(),
@@ -97,6 +28,8 @@ describe('a connection and native code', () => {
       },
       environment,
       lane: 'control',
+      iceServers: [],
+      setup: 'actpass',
       onSignal: (kind, text, candidates) => said.push(`${kind} ${text ?? '-'} ${candidates.join()}`),
       onOpen: () => said.push('open'),
       onLost: (reason) => said.push(`lost ${reason}`),
@@ -116,7 +49,7 @@ describe('a connection and native code', () => {
     expect(connection.takeOffer(sdp('actpass'))).to.equal(true);
     connection.takeCandidates([candidate(3)]);
     expect(fake.calls).to.deep.equal([
-      'setRemoteDescription offer a=setup:active', // never actpass: see takeOffer
+      'setRemoteDescription offer a=setup:active',
       'setLocalDescription answer',
       'addRemoteCandidate 1',
       'addRemoteCandidate 2',

@@ -180,12 +180,12 @@ describe('a change of addresses', () => {
     const session = new WebrtcSession({
       native: await loadNative(),
       config: {
-        iceServers: [],
         relayOnly: false,
         bindAddress: () => '127.0.0.1',
         ports: new Ports(),
         mtu: undefined,
       },
+      iceServers: [],
       host: end,
       setupTimeoutMs: 60_000,
       bulkConnections: 1,

@@ -1,4 +1,5 @@
 /** A node on a host of the laboratory: joins the mesh over the host's real address, opens a replica, and obeys lines on stdin. */
+import nodeDataChannel from 'node-datachannel';
 import { joinMesh } from '../../../../lib/mesh/joinMesh.js';
 import { webSocketSignaling } from '../../../../lib/mesh/signaling/webSocket.js';
 import { webrtc } from '../../../../lib/mesh/webrtc/webrtc.js';
@@ -7,6 +8,7 @@ import { diskStorage } from '../../../../lib/storage/diskStorage.js';
 import { QuorateError } from '../../../../lib/errors.js';
 import { keyValue } from '../../../../lib/machines/keyValue.js';
 import type { KeyValueInput } from '../../../../lib/testing/linearizability/keyValueModel.js';
+import { openLog } from './logs.js';
 import { lines, now, sleep } from './processes.js';
 import type { Done, Load, NodeSetup, Report, Request, View } from './protocol.js';
 
@@ -17,6 +19,14 @@ const fail = (error: unknown): never => {
   process.exit(1);
 };
 process.on('uncaughtException', fail);
+
+const log = openLog(setup.id);
+if (log !== undefined) {
+  nodeDataChannel.initLogger('Verbose', (level, message) => {
+    log.write(`${now().toFixed(1)} ${level} ${message}
+`);
+  });
+}
 
 const signaling = webSocketSignaling(setup.signaling);
 const mesh = await joinMesh({

@@ -1,6 +1,7 @@
 /** The servers of a laboratory: rendezvous and TURN, each on a host of its own. */
 import { fileURLToPath } from 'node:url';
 import type { Lab } from './lab.js';
+import { openLog } from './logs.js';
 import { lines, sleep, type Running } from './processes.js';
 
 /** The path of a program compiled beside this file. */
@@ -28,13 +29,16 @@ export async function startTurn(
   directory: string,
 ): Promise<{ readonly iceServers: readonly string[]; readonly process: Running }> {
   const { address } = lab.host(host);
+  const log = openLog('turn');
   const running = lab.spawn(host, 'turnserver', [
     ...['turnserver', '-n', '--no-cli', '--no-tls', '--no-dtls', '--lt-cred-mech', '--fingerprint'],
     ...[`--listening-ip=${address}`, `--relay-ip=${address}`, '--listening-port=3478'],
-    ...['--realm=laboratory', '--user=lab:oratory', '--log-file=stdout'],
+    ...['--realm=laboratory', '--user=lab:oratory', '--log-file=stdout', '--simple-log'],
+    ...(log === undefined ? [] : ['--verbose']),
     ...[`--pidfile=${directory}/turn.pid`, `--userdb=${directory}/turn.db`],
   ]);
-  running.stdout.resume();
+  if (log === undefined) running.stdout.resume();
+  else running.stdout.pipe(log);
   const port = (3478).toString(16).toUpperCase().padStart(4, '0');
   for (let tries = 0; tries < 500; tries++) {
     if (running.end !== undefined) throw new Error(running.end);

@@ -264,7 +264,12 @@ export class Stage {
       () => running.every(({ view }) => view !== undefined && this.#isWhole(view, running)),
       timeoutMs,
     ).catch((error: unknown) => {
-      const seen = running.map(({ id, view }) => `${id}: ${JSON.stringify(view?.peers)}`);
+      const seen = running.map(({ id, view, events }) => {
+        const last = events
+          .slice(-20)
+          .map(({ at, name, args }) => `  ${at.toFixed(0)} ${[name, ...args].join(' ')}`);
+        return [`${id}: ${JSON.stringify(view?.peers)}`, ...last].join('\n');
+      });
       throw new Error(`${String(error)}\n${seen.join('\n')}`);
     });
   }
