@@ -106,4 +106,24 @@ labDescribe('behind NATs', ['turnserver'], () => {
     await until('traffic at the TURN server', () => stage!.turn!.end === undefined, patience);
     await stage.finish();
   });
+
+  it('nodes that take nothing but relayed paths form a group, and again when the TURN server was gone', async () => {
+    stage = await Stage.open({
+      scenario: 'relayed paths only; TURN dies and returns',
+      ids,
+      turn: true,
+      relayOnly: true,
+    });
+    const before = await stage.lab.received('turn');
+    await stage.calm(calmMs);
+    expect(await stage.lab.received('turn'), 'packets at the TURN server').to.be.above(before + 100);
+    await stage.disturb(() => stage!.turn!.kill());
+    await stage.detected(
+      ids.flatMap((id) => ids.filter((other) => other !== id).map((other) => [id, other] as const)),
+      patience,
+    );
+    await stage.heal(() => stage!.restartTurn());
+    await stage.recovered(patience);
+    await stage.finish();
+  });
 });

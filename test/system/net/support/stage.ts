@@ -25,6 +25,8 @@ export interface StageOptions {
   readonly shape?: Shape;
   /** Run a TURN server, and give it to all nodes. */
   readonly turn?: boolean;
+  /** Nodes take nothing but relayed paths. */
+  readonly relayOnly?: boolean;
   /** What differs from the usual clients. */
   readonly load?: Partial<Load>;
 }
@@ -77,7 +79,10 @@ export class Stage {
             signaling: url,
             secret,
             directory: join(directory, id),
-            webrtc: { iceServers: turnServer?.iceServers ?? [] },
+            webrtc: {
+              iceServers: turnServer?.iceServers ?? [],
+              iceTransportPolicy: options.relayOnly === true ? 'relay' : 'all',
+            },
           }),
       );
       const stage = new Stage(options, lab, members, rendezvous, directory);
