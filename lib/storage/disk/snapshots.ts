@@ -75,6 +75,8 @@ export class Snapshots {
   /** Finds what is there, and removes what interrupted writes, replaced and erased snapshots left behind. */
   async load(floors: ReadonlyMap<string, number>): Promise<void> {
     const { files } = this.#environment;
+    // The newest may be there in name only, when its writer was killed: until the name is durable the older one is needed.
+    await files.syncDirectory(this.#directory);
     for (const floor of floors.values()) this.#nextNumber = Math.max(this.#nextNumber, floor);
     for (const name of await files.list(this.#directory)) {
       const path = join(this.#directory, name);

@@ -22,6 +22,8 @@ export class Watch {
   committed: Index = 0;
   /** Every committed entry, by its first index. */
   readonly log = new Map<Index, Entry>();
+  /** The terms in which they were committed. */
+  readonly #committedIn = new Map<Index, number>();
   membership: Membership | undefined;
   readonly #leaders = new Map<number, NodeId>();
   /** Every entry ever made, by index and epoch, with the epoch before it: equal ones have equal pasts (log matching). */
@@ -153,9 +155,10 @@ export class Watch {
     this.#leaders.set(n, node.id);
     if (this.#led.has(status.epoch)) return;
     this.#led.add(status.epoch);
-    // Leader completeness, at the first drain of a reign; what is committed later came from it.
+    // Leader completeness, at the first drain of a reign; what is committed later came from it. A leader that hears late that it
+    // had won may lack what a newer one committed.
     for (const entry of this.log.values()) {
-      if (entry.epoch.n >= n) continue;
+      if (this.#committedIn.get(entry.index)! >= n) continue;
       this.check(node.disk.written.holds(entry), () => `${node.id} leads in ${n} without ${keyOf(entry)}`);
     }
   }
@@ -181,6 +184,7 @@ export class Watch {
     }
     this.check(entry.index === this.committed + 1, `commits ${entry.index} after ${this.committed}`);
     this.log.set(entry.index, entry);
+    this.#committedIn.set(entry.index, node.core.status.epoch.n);
     this.committed = lastOf(entry);
     if (entry.kind === 'config') {
       const membership = decodeMembership(entry.data)!;

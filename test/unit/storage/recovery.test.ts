@@ -5,7 +5,7 @@ import type { DiskStorageOptions } from '../../../lib/storage/diskStorage.js';
 import { diskError, FaultyDisk } from './support/faultyDisk.js';
 import { seeded } from '../support/seeded.js';
 import type { Operation, Verdict } from './support/faultyDisk.js';
-import { contentOf, DIRECTORY, entries, hard, openOn, write } from './support/harness.js';
+import { contentOf, DIRECTORY, entries, hard, metaAt, openOn, snapshot, write } from './support/harness.js';
 import { expectedBetween, play } from './support/script.js';
 import type { Progress } from './support/script.js';
 
@@ -139,6 +139,46 @@ describe('storage: recovery', function () {
       }
     }
     expect(crashes).to.be.greaterThan(300);
+  });
+
+  // A seed of the simulator (700553): the name of the newer one was lost in a crash, the removal of the older one was not.
+  it('removes no snapshot before the newer one that replaces it has a durable name', async () => {
+    for (let step = 1; ; step++) {
+      const disk = new FaultyDisk();
+      const store = await openOn(disk);
+      await write(store, { group: 'g', entries: entries(1, 10), hard: hard(10) });
+      await snapshot(store, 'g', metaAt(5));
+      await write(store, { group: 'g', compactTo: 5 });
+      const renamed = new Promise<void>((resolve) => {
+        disk.judge = (operation) => {
+          if (operation !== 'rename') return 'works';
+          setImmediate(resolve);
+          return 'stops';
+        };
+      });
+      void snapshot(store, 'g', metaAt(8)).catch(() => undefined);
+      await renamed;
+      const killed = disk.restart();
+      const halted = new Promise<false>((resolve) => {
+        killed.judge = (_operation, _path, count) => {
+          if (count < step) return 'works';
+          setImmediate(() => resolve(false));
+          return 'stops';
+        };
+      });
+      const opened = openOn(killed)
+        .then((again) => again.close())
+        .then(() => true);
+      const done = await Promise.race([halted, opened]);
+      for (let seed = 1; seed <= 16; seed++) {
+        const after = await openOn(killed.crash(seeded(seed)));
+        const { snapshot: newest, lastIndex } = (await after.recover('g'))!;
+        expect(newest?.index, `step ${step}, seed ${seed}`).to.be.oneOf(done ? [8] : [5, 8]);
+        expect(lastIndex).to.equal(10);
+        await after.close();
+      }
+      if (done) return;
+    }
   });
 
   it('may fail at each of its steps, says so, lets go of the lock, and loses nothing', async () => {

@@ -310,7 +310,7 @@ export class CoreWatch implements Consensus {
         this.#fail('commit', `commits ${commit}, within an entry that ends at ${lastOf(entry)}`);
         break;
       }
-      group.committed(id, entry, membership);
+      group.committed(id, entry, membership, this.#core.status.epoch);
       index = lastOf(entry) + 1;
     }
     this.#commit = commit;

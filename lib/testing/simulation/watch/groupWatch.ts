@@ -30,6 +30,8 @@ export class GroupWatch {
   readonly #made = new Map<string, Made>();
   /** The committed log, from index 1 without a gap. */
   readonly #committed: Entry[] = [];
+  /** For each of these the epoch in which it was committed, which may be later than its own. */
+  readonly #committedIn: Epoch[] = [];
 
   constructor(report: Report) {
     this.report = report;
@@ -87,11 +89,14 @@ export class GroupWatch {
     }
   }
 
-  /** Leader completeness: who begins to lead has all that was committed in earlier epochs. */
+  /**
+   * Leader completeness: who begins to lead has all that was committed in earlier epochs. Votes may be heard late: so who won in
+   * an older epoch may begin to lead when a newer leader has committed already, and can do no harm.
+   */
   beginsToLead(node: string, epoch: Epoch, disk: DiskWatch): void {
     for (let i = this.#committed.length - 1; i >= 0; i--) {
       const entry = this.#committed[i]!;
-      if (compareEpochs(entry.epoch, epoch) >= 0) continue;
+      if (compareEpochs(this.#committedIn[i]!, epoch) >= 0) continue;
       // By log matching the newest one stands for those before it.
       if (!disk.written.holds(entry))
         this.report('leader completeness', node, `${node} leads in ${epoch.n} without ${keyOf(entry)}`);
@@ -99,8 +104,8 @@ export class GroupWatch {
     }
   }
 
-  /** State machine safety, and a quorum of disks behind everything that is committed for the first time. */
-  committed(node: string, entry: Entry, membership: Membership): void {
+  /** State machine safety, and a quorum of disks behind everything that is committed for the first time. `epoch`: the node's. */
+  committed(node: string, entry: Entry, membership: Membership, epoch: Epoch): void {
     const known = this.committedAt(entry.index);
     if (known !== undefined) {
       const equal = compareEpochs(known.epoch, entry.epoch) === 0 && known.index === entry.index;
@@ -113,6 +118,7 @@ export class GroupWatch {
       return;
     }
     this.#committed.push(entry);
+    this.#committedIn.push(epoch);
     this.#checkQuorum(node, entry, membership);
     if (entry.kind === 'config') this.#checkGenesis(node, entry);
   }
