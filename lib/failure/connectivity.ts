@@ -84,6 +84,7 @@ export class Connectivity {
   readonly #evidenceMs: number;
   readonly #forgetMs: number;
   readonly #facts = new Map<NodeId, OwnFact>();
+  #expected: ReadonlySet<NodeId> = new Set();
   readonly #kept = new Map<NodeId, Kept>();
   readonly #rows = new Map<NodeId, ConnectivityRow>();
   readonly #lost = new LostRows();
@@ -253,9 +254,14 @@ export class Connectivity {
     return this.#remember(row);
   }
 
+  /** Nodes that are known to be members although nobody may hear them: the voters of this node's groups. */
+  expect(members: ReadonlySet<NodeId>): void {
+    this.#expected = members;
+  }
+
   /**
-   * Once a heartbeat: lets old things go. Members that others hear and this node was never linked with are entered as pending,
-   * and as not heard after `pendingMs`.
+   * Once a heartbeat: lets old things go. Members (others hear them, or they are expected) that this node was never linked with
+   * are entered as pending, and as not heard after `pendingMs`.
    */
   tick(now: number): void {
     this.#spare = undefined;
@@ -264,8 +270,10 @@ export class Connectivity {
       if (id !== this.id && !row.left && !this.#facts.has(id))
         this.#add(id, { hears: false, pending: true, phi: 0 }, now);
     }
+    for (const id of this.#expected)
+      if (id !== this.id && !this.#facts.has(id)) this.#add(id, { hears: false, pending: true, phi: 0 }, now);
     for (const [peer, fact] of this.#facts) {
-      const member = believed.has(peer);
+      const member = believed.has(peer) || this.#expected.has(peer);
       if (member) fact.aliveAt = now;
       if (fact.pending && member && !fact.vouched) {
         fact.vouched = true;

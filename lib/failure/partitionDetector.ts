@@ -74,6 +74,11 @@ export class PartitionDetector {
     this.tick(now);
   }
 
+  /** The voters that all groups of this node count on. */
+  get expected(): Set<NodeId> {
+    return new Set([...this.#expected.values()].flat());
+  }
+
   /** Looks again. Cheap when neither the table nor a waiting time has moved on. */
   tick(now: number): void {
     const { changes } = this.#connectivity;

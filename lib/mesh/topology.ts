@@ -113,7 +113,9 @@ export class Topology implements Routes {
 
   /** A group of this node counts on these voters; `undefined` when it is closed. */
   expect(group: string, voters: readonly NodeId[] | undefined): void {
-    if (!this.#left) this.partition.expect(group, voters, this.#options.environment.now());
+    if (this.#left) return;
+    this.partition.expect(group, voters, this.#options.environment.now());
+    this.connectivity.expect(this.partition.expected);
   }
 
   /** This process stood still. */

@@ -96,6 +96,22 @@ describe('a mesh with a broken link (simulated)', () => {
     simulation.check();
   });
 
+  // A seed of the soak (710928): all had restarted, and were cut off from each other before they met.
+  it('misses a voter that nobody has met, and its side misses the others', async () => {
+    const simulation = createSimulation({ seed: 3, nodes: ['a', 'b', 'c'] });
+    for (const id of ['a', 'b']) simulation.cut(id, 'c');
+    await simulation.run(5000);
+    expect(states(simulation, ['a', 'b', 'c'])).to.deep.equal(['healthy', 'healthy', 'isolated']);
+    await simulation.run(10_000);
+    expect(states(simulation, ['a', 'b', 'c'])).to.deep.equal(['complete', 'complete', 'isolated']);
+    expect(simulation.mesh('a').partition().unreachable).to.deep.equal(['c']);
+    expect(simulation.mesh('c').partition().unreachable).to.deep.equal(['a', 'b']);
+    simulation.heal();
+    await simulation.run(10_000);
+    expect(states(simulation, ['a', 'b', 'c'])).to.deep.equal(['healthy', 'healthy', 'healthy']);
+    simulation.check();
+  });
+
   it('says that a link works one way', async () => {
     const simulation = await started(2, ['a', 'b', 'c']);
     const leader = simulation.leader()!;
