@@ -106,7 +106,15 @@ export interface PeerHello {
 
 /** Why a core did not take a proposal, a read or a request. */
 export type Refusal =
-  'notLeader' | 'preparing' | 'quota' | 'transferring' | 'configPending' | 'stopped' | 'tooLarge';
+  | 'notLeader'
+  | 'preparing'
+  | 'quota'
+  | 'transferring'
+  | 'configPending'
+  | 'stopped'
+  | 'tooLarge'
+  | 'invalid'
+  | 'noQuorum';
 
 /** The answer to a proposal: where it went, or why not. It may still be superseded. */
 export type Accepted =
@@ -211,9 +219,14 @@ export function createEffects<M extends MessageBase>(): Effects<M> {
   };
 }
 
-/** A change of the voters and learners; all of it takes effect at once, through joint consensus or a stop-sign. */
+/**
+ * A change of the voters and learners; all of it takes effect at once, through joint consensus or a stop-sign. Who is to vote and
+ * is no member yet learns until it has caught up; the change waits for that.
+ */
 export interface MembershipChange {
+  /** New members, or learners that are to vote. */
   readonly addVoters?: readonly NodeId[];
+  /** New members, or voters that are to learn only. */
   readonly addLearners?: readonly NodeId[];
   readonly remove?: readonly NodeId[];
 }
@@ -230,6 +243,12 @@ export interface Consensus<M extends MessageBase = MessageBase> {
   receive(now: number, from: NodeId, message: M): boolean;
   /** Appends one entry of kind `user` that carries `count` commands. `time` is the wall clock, in milliseconds since 1970. */
   propose(now: number, time: number, data: Uint8Array, count: number): Accepted;
+  /**
+   * Begins a change of the membership, at the leader. `ok` with the index of the entry that begins it, or of the membership in
+   * force when that is as it should be. One at a time: `configPending` while the step before is under way. `invalid`: nobody would
+   * vote. `noQuorum`: too few of those who are to vote are there.
+   */
+  changeMembership(now: number, change: MembershipChange): Accepted;
   /** Asks for an index that makes a read linearizable; answered in `reads` or `readsFailed`, exactly once. */
   read(now: number, context: number): { ok: true } | { ok: false; why: Refusal };
   /** All I/O up to this token is durable. */

@@ -21,6 +21,14 @@ export interface Membership {
   /** While a joint change is under way: the voters of the old configuration; otherwise empty. */
   readonly outgoing: readonly Member[];
   readonly learners: readonly Member[];
+  /** The change that was taken and waits: who is to vote and who to learn, once all new voters have caught up. */
+  readonly next?: NextMembership;
+}
+
+/** Who is to take part, by id. Those who are not members yet are learners until then. */
+export interface NextMembership {
+  readonly voters: readonly NodeId[];
+  readonly learners: readonly NodeId[];
 }
 
 /** The membership that founders start from: nobody was met yet. */
@@ -78,8 +86,8 @@ export function decodeMembership(data: Uint8Array): Membership | undefined {
   }
 }
 
-/** The most members of each kind, and the most founders. */
-const MAX_MEMBERS = 1024;
+/** The most members of each kind, and the most founders. @internal */
+export const maxMembers = 1024;
 const MAX_ID = 128;
 
 /**
@@ -94,13 +102,26 @@ export function checkMembership(value: unknown): Membership | undefined {
   const learners = checkMembers(rest['learners']);
   if (voters === undefined || outgoing === undefined || learners === undefined) return undefined;
   const founders: unknown = rest['founders'];
-  if (!isShort(genesis) || !Array.isArray(founders) || founders.length > MAX_MEMBERS) return undefined;
+  if (!isShort(genesis) || !Array.isArray(founders) || founders.length > maxMembers) return undefined;
   if (!founders.every(isShort)) return undefined;
-  return { genesis, founders, voters, outgoing, learners };
+  const membership = { genesis, founders, voters, outgoing, learners };
+  if (rest['next'] === undefined) return membership;
+  const next = checkNext(rest['next']);
+  return next && { ...membership, next };
+}
+
+function checkNext(value: unknown): NextMembership | undefined {
+  if (typeof value !== 'object' || value === null) return undefined;
+  const { voters, learners } = value as Record<string, unknown>;
+  return isIds(voters) && voters.length > 0 && isIds(learners) ? { voters, learners } : undefined;
+}
+
+function isIds(value: unknown): value is NodeId[] {
+  return Array.isArray(value) && value.length <= maxMembers && value.every((id) => isShort(id) && id !== '');
 }
 
 function checkMembers(value: unknown): Member[] | undefined {
-  if (!Array.isArray(value) || value.length > MAX_MEMBERS) return undefined;
+  if (!Array.isArray(value) || value.length > maxMembers) return undefined;
   const members: Member[] = [];
   for (const member of value as readonly unknown[]) {
     if (typeof member !== 'object' || member === null) return undefined;

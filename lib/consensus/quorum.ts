@@ -1,8 +1,8 @@
 /**
  * Counting: majorities, joint majorities, and the highest value that a quorum has reached. Pure functions of a
- * {@link Membership}; while a joint change is under way (dissertation §4.3) both halves must agree.
+ * {@link Membership}; while a joint change is under way (dissertation §4.3) both halves must agree. They count members, not ids: a
+ * member that is admitted again has one storage in the one half and another in the other.
  */
-import type { NodeId } from './consensus.js';
 import type { Member, Membership } from './membership.js';
 
 /** How many of `n` voters make a majority. @internal */
@@ -11,16 +11,16 @@ export function majority(n: number): number {
 }
 
 /** Whether a quorum satisfies `is`. No voters, no quorum. @internal */
-export function hasQuorum(membership: Membership, is: (id: NodeId) => boolean): boolean {
+export function hasQuorum(membership: Membership, is: (voter: Member) => boolean): boolean {
   return (
     hasMajority(membership.voters, is) &&
     (membership.outgoing.length === 0 || hasMajority(membership.outgoing, is))
   );
 }
 
-function hasMajority(voters: readonly Member[], is: (id: NodeId) => boolean): boolean {
+function hasMajority(voters: readonly Member[], is: (voter: Member) => boolean): boolean {
   let yes = 0;
-  for (const voter of voters) if (is(voter.id)) yes++;
+  for (const voter of voters) if (is(voter)) yes++;
   return yes >= majority(voters.length);
 }
 
@@ -28,9 +28,12 @@ function hasMajority(voters: readonly Member[], is: (id: NodeId) => boolean): bo
 export type VoteResult = 'won' | 'lost' | 'pending';
 
 /** Tallies votes: `true` granted, `false` refused, `undefined` not in yet. @internal */
-export function voteResult(membership: Membership, voteOf: (id: NodeId) => boolean | undefined): VoteResult {
-  if (hasQuorum(membership, (id) => voteOf(id) === true)) return 'won';
-  return hasQuorum(membership, (id) => voteOf(id) !== false) ? 'pending' : 'lost';
+export function voteResult(
+  membership: Membership,
+  voteOf: (voter: Member) => boolean | undefined,
+): VoteResult {
+  if (hasQuorum(membership, (voter) => voteOf(voter) === true)) return 'won';
+  return hasQuorum(membership, (voter) => voteOf(voter) !== false) ? 'pending' : 'lost';
 }
 
 const scratch: number[] = [];
@@ -40,19 +43,19 @@ const scratch: number[] = [];
  *
  * @internal
  */
-export function quorumValue(membership: Membership, valueOf: (id: NodeId) => number): number {
+export function quorumValue(membership: Membership, valueOf: (voter: Member) => number): number {
   const incoming = majorityValue(membership.voters, valueOf);
   return membership.outgoing.length === 0
     ? incoming
     : Math.min(incoming, majorityValue(membership.outgoing, valueOf));
 }
 
-function majorityValue(voters: readonly Member[], valueOf: (id: NodeId) => number): number {
+function majorityValue(voters: readonly Member[], valueOf: (voter: Member) => number): number {
   const n = voters.length;
   if (n === 0) return 0;
   // An insertion sort into a reused array: groups are small, and this runs for every acknowledgement.
   for (let i = 0; i < n; i++) {
-    const value = valueOf(voters[i]!.id);
+    const value = valueOf(voters[i]!);
     let at = i;
     while (at > 0 && scratch[at - 1]! < value) {
       scratch[at] = scratch[at - 1]!;

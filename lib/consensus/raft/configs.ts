@@ -13,9 +13,8 @@ interface Version {
 
 /** What the newest membership says of a member. @internal */
 export interface Standing {
-  readonly incarnation: string;
-  /** The entry that put this incarnation on record; 0 when that entry is committed. */
-  readonly since: Index;
+  /** Of its storage. While a voter is admitted again it has two: that of the new voters comes first. */
+  readonly incarnations: readonly string[];
   readonly voter: boolean;
 }
 
@@ -24,6 +23,8 @@ export class Configs {
   /** The first is the newest committed one, or where everything began. */
   #versions: Version[];
   #standings = new Map<NodeId, Standing>();
+  /** The entries that put storages on record, 0 for those that are committed; by id and incarnation. */
+  #records = new Map<string, Index>();
 
   constructor(founding: Membership) {
     this.#versions = [{ index: 0, membership: founding }];
@@ -46,6 +47,11 @@ export class Configs {
 
   standingOf(id: NodeId): Standing | undefined {
     return this.#standings.get(id);
+  }
+
+  /** The entry that put this storage of a member on record, 0 when it is committed; Infinity when it is not on record. */
+  recordOf(id: NodeId, incarnation: string): Index {
+    return incarnation === '' ? Infinity : (this.#records.get(`${id}/${incarnation}`) ?? Infinity);
   }
 
   /** Whether anyone but `self` takes part. */
@@ -93,22 +99,30 @@ export class Configs {
   }
 
   #recount(): void {
-    const standings = new Map<NodeId, Standing>();
+    let records = new Map<string, Index>();
     for (const [at, { index, membership }] of this.#versions.entries()) {
-      const seen = new Map<NodeId, Standing>();
-      const note = (member: Member, voter: boolean): void => {
-        if (seen.has(member.id)) return;
-        const { id, incarnation } = member;
-        const earlier = standings.get(id);
-        const since = earlier?.incarnation === incarnation ? earlier.since : at === 0 ? 0 : index;
-        seen.set(id, { incarnation, since, voter });
-      };
-      for (const member of membership.voters) note(member, true);
-      for (const member of membership.outgoing) note(member, true);
-      for (const member of membership.learners) note(member, false);
-      standings.clear();
-      for (const [id, standing] of seen) standings.set(id, standing);
+      const seen = new Map<string, Index>();
+      for (const member of partsOf(membership)) {
+        const key = `${member.id}/${member.incarnation}`;
+        seen.set(key, records.get(key) ?? (at === 0 ? 0 : index));
+      }
+      records = seen;
     }
+    this.#records = records;
+    const standings = new Map<NodeId, Standing>();
+    const { voters, outgoing, learners } = this.latest;
+    const note = (voter: boolean, { id, incarnation }: Member): void => {
+      const known = standings.get(id);
+      if (known === undefined) standings.set(id, { incarnations: [incarnation], voter });
+      else if (!known.incarnations.includes(incarnation))
+        standings.set(id, { ...known, incarnations: [...known.incarnations, incarnation] });
+    };
+    for (const member of [...voters, ...outgoing]) note(true, member);
+    for (const member of learners) note(false, member);
     this.#standings = standings;
   }
+}
+
+function partsOf({ voters, outgoing, learners }: Membership): Member[] {
+  return [...voters, ...outgoing, ...learners];
 }

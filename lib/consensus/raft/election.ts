@@ -4,6 +4,7 @@
  */
 import { voteResult } from '../quorum.js';
 import type { NodeId } from '../consensus.js';
+import type { Member } from '../membership.js';
 import type { Vote, VoteReply } from './messages.js';
 import type { Peer, State } from './state.js';
 
@@ -111,25 +112,37 @@ export class Election {
   #counts(peer: Peer): boolean {
     const state = this.#state;
     if (state.configs.standingOf(peer.id)?.voter !== true || peer.incarnation === '') return false;
-    return state.founding || state.countsFrom(peer.id) !== Infinity;
+    return state.founding || state.isRecorded(peer.id);
   }
 
   #mayRun(): boolean {
     const state = this.#state;
     if (state.configs.standingOf(state.self)?.voter !== true) return false;
-    return state.founding || (state.consistent && state.countsFrom(state.self) !== Infinity);
+    return state.founding || (state.consistent && state.isRecorded(state.self));
   }
 
   #mayGrant(candidate: Peer, m: Vote): boolean {
     const state = this.#state;
     // A storage that is not the one on record forgot what it promised: here the candidate's, there the own one. What the
     // candidate's log says counts as well, for the own one may lack the entry, or everything.
-    const recorded = state.configs.standingOf(candidate.id)?.incarnation ?? '';
-    if (recorded !== '' && recorded !== candidate.incarnation) return false;
-    const own = state.configs.standingOf(state.self)?.incarnation ?? '';
-    if (own !== '' && own !== state.incarnation) return false;
+    if (this.#isAnother(candidate.id, candidate.incarnation)) return false;
+    if (this.#isAnother(state.self, state.incarnation)) return false;
     if (m.genesis !== state.genesis) return false;
     return m.recorded === '' ? state.founding && m.lastIndex === 0 : m.recorded === state.incarnation;
+  }
+
+  #isAnother(id: NodeId, incarnation: string): boolean {
+    const { incarnations = [''] } = this.#state.configs.standingOf(id) ?? {};
+    return !incarnations.includes('') && !incarnations.includes(incarnation);
+  }
+
+  /** The vote of a member counts for the part of the membership that has the storage which gave it on record. */
+  #voteOf(voter: Member): boolean | undefined {
+    const { founding, self, incarnation } = this.#state;
+    const vote = this.#votes.get(voter.id);
+    if (vote !== true || founding) return vote;
+    const granted = voter.id === self ? incarnation : this.#granted.get(voter.id);
+    return granted === voter.incarnation;
   }
 
   #upToDate(m: Vote): boolean {
@@ -162,7 +175,7 @@ export class Election {
 
   #count(): void {
     const state = this.#state;
-    const result = voteResult(state.configs.latest, (id) => this.#votes.get(id));
+    const result = voteResult(state.configs.latest, (voter) => this.#voteOf(voter));
     if (result === 'lost') state.follow(state.term, '');
     if (result !== 'won') return;
     if (state.phase === 'preCandidate') this.#campaign();
@@ -187,7 +200,9 @@ export class Election {
       lastIndex: last,
       lastTerm: lastEpoch.n,
       genesis: state.genesis,
-      recorded: standing.incarnation,
+      recorded: standing.incarnations.includes(peer.incarnation)
+        ? peer.incarnation
+        : standing.incarnations[0]!,
     });
     state.dirty = true;
   }

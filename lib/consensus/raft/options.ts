@@ -54,6 +54,13 @@ export interface RaftOptions {
    * @defaultValue 65536
    */
   readonly maxPendingReads?: number;
+  /**
+   * Whether a voter that comes back with another storage (its disk was lost, or it keeps everything in memory) is admitted again
+   * by itself, once it has caught up. Otherwise it learns, and counts only after it was removed and added again.
+   *
+   * @defaultValue true
+   */
+  readonly readmit?: boolean;
 }
 
 /** The values that hold where an option is left out. */
@@ -66,4 +73,5 @@ export const raftDefaults: Required<RaftOptions> = {
   maxUncommittedBytes: 64 * 1024 * 1024,
   cacheBytes: 32 * 1024 * 1024,
   maxPendingReads: 65_536,
+  readmit: true,
 };

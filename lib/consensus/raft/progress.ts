@@ -33,6 +33,10 @@ export class Progress {
   snapshot = 0;
   retryAt = Infinity;
 
+  /** A round of catching up: how far the log went when it began, and when that was. */
+  #roundTo: Index = 0;
+  #roundAt = -Infinity;
+
   readonly #maxMessages: number;
   readonly #maxBytes: number;
   /** The last index and the bytes of each append under way: pairs, from `#head` on. */
@@ -60,6 +64,22 @@ export class Progress {
       return this.inflight === 0 || (this.inflight < this.#maxMessages && this.#bytes < this.#maxBytes);
     }
     return this.state === 'probe' && !this.probing;
+  }
+
+  /**
+   * Whether it keeps up with the log: all that was there when a round began was acknowledged before `withinMs` had gone by
+   * (dissertation §4.2.1). Asked again and again while somebody catches up.
+   */
+  keepsUp(last: Index, now: number, withinMs: number): boolean {
+    if (this.state !== 'replicate' || this.matched === 0) return false;
+    if (this.matched >= last) return true;
+    const done = this.#roundTo > 0 && this.matched >= this.#roundTo;
+    const soon = now - this.#roundAt <= withinMs;
+    if (this.#roundTo === 0 || done) {
+      this.#roundTo = last;
+      this.#roundAt = now;
+    }
+    return done && soon;
   }
 
   /** An append up to `last` was sent. */

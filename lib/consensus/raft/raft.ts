@@ -11,6 +11,7 @@ import { Election } from './election.js';
 import { Follower } from './follower.js';
 import { raftDefaults } from './options.js';
 import { Reads } from './reads.js';
+import { Reconfigure } from './reconfigure.js';
 import { Replication } from './replication.js';
 import { State } from './state.js';
 import { TermGuard } from './termGuard.js';
@@ -26,6 +27,7 @@ import type {
   HardState,
   Index,
   IoToken,
+  MembershipChange,
   NodeId,
   PeerHello,
   Refusal,
@@ -62,6 +64,7 @@ class RaftCore implements Consensus<RaftMessage> {
   readonly #follower: Follower;
   readonly #replication: Replication;
   readonly #reads: Reads;
+  readonly #reconfigure: Reconfigure;
   readonly #guard: TermGuard;
   #status: CoreStatus & { commitIndex: Index; lastIndex: Index };
   /** One stall is forgiven until a leader is heard or an election begins. */
@@ -72,6 +75,8 @@ class RaftCore implements Consensus<RaftMessage> {
     this.#guard = new TermGuard(options.electionTimeoutMs, setup.now);
     this.#replication = new Replication(state);
     this.#reads = new Reads(state, this.#replication);
+    this.#reconfigure = new Reconfigure(state, this.#replication);
+    this.#replication.onProgress = () => this.#reconfigure.settle();
     this.#election = new Election(state, (met) => {
       state.enter('leader');
       this.#replication.begin(met);
@@ -155,6 +160,7 @@ class RaftCore implements Consensus<RaftMessage> {
       case 'ack':
         if (!this.#replication.onAck(peer, message)) return false;
         this.#reads.confirm();
+        this.#reconfigure.acknowledged();
         return true;
       case 'vote':
         this.#election.onVote(peer, message);
@@ -174,6 +180,11 @@ class RaftCore implements Consensus<RaftMessage> {
   propose(now: number, time: number, data: Uint8Array, count: number): Accepted {
     if (!this.#enter(now)) return { ok: false, why: 'stopped' };
     return this.#replication.propose(time, data, count);
+  }
+
+  changeMembership(now: number, change: MembershipChange): Accepted {
+    if (!this.#enter(now)) return { ok: false, why: 'stopped' };
+    return this.#reconfigure.change(change);
   }
 
   read(now: number, context: number): { ok: true } | { ok: false; why: Refusal } {

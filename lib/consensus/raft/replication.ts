@@ -1,11 +1,12 @@
 /**
  * The sending end of replication (Raft §5.3, §5.4.2; dissertation §10.2.1): proposals become entries, entries become appends
  * when the core is drained, acknowledgements move the commit index. Also heartbeats and check-quorum (dissertation §6.2),
- * catching up from storage or by snapshot, and putting members' incarnations on record.
+ * catching up from storage or by snapshot.
  */
 import { compareEpochs, lastOf } from '../consensus.js';
-import { allMembers, encodeMembership, withIncarnation } from '../membership.js';
+import { encodeMembership, findMember, withIncarnation } from '../membership.js';
 import { hasQuorum, quorumValue } from '../quorum.js';
+import type { Member, Membership } from '../membership.js';
 import { bytesOf, weightOf } from '../log.js';
 import { Progress } from './progress.js';
 import type {
@@ -35,28 +36,33 @@ export class Replication {
   #round = 0;
   #uncommitted = 0;
   #requests = 0;
-  readonly #matchedOf: (id: NodeId) => Index;
-  readonly #roundOf: (id: NodeId) => number;
-  readonly #answers: (id: NodeId) => boolean;
+  readonly #matchedOf: (voter: Member) => Index;
+  readonly #roundOf: (voter: Member) => number;
+  /** Something happened that a change of the membership may have waited for. */
+  onProgress: () => void = () => undefined;
 
   constructor(state: State) {
     this.#state = state;
     this.#epoch = state.epoch;
-    this.#matchedOf = (id) => {
+    this.#matchedOf = (voter) => {
+      const { id } = voter;
       const matched =
         id === state.self ? state.disk.persistedIndex : (state.peers.get(id)?.progress?.matched ?? 0);
-      return matched >= state.countsFrom(id) ? matched : 0;
+      return matched >= state.countsFrom(voter) ? matched : 0;
     };
-    this.#roundOf = (id) => {
-      if (this.#matchedOf(id) < state.countsFrom(id)) return 0;
-      return id === state.self ? Infinity : (state.peers.get(id)?.progress?.ackedRound ?? 0);
-    };
-    this.#answers = (id) => {
-      if (state.countsFrom(id) === Infinity) return false;
-      const heardAt = state.peers.get(id)?.progress?.heardAt ?? -Infinity;
-      return id === state.self || state.now - heardAt < state.options.electionTimeoutMs;
+    this.#roundOf = (voter) => {
+      if (this.#matchedOf(voter) < state.countsFrom(voter)) return 0;
+      return voter.id === state.self ? Infinity : (state.peers.get(voter.id)?.progress?.ackedRound ?? 0);
     };
   }
+
+  /** Whether a voter was heard within the last election time-out. */
+  readonly answers = (voter: Member): boolean => {
+    const { self, now, options, peers } = this.#state;
+    if (this.#state.countsFrom(voter) === Infinity) return false;
+    const heardAt = peers.get(voter.id)?.progress?.heardAt ?? -Infinity;
+    return voter.id === self || now - heardAt < options.electionTimeoutMs;
+  };
 
   get deadline(): number {
     return this.#heartbeatAt;
@@ -118,10 +124,7 @@ export class Replication {
   tick(): void {
     const state = this.#state;
     const { now, options } = state;
-    if (
-      now - this.#ledSince >= options.electionTimeoutMs &&
-      !hasQuorum(state.configs.latest, this.#answers)
-    ) {
+    if (now - this.#ledSince >= options.electionTimeoutMs && !hasQuorum(state.configs.latest, this.answers)) {
       state.follow(state.term, '');
       return;
     }
@@ -158,7 +161,7 @@ export class Replication {
     if (peer.progress === undefined) peer.progress = this.#track(next);
     else peer.progress.toProbe(peer.progress.matched > 0 ? peer.progress.matched + 1 : next);
     state.dirty = true;
-    this.#record();
+    this.onProgress();
   }
 
   /** The disk got further. */
@@ -239,8 +242,10 @@ export class Replication {
   #trackMembers(): void {
     const { peers, configs, log } = this.#state;
     for (const peer of peers.values()) {
-      if (configs.standingOf(peer.id) === undefined) peer.progress = undefined;
-      else peer.progress ??= this.#track(log.last + 1);
+      const stays = configs.standingOf(peer.id) !== undefined;
+      if (stays) peer.progress ??= this.#track(log.last + 1);
+      // Who is to be removed has to learn that it is.
+      else if (findMember(configs.stable, peer.id) === undefined) peer.progress = undefined;
     }
   }
 
@@ -253,24 +258,19 @@ export class Replication {
     const index = state.log.boundAtMost(reached);
     if (index <= state.commit || index < this.#reignStart) return;
     this.#uncommitted -= state.log.weigh(state.commit + 1, index);
+    const { stable } = state.configs;
     state.advanceCommit(index);
-    this.#record();
+    if (state.configs.stable !== stable) {
+      // Those who were removed hear of it before they are left alone.
+      this.#beat();
+      this.#trackMembers();
+    }
+    this.onProgress();
   }
 
-  /**
-   * Puts the incarnations of members that were never met before on record. Like any change of who counts, only when the
-   * membership before is committed and so is an entry of this reign: else two leaders could build on different records.
-   */
-  #record(): void {
-    const { configs, commit, peers } = this.#state;
-    if (!this.settled || configs.latestIndex > commit) return;
-    let membership = configs.latest;
-    for (const member of allMembers(configs.latest)) {
-      const peer = peers.get(member.id);
-      if (member.incarnation !== '' || peer?.up !== true || peer.incarnation === '') continue;
-      membership = withIncarnation(membership, member.id, peer.incarnation);
-    }
-    if (membership !== configs.latest) this.#append('config', encodeMembership(membership), 1, 0);
+  /** Appends a membership, which counts from now on. */
+  appendConfig(membership: Membership): Index {
+    return this.#append('config', encodeMembership(membership), 1, 0);
   }
 
   /** An answer without conflict. */

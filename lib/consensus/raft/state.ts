@@ -5,6 +5,7 @@
 import { NO_EPOCH } from '../consensus.js';
 import { Log } from '../log.js';
 import { foundingMembership } from '../membership.js';
+import type { Member } from '../membership.js';
 import { Configs } from './configs.js';
 import { Disk } from './disk.js';
 import type { CoreSetup, Epoch, Index, NodeId, Recovered } from '../consensus.js';
@@ -104,11 +105,15 @@ export class State {
    * From which index on an acknowledgement of this member counts, Infinity if never: its storage must be the one on
    * record, and the entry with the record be among those acknowledged.
    */
-  countsFrom(id: NodeId): Index {
-    const standing = this.configs.standingOf(id);
-    if (standing === undefined || standing.incarnation === '') return Infinity;
-    const incarnation = id === this.self ? this.incarnation : this.peers.get(id)?.incarnation;
-    return incarnation === standing.incarnation ? standing.since : Infinity;
+  countsFrom({ id, incarnation }: Member): Index {
+    const linked = id === this.self ? this.incarnation : this.peers.get(id)?.incarnation;
+    return linked === incarnation ? this.configs.recordOf(id, incarnation) : Infinity;
+  }
+
+  /** Whether the storage that a node is linked with, or the own one, is on record. */
+  isRecorded(id: NodeId): boolean {
+    const linked = id === this.self ? this.incarnation : (this.peers.get(id)?.incarnation ?? '');
+    return this.configs.recordOf(id, linked) !== Infinity;
   }
 
   /** Follows `leader` (or nobody, when empty) in `term`, which is not older than the own one. */

@@ -56,7 +56,7 @@ describe('quorums', () => {
   ]) {
     it(`reaches ${reached} with voters ${voters}/${outgoing} at ${JSON.stringify(values)}`, () => {
       const at = values as Record<string, number>;
-      expect(quorumValue(joint(Array.from(voters), Array.from(outgoing)), (id) => at[id] ?? 0)).to.equal(
+      expect(quorumValue(joint(Array.from(voters), Array.from(outgoing)), ({ id }) => at[id] ?? 0)).to.equal(
         reached,
       );
     });
@@ -96,7 +96,7 @@ describe('quorums', () => {
     { voters: '', yes: 'abc', no: '', result: 'lost' },
   ]) {
     it(`is ${result} with voters ${voters}/${outgoing}, yes ${yes}, no ${no}`, () => {
-      const vote = (id: string): boolean | undefined =>
+      const vote = ({ id }: { id: string }): boolean | undefined =>
         yes.includes(id) ? true : no.includes(id) ? false : undefined;
       expect(voteResult(joint(Array.from(voters), Array.from(outgoing)), vote)).to.equal(result);
     });
@@ -111,10 +111,10 @@ describe('quorums', () => {
         const membership = joint(incoming, outgoing);
         const expected =
           outgoing.length === 0 ? naive(incoming, at) : Math.min(naive(incoming, at), naive(outgoing, at));
-        const reached = quorumValue(membership, (id) => at[id] ?? 0);
+        const reached = quorumValue(membership, ({ id }) => at[id] ?? 0);
         expect(reached).to.equal(expected);
-        expect(hasQuorum(membership, (id) => (at[id] ?? 0) >= reached)).to.equal(true);
-        expect(hasQuorum(membership, (id) => (at[id] ?? 0) > reached)).to.equal(false);
+        expect(hasQuorum(membership, ({ id }) => (at[id] ?? 0) >= reached)).to.equal(true);
+        expect(hasQuorum(membership, ({ id }) => (at[id] ?? 0) > reached)).to.equal(false);
       }),
     );
   });
@@ -125,7 +125,7 @@ describe('quorums', () => {
     fc.assert(
       fc.property(ids, some, some, (voters, one, two) => {
         const membership = joint(voters);
-        const both = [one, two].every((set) => hasQuorum(membership, (id) => set.includes(id)));
+        const both = [one, two].every((set) => hasQuorum(membership, ({ id }) => set.includes(id)));
         if (both) expect(voters.some((id) => one.includes(id) && two.includes(id))).to.equal(true);
       }),
     );
@@ -149,7 +149,7 @@ describe('quorums', () => {
           let highest = 0;
           for (let value = 1; value <= 12; value++)
             if (agreed(incoming, outgoing, (id) => (at[id] ?? 0) >= value)) highest = value;
-          expect(quorumValue(joint(incoming, outgoing), (id) => at[id] ?? 0)).to.equal(highest);
+          expect(quorumValue(joint(incoming, outgoing), ({ id }) => at[id] ?? 0)).to.equal(highest);
         }),
         { numRuns: 500 },
       );
@@ -166,7 +166,7 @@ describe('quorums', () => {
             outcomes.add(agreed(incoming, outgoing, yes));
           }
           const expected = outcomes.size === 2 ? 'pending' : outcomes.has(true) ? 'won' : 'lost';
-          expect(voteResult(joint(incoming, outgoing), (id) => votes[id])).to.equal(expected);
+          expect(voteResult(joint(incoming, outgoing), ({ id }) => votes[id])).to.equal(expected);
         }),
         { numRuns: 200 },
       );
@@ -177,9 +177,9 @@ describe('quorums', () => {
       const meet = (x: readonly string[], y: readonly string[]): boolean => x.some((id) => y.includes(id));
       fc.assert(
         fc.property(one, one, some, some, (incoming, outgoing, both, single) => {
-          if (!hasQuorum(joint(incoming, outgoing), (id) => both.includes(id))) return;
+          if (!hasQuorum(joint(incoming, outgoing), ({ id }) => both.includes(id))) return;
           for (const part of [incoming, outgoing])
-            if (hasQuorum(joint(part), (id) => single.includes(id)))
+            if (hasQuorum(joint(part), ({ id }) => single.includes(id)))
               expect(meet(both, single)).to.equal(true);
         }),
         { numRuns: 500 },

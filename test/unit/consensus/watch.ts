@@ -1,6 +1,6 @@
 /** What must hold of a cluster at every step, whatever happens to it. */
 import { compareEpochs, lastOf } from '../../../lib/consensus/consensus.js';
-import { decodeMembership, findMember } from '../../../lib/consensus/membership.js';
+import { decodeMembership } from '../../../lib/consensus/membership.js';
 import { hasQuorum } from '../../../lib/consensus/quorum.js';
 import type { Effects, Entry, Index, NodeId } from '../../../lib/consensus/consensus.js';
 import type { Membership } from '../../../lib/consensus/membership.js';
@@ -107,8 +107,13 @@ export class Watch {
   }
 
   #isMember(node: SimProcess): boolean {
-    const record = this.membership && findMember(this.membership, node.id)?.incarnation;
-    return record === undefined || record === '' || record === node.disk.incarnation;
+    const { voters, outgoing } = node.core.status.membership;
+    const records = [...voters, ...outgoing].filter(({ id }) => id === node.id);
+    // A leader that is removed leads until that is committed.
+    return (
+      records.length === 0 ||
+      records.some(({ incarnation }) => incarnation === '' || incarnation === node.disk.incarnation)
+    );
   }
 
   #checkHard(node: SimProcess, { hard }: Effects<RaftMessage>): void {
@@ -195,8 +200,7 @@ export class Watch {
     // On a quorum of disks, of the incarnations on record in the membership that made the entry.
     const { disks } = this.#cluster;
     const membership = node.core.status.membership;
-    const held = hasQuorum(membership, (id) => {
-      const { incarnation } = findMember(membership, id)!;
+    const held = hasQuorum(membership, ({ id, incarnation }) => {
       const disk = [disks.get(id)!, ...this.lost].find((other) => other.incarnation === incarnation);
       return disk?.durable.holds(entry) === true;
     });

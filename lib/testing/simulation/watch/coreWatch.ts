@@ -9,6 +9,7 @@ import {
   type Effects,
   type Entry,
   type Index,
+  type MembershipChange,
   type MessageBase,
   type NodeId,
   type PeerHello,
@@ -146,6 +147,10 @@ export class CoreWatch implements Consensus {
 
   propose(now: number, time: number, data: Uint8Array, count: number): ReturnType<Consensus['propose']> {
     return this.#core.propose(now, time, data, count);
+  }
+
+  changeMembership(now: number, change: MembershipChange): ReturnType<Consensus['changeMembership']> {
+    return this.#core.changeMembership(now, change);
   }
 
   read(now: number, context: number): ReturnType<Consensus['read']> {

@@ -3,7 +3,7 @@
  * Paxos with ballots in the place of terms). Fed by the watches of cores, disks and machines; checked as things happen.
  */
 import { compareEpochs, lastOf, type Entry, type Epoch, type Index } from '../../../consensus/consensus.js';
-import { decodeMembership, findMember, type Membership } from '../../../consensus/membership.js';
+import { decodeMembership, type Membership } from '../../../consensus/membership.js';
 import { hasQuorum } from '../../../consensus/quorum.js';
 import { crc32 } from '../../../crc.js';
 import type { NodeView } from './coreWatch.js';
@@ -157,10 +157,10 @@ export class GroupWatch {
   }
 
   #checkQuorum(node: string, entry: Entry, membership: Membership): void {
-    const held = hasQuorum(membership, (id) => {
-      const { incarnation } = findMember(membership, id)!;
-      return this.disks.get(incarnation)?.durable.holds(entry) === true;
-    });
+    const held = hasQuorum(
+      membership,
+      ({ incarnation }) => this.disks.get(incarnation)?.durable.holds(entry) === true,
+    );
     if (!held)
       this.report('durability', node, `${node} commits ${keyOf(entry)}, which is on no quorum of disks`);
   }
