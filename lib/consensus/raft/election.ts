@@ -117,8 +117,14 @@ export class Election {
 
   #mayRun(): boolean {
     const state = this.#state;
-    if (state.configs.standingOf(state.self)?.voter !== true) return false;
-    return state.founding || (state.consistent && state.isRecorded(state.self));
+    const { configs, self, incarnation } = state;
+    // Who is to be removed may have to finish that, when it alone has the entry: so it runs, without a vote of its own, until the
+    // removal is committed (dissertation §4.2.2).
+    const { voters, outgoing } = configs.stable;
+    const leaves = (): boolean =>
+      [...voters, ...outgoing].some((voter) => voter.id === self && voter.incarnation === incarnation);
+    if (configs.standingOf(self)?.voter !== true) return state.consistent && leaves();
+    return state.founding || (state.consistent && state.isRecorded(self));
   }
 
   #mayGrant(candidate: Peer, m: Vote): boolean {

@@ -11,12 +11,14 @@ describe('Raft in a simulated cluster', function () {
     let committed = 0;
     let answered = 0;
     let installs = 0;
+    const changes: string[] = [];
     for (let seed = FIRST; seed < FIRST + SEEDS; seed++) {
       try {
         const cluster = live(seed);
         committed += cluster.watch.committed;
         answered += cluster.answered;
         installs += cluster.installs;
+        changes.push(...cluster.changes);
       } catch (error) {
         throw new Error(`seed ${seed}: ${(error as Error).message}`, { cause: error });
       }
@@ -25,6 +27,12 @@ describe('Raft in a simulated cluster', function () {
     expect(committed).to.be.above(SEEDS * 50);
     expect(answered).to.be.above(SEEDS * 20);
     expect(installs).to.be.above(SEEDS / 10);
+    for (const [what, often] of [
+      ['ok', 3],
+      ['configPending', 1],
+      ['noQuorum', 0.1],
+    ] as const)
+      expect(changes.filter((one) => one === what).length, what).to.be.above(SEEDS * often * 0.1);
   });
 
   it('is decided by the seed alone', () => {

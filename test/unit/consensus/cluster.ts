@@ -4,14 +4,19 @@
  * What must always hold is checked at every step, by {@link Watch}.
  */
 import { lastOf } from '../../../lib/consensus/consensus.js';
-import { foundingMembership } from '../../../lib/consensus/membership.js';
+import { allMembers, foundingMembership } from '../../../lib/consensus/membership.js';
 import { createRaftProtocol } from '../../../lib/consensus/raft/raft.js';
 import { SimDisk } from './simDisk.js';
 import { applyUpTo, capture, drainToDisk, endReads, readBack, revive } from './simProcess.js';
 import { seeded } from '../support/seeded.js';
 import { Queue } from './simQueue.js';
 import { Watch } from './watch.js';
-import type { FetchRequest, NodeId, SnapshotRequest } from '../../../lib/consensus/consensus.js';
+import type {
+  FetchRequest,
+  MembershipChange,
+  NodeId,
+  SnapshotRequest,
+} from '../../../lib/consensus/consensus.js';
 import type { RaftMessage } from '../../../lib/consensus/raft/messages.js';
 import type { RaftOptions } from '../../../lib/consensus/raft/options.js';
 import type { SimProcess } from './simProcess.js';
@@ -44,18 +49,32 @@ export class Cluster {
   #session = 0;
   #contexts = 0;
   #wipes = 0;
+  /** What became of changes of the membership. */
+  readonly changes: string[] = [];
   answered = 0;
   installs = 0;
 
   readonly ids: readonly NodeId[];
+  /** Nodes that found nothing; they may be added. */
+  readonly spares: readonly NodeId[];
 
-  constructor(seed: number, ids: readonly NodeId[], options: RaftOptions = {}) {
+  constructor(
+    seed: number,
+    ids: readonly NodeId[],
+    options: RaftOptions = {},
+    spares: readonly NodeId[] = [],
+  ) {
     this.ids = ids;
+    this.spares = spares;
     this.random = seeded(seed);
     this.#protocol = createRaftProtocol(options);
     this.watch = new Watch(this);
-    for (const id of ids) this.disks.set(id, new SimDisk(`${id}0`));
-    for (const id of ids) this.start(id);
+    for (const id of this.all) this.disks.set(id, new SimDisk(`${id}0`));
+    for (const id of this.all) this.start(id);
+  }
+
+  get all(): readonly NodeId[] {
+    return [...this.ids, ...this.spares];
   }
 
   chance(p: number): boolean {
@@ -87,16 +106,17 @@ export class Cluster {
 
   start(id: NodeId): void {
     const disk = this.disks.get(id)!;
+    const founders = this.spares.includes(id) ? [] : this.ids;
     const core = this.#protocol.create({
       self: id,
       incarnation: disk.incarnation,
-      founders: this.ids,
+      founders,
       genesisCandidate: `g-${disk.incarnation}`,
       now: this.now,
       random: this.random,
       recovered: disk.recover(Math.floor(this.random() * 8)),
     });
-    const process = revive(id, core, disk, foundingMembership(this.ids));
+    const process = revive(id, core, disk, foundingMembership(founders));
     const node: SimNode = Object.assign(process, { turn: false, deadline: Infinity, pausedUntil: 0 });
     this.nodes.set(id, node);
     for (const other of this.nodes.values()) if (other !== node) this.connect(node, other);
@@ -154,7 +174,7 @@ export class Cluster {
   heal(): void {
     this.cuts.clear();
     Object.assign(this.faults, { loss: 0, duplicate: 0, delay: 2, disk: 2 });
-    for (const id of this.ids) if (!this.nodes.has(id)) this.start(id);
+    for (const id of this.all) if (!this.nodes.has(id)) this.start(id);
     for (const a of this.nodes.values()) {
       a.pausedUntil = 0;
       this.#touch(a);
@@ -173,6 +193,12 @@ export class Cluster {
     const answer = node.core.propose(this.now, this.now, data, count);
     this.#touch(node);
     return answer.ok;
+  }
+
+  change(node: SimNode, change: MembershipChange): string {
+    const answer = node.core.changeMembership(this.now, change);
+    this.#touch(node);
+    return answer.ok ? 'ok' : answer.why;
   }
 
   read(node: SimNode): boolean {
@@ -195,17 +221,16 @@ export class Cluster {
     this.#touch(node);
   }
 
-  /** Everyone alive has applied all that the leader holds. */
+  /** All members are alive and have applied all that the leader holds, and no change is under way. */
   settled(): boolean {
     const leader = this.leader();
-    const { nodes, ids } = this;
-    return (
-      leader !== undefined &&
-      nodes.size === ids.length &&
-      [...nodes.values()].every(
-        (node) => node.applied === leader.core.status.lastIndex && node.reads.size === 0,
-      )
-    );
+    if (leader === undefined) return false;
+    const { membership, lastIndex } = leader.core.status;
+    if (membership.outgoing.length > 0 || membership.next !== undefined) return false;
+    return allMembers(membership).every(({ id }) => {
+      const node = this.nodes.get(id);
+      return node?.applied === lastIndex && node.reads.size === 0;
+    });
   }
 
   #step(): void {

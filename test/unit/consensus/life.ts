@@ -1,5 +1,5 @@
 /** The life of a simulated cluster that meets every kind of trouble. */
-import { findMember } from '../../../lib/consensus/membership.js';
+import { allMembers, findMember } from '../../../lib/consensus/membership.js';
 import { Cluster } from './cluster.js';
 import type { RaftOptions } from '../../../lib/consensus/raft/options.js';
 import type { SimNode } from './cluster.js';
@@ -17,7 +17,9 @@ const tight: RaftOptions = {
 export function live(seed: number): Cluster {
   const shape = seed % 4;
   const ids = ['a', 'b', 'c', 'd', 'e'].slice(0, shape === 0 ? 5 : shape === 1 ? 2 : 3);
-  const cluster = new Cluster(seed, ids, seed % 3 === 0 ? {} : tight);
+  // In some lives members come and go.
+  const spares = seed % 5 < 2 ? ['f', 'g'] : [];
+  const cluster = new Cluster(seed, ids, seed % 3 === 0 ? {} : tight, spares);
   const { random } = cluster;
   Object.assign(cluster.faults, {
     loss: random() < 0.3 ? 0 : random() * 0.3,
@@ -41,7 +43,8 @@ export function live(seed: number): Cluster {
         cluster.propose(leader, 1 + Math.floor(random() * 3));
       cluster.read(leader);
     }
-    trouble(cluster, node, () => wiped++ < wipeable);
+    if (leader !== undefined && spares.length > 0 && random() < 0.25) churn(cluster, leader);
+    trouble(cluster, node, () => spares.length === 0 && wiped++ < wipeable);
   }
   cluster.heal();
   cluster.watch.check(
@@ -51,7 +54,7 @@ export function live(seed: number): Cluster {
   // It works, not only agrees: a proposal and a read at everyone go through.
   const leader = cluster.leader()!;
   cluster.propose(leader);
-  for (const node of cluster.nodes.values()) cluster.read(node);
+  for (const { id } of allMembers(leader.core.status.membership)) cluster.read(cluster.nodes.get(id)!);
   const index = leader.core.status.lastIndex;
   const done = (): boolean => cluster.settled() && cluster.watch.committed >= index;
   cluster.watch.check(cluster.runUntil(done, 30_000), 'it does not work');
@@ -59,20 +62,32 @@ export function live(seed: number): Cluster {
   return cluster;
 }
 
+/** One to three members come, go, or change their part. */
+function churn(cluster: Cluster, leader: SimNode): void {
+  const { random, all } = cluster;
+  const change = { addVoters: [] as string[], addLearners: [] as string[], remove: [] as string[] };
+  for (let i = 1 + Math.floor(random() * 3); i > 0; i--) {
+    const id = cluster.pick(all);
+    const dice = random();
+    (dice < 0.5 ? change.addVoters : dice < 0.6 ? change.addLearners : change.remove).push(id);
+  }
+  cluster.changes.push(cluster.change(leader, change));
+}
+
 function trouble(cluster: Cluster, node: SimNode | undefined, mayWipe: () => boolean): void {
-  const { random, ids } = cluster;
+  const { random, ids, all } = cluster;
   const dice = random();
-  const one = cluster.pick(ids);
-  const other = cluster.pick(ids);
+  const one = cluster.pick(all);
+  const other = cluster.pick(all);
   if (node === undefined || dice < 0.1) {
-    for (const id of ids) if (!cluster.nodes.has(id)) cluster.start(id);
+    for (const id of all) if (!cluster.nodes.has(id)) cluster.start(id);
   } else if (dice < 0.17) {
     cluster.crash(node.id);
   } else if (dice < 0.23) {
     if (one !== other) cluster.cuts.add(`${one}>${other}`);
   } else if (dice < 0.28) {
-    const side = new Set(ids.filter(() => random() < 0.5));
-    for (const a of ids) for (const b of ids) if (side.has(a) !== side.has(b)) cluster.cuts.add(`${a}>${b}`);
+    const side = new Set(all.filter(() => random() < 0.5));
+    for (const a of all) for (const b of all) if (side.has(a) !== side.has(b)) cluster.cuts.add(`${a}>${b}`);
   } else if (dice < 0.4) {
     cluster.cuts.clear();
     for (const a of cluster.nodes.values())
@@ -91,7 +106,7 @@ function trouble(cluster: Cluster, node: SimNode | undefined, mayWipe: () => boo
     // A store may be lost once everybody is on record, and as long as a majority keeps its memory. Those that do not know of
     // the group must be no majority, or they would found another one: no protocol can tell them from newcomers.
     const { membership } = cluster.watch;
-    const met = membership !== undefined && ids.every((id) => findMember(membership, id)!.incarnation !== '');
+    const met = membership !== undefined && ids.every((id) => findMember(membership, id)?.incarnation !== '');
     const ignorant = ids.filter(
       (id) => id === node.id || !cluster.disks.get(id)!.durable.hard?.genesis,
     ).length;

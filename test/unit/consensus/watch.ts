@@ -3,7 +3,7 @@ import { compareEpochs, lastOf } from '../../../lib/consensus/consensus.js';
 import { decodeMembership } from '../../../lib/consensus/membership.js';
 import { hasQuorum } from '../../../lib/consensus/quorum.js';
 import type { Effects, Entry, Index, NodeId } from '../../../lib/consensus/consensus.js';
-import type { Membership } from '../../../lib/consensus/membership.js';
+import type { Member, Membership } from '../../../lib/consensus/membership.js';
 import type { Ack, RaftMessage } from '../../../lib/consensus/raft/messages.js';
 import type { SimDisk } from './simDisk.js';
 import type { SimProcess } from './simProcess.js';
@@ -31,6 +31,8 @@ export class Watch {
   readonly #commits = new WeakMap<SimProcess, Index>();
   readonly #votes = new WeakMap<SimDisk, { term: number; vote: NodeId }>();
   readonly #led = new WeakSet<object>();
+  /** As of the last drain. */
+  readonly #memberships = new WeakMap<SimProcess, Membership>();
 
   readonly #cluster: Watched;
 
@@ -55,6 +57,7 @@ export class Watch {
     this.#checkMade(node, fx);
     this.#checkLeader(node);
     this.#checkCommit(node, fx.commit);
+    this.#memberships.set(node, node.core.status.membership);
   }
 
   /** A message leaves: what it promises must be on disk. */
@@ -199,11 +202,13 @@ export class Watch {
     }
     // On a quorum of disks, of the incarnations on record in the membership that made the entry.
     const { disks } = this.#cluster;
-    const membership = node.core.status.membership;
-    const held = hasQuorum(membership, ({ id, incarnation }) => {
+    const holds = ({ id, incarnation }: Member): boolean => {
       const disk = [disks.get(id)!, ...this.lost].find((other) => other.incarnation === incarnation);
       return disk?.durable.holds(entry) === true;
-    });
+    };
+    // A change of the membership that was appended since counts from then on.
+    const { membership } = node.core.status;
+    const held = [this.#memberships.get(node) ?? membership, membership].some((one) => hasQuorum(one, holds));
     this.check(held, () => `${keyOf(entry)} is committed without a quorum of disks`);
   }
 }
