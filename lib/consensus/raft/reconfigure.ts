@@ -76,7 +76,9 @@ export class Reconfigure {
     );
     const { answers } = this.#replication;
     // Those who are to decide from now on must be there, or nothing would be decided any more.
-    return next === undefined || hasQuorum({ ...next, outgoing: [] }, answers) ? next : undefined;
+    return next === undefined || next.outgoing.length === 0 || hasQuorum({ ...next, outgoing: [] }, answers)
+      ? next
+      : undefined;
   }
 
   /** Puts the storages of members that were never met before on record, and those of learners that lost theirs. */

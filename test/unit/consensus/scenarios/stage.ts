@@ -13,13 +13,15 @@ import type {
   Accepted,
   Index,
   IoToken,
+  MembershipChange,
   NodeId,
   SnapshotRequest,
 } from '../../../../lib/consensus/consensus.js';
-import type { Membership } from '../../../../lib/consensus/membership.js';
+import type { Member, Membership } from '../../../../lib/consensus/membership.js';
 import type { RaftMessage } from '../../../../lib/consensus/raft/messages.js';
 import type { RaftOptions } from '../../../../lib/consensus/raft/options.js';
-import type { SimDisk, SimSnapshot } from '../simDisk.js';
+import { SimDisk } from '../simDisk.js';
+import type { SimSnapshot } from '../simDisk.js';
 import type { SimProcess } from '../simProcess.js';
 import type { Mail, Pattern } from './post.js';
 import type { Seed } from './seeds.js';
@@ -52,19 +54,23 @@ export class Stage extends Post {
   answers: { id: NodeId; context: number; index: Index }[] = [];
   failures: { id: NodeId; context: number }[] = [];
   readonly #ids: readonly NodeId[];
+  /** They begin with an empty disk, and found nothing. */
+  readonly #joiners: readonly NodeId[];
   readonly #options: RaftOptions;
   #session = 0;
   #contexts = 0;
 
   constructor(
     seeds: Readonly<Record<NodeId, Seed>>,
-    o: { membership?: Membership; options?: RaftOptions } = {},
+    o: { membership?: Membership; options?: RaftOptions; joiners?: readonly NodeId[] } = {},
   ) {
     super();
     this.#ids = Object.keys(seeds);
+    this.#joiners = o.joiners ?? [];
     this.#options = o.options ?? {};
-    const maker = new Seeds(o.membership ?? members(this.#ids));
-    for (const [id, seed] of Object.entries(seeds)) this.disks.set(id, maker.disk(id, seed));
+    const maker = new Seeds(o.membership ?? members(this.#ids.filter((id) => !this.#joiners.includes(id))));
+    for (const [id, seed] of Object.entries(seeds))
+      this.disks.set(id, this.#joiners.includes(id) ? new SimDisk(id.toUpperCase()) : maker.disk(id, seed));
     for (const id of this.#ids) this.start(id);
   }
 
@@ -99,16 +105,17 @@ export class Stage extends Post {
     // Not the same for all, or they would split the votes for ever.
     const random = 0.9 - this.#ids.indexOf(id) / 10;
     const actor = { now: 0, heard: -Infinity, slow: false, failed: false, writes: [] };
+    const founders = this.#joiners.includes(id) ? [] : this.#ids;
     const core = createRaftProtocol(this.#options).create({
       self: id,
       incarnation: disk.incarnation,
-      founders: this.#ids,
+      founders,
       genesisCandidate: 'G',
       now: 0,
       random: () => random,
       recovered: disk.recover(1 << 20),
     });
-    const node = Object.assign(revive(id, core, disk, foundingMembership(this.#ids)), actor);
+    const node = Object.assign(revive(id, core, disk, foundingMembership(founders)), actor);
     this.nodes.set(id, node);
     this.#turn(node);
     for (const other of this.nodes.keys()) if (other !== id) this.link(id, other);
@@ -259,6 +266,34 @@ export class Stage extends Post {
     for (let i = 0; i < n; i++) answer = node.core.propose(node.now, 5000, new Uint8Array(size), 1);
     this.#turn(node);
     return answer;
+  }
+
+  /** Asks for a change of the membership; `ok`, or why not. */
+  change(id: NodeId, change: MembershipChange): string {
+    const node = this.node(id);
+    const answer = node.core.changeMembership(node.now, change);
+    this.#turn(node);
+    return answer.ok ? 'ok' : answer.why;
+  }
+
+  /** Who takes part as a node sees it, such as `abc` or, under way, `abcd/abc +e ⇒ abce`: voters, outgoing, learners, next. */
+  parts(id: NodeId): string {
+    const { voters, outgoing, learners, next } = this.node(id).core.status.membership;
+    const names = (list: readonly Member[]): string => list.map((member) => member.id).join('');
+    return [
+      names(voters),
+      outgoing.length > 0 ? `/${names(outgoing)}` : '',
+      learners.length > 0 ? ` +${names(learners)}` : '',
+      next === undefined ? '' : ` ⇒ ${next.voters.join('')}`,
+    ].join('');
+  }
+
+  /** A store is lost; the node comes back with an empty one. */
+  wipe(id: NodeId): this {
+    this.crash(id);
+    this.watch.lost.push(this.disks.get(id)!);
+    this.disks.set(id, new SimDisk(`${id.toUpperCase()}2`));
+    return this.start(id);
   }
 
   /** Returns the context under which the answer will come, or 0: refused. */
