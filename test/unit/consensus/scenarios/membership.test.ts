@@ -256,6 +256,19 @@ describe('a voter that lost its memory', () => {
     expect(s.node('a').core.status.commitIndex).to.equal(index);
   });
 
+  it('when it votes, then its vote counts for the new storage only', () => {
+    const s = group();
+    s.isolate('a', ['b']).wipe('c').run(250);
+    expect(s.node('a').core.status.membership.outgoing).to.have.length(3);
+    // a lost its quorum, and asks again: with the new c it has two of the new voters, and one of the old.
+    s.run(1000);
+    expect(s.node('a').core.status.role).to.not.equal('leader');
+    s.heal().elect('a', 'b', 'c').deliver();
+    s.run(300);
+    expect(s.node('a').core.status.membership.outgoing).to.deep.equal([]);
+    expect(s.node('a').core.status.role).to.equal('leader');
+  });
+
   it('when that is not wanted, then it learns until it is removed and added', () => {
     const s = group({ readmit: false });
     s.wipe('c').run(1000);
