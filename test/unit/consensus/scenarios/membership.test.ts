@@ -261,8 +261,11 @@ describe('a voter that lost its memory', () => {
     s.isolate('a', ['b']).wipe('c').run(250);
     expect(s.node('a').core.status.membership.outgoing).to.have.length(3);
     // a lost its quorum, and asks again: with the new c it has two of the new voters, and one of the old.
-    s.run(1000);
+    s.run(700);
     expect(s.node('a').core.status.role).to.not.equal('leader');
+    s.forget().run(2000);
+    expect(s.sentOf('vote', { from: 'a', to: 'c' })).to.not.deep.equal([]);
+    expect(s.sentOf('heartbeat', { from: 'a' })).to.deep.equal([]);
     s.heal().elect('a', 'b', 'c').deliver();
     s.run(300);
     expect(s.node('a').core.status.membership.outgoing).to.deep.equal([]);
