@@ -54,6 +54,14 @@ export interface RaftOptions {
    * @defaultValue 65536
    */
   readonly maxPendingReads?: number;
+  /**
+   * How much this node would like to lead, compared with the others: an integer from 0 to 100. A leader hands the leadership
+   * to a voter with a higher priority once that one has been linked and caught up for ten election time-outs on end. It does
+   * not decide elections, and each node has its own.
+   *
+   * @defaultValue 0
+   */
+  readonly priority?: number;
 }
 
 /** The values that hold where an option is left out. */
@@ -66,4 +74,5 @@ export const raftDefaults: Required<RaftOptions> = {
   maxUncommittedBytes: 64 * 1024 * 1024,
   cacheBytes: 32 * 1024 * 1024,
   maxPendingReads: 65_536,
+  priority: 0,
 };

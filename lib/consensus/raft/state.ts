@@ -21,6 +21,8 @@ export interface Peer {
   up: boolean;
   /** Of its storage, as of the newest contact; empty when it was not told. */
   incarnation: string;
+  /** How much it would like to lead. */
+  priority: number;
   /** Only while this node leads and the peer is a member. */
   progress: Progress | undefined;
 }
@@ -44,6 +46,11 @@ export class State {
   leader: NodeId = '';
   /** When the leader was last heard. */
   leaderHeardAt = -Infinity;
+  /** Leader: whom it is handing the leadership to, or empty; and whether that one was told to campaign. */
+  transferee: NodeId = '';
+  handedOff = false;
+  /** Nobody leads, but one that the last leader chose is about to: this ends with the next leader, or an ordinary election. */
+  succession = false;
   commit: Index = 0;
   /** The commit index that was last written to disk. */
   writtenCommit: Index = 0;
@@ -113,6 +120,7 @@ export class State {
 
   /** Follows `leader` (or nobody, when empty) in `term`, which is not older than the own one. */
   follow(term: number, leader: NodeId): void {
+    this.#endSuccession();
     if (term === this.term && leader === this.leader && this.phase === 'follower') return;
     const wasLeader = this.phase === 'leader';
     if (term > this.term) {
@@ -128,6 +136,7 @@ export class State {
 
   /** Enters another phase of its own candidacy or reign. */
   enter(phase: Exclude<Phase, 'follower'>): void {
+    this.#endSuccession();
     this.phase = phase;
     this.leader = phase === 'leader' ? this.self : '';
     this.#touch();
@@ -170,6 +179,12 @@ export class State {
 
   #touch(): void {
     this.changed = this.dirty = true;
+  }
+
+  #endSuccession(): void {
+    if (!this.succession) return;
+    this.succession = false;
+    this.#touch();
   }
 
   #learnCommitted(): void {

@@ -343,10 +343,10 @@ describe('elections', () => {
     const rig = follower();
     const before = { ...rig.status };
     const bad = [
-      { type: 'vote', pre: false, term: 3 + 2 ** 41, lastIndex: 1, lastTerm: 1, genesis: '', recorded: '' },
-      { type: 'vote', pre: false, term: 3, lastIndex: -1, lastTerm: 1, genesis: '', recorded: '' },
-      { type: 'vote', pre: false, term: 3, lastIndex: 1, lastTerm: 3, genesis: '', recorded: '' },
-      { type: 'vote', pre: 1, term: 3, lastIndex: 1, lastTerm: 1, genesis: '', recorded: '' },
+      { type: 'vote', pre: false, term: 3 + 2 ** 41, lastIndex: 1, lastTerm: 1, genesis: '', recorded: '', transfer: false },
+      { type: 'vote', pre: false, term: 3, lastIndex: -1, lastTerm: 1, genesis: '', recorded: '', transfer: false },
+      { type: 'vote', pre: false, term: 3, lastIndex: 1, lastTerm: 3, genesis: '', recorded: '', transfer: false },
+      { type: 'vote', pre: 1, term: 3, lastIndex: 1, lastTerm: 1, genesis: '', recorded: '', transfer: false },
       { type: 'voteReply', pre: false, granted: true, term: 0.5, genesis: '' },
       { type: 'heartbeat', term: Number.NaN, commit: 0, round: 1, genesis: '' },
       { type: 'heartbeat', term: 3, commit: 0, round: 1, genesis: 'x'.repeat(1000) },
@@ -392,6 +392,10 @@ describe('elections', () => {
       { type: 'append', term: 3, prevIndex: 0, prevEpoch: epoch(0), commit: 0, entries: 'none' },
       { type: 'read', batch: -1 },
       { type: 'readReply', batch: 1, index: '1' },
+      { type: 'timeoutNow', term: 0 },
+      { type: 'timeoutNow' },
+      { type: 'vote', pre: true, term: 3, lastIndex: 1, lastTerm: 1, genesis: '', recorded: '', transfer: true },
+      { type: 'vote', pre: false, term: 3, lastIndex: 1, lastTerm: 1, genesis: '', recorded: '' },
       { type: 'nonsense' },
     ];
     for (const message of bad)

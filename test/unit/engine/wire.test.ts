@@ -50,6 +50,7 @@ const message: fc.Arbitrary<RaftMessage> = fc.oneof(
     lastTerm: count,
     genesis: name,
     recorded: name,
+    transfer: fc.boolean(),
   }),
   fc.record({
     type: constant('voteReply' as const),
@@ -82,10 +83,11 @@ const message: fc.Arbitrary<RaftMessage> = fc.oneof(
   }),
   fc.record({ type: constant('read' as const), batch: count }),
   fc.record({ type: constant('readReply' as const), batch: count, index: count }),
+  fc.record({ type: constant('timeoutNow' as const), term: count }),
 );
 
 const hello: fc.Arbitrary<wire.Hello> = fc.record({
-  version: count,
+  version: constant(wire.GROUP_WIRE_VERSION),
   group: name,
   instance: name,
   protocol: name,
@@ -93,6 +95,7 @@ const hello: fc.Arbitrary<wire.Hello> = fc.record({
   genesis: name,
   founders: fc.array(name, { maxLength: 5 }),
   wantsAnswer: fc.boolean(),
+  priority: fc.integer({ min: 0, max: 100 }),
 });
 const refusal = fc.record({
   group: name,
@@ -113,6 +116,7 @@ const proposalRefused = fc.record({
     'diskFull' as const,
     'tooLarge' as const,
     'stopped' as const,
+    'transferring' as const,
   ),
 });
 const snapshotAck = fc.record({ request: count, index: count, ok: fc.boolean() });
