@@ -11,12 +11,14 @@ describe('Raft in a simulated cluster', function () {
     let committed = 0;
     let answered = 0;
     let installs = 0;
+    let transfers = 0;
     for (let seed = FIRST; seed < FIRST + SEEDS; seed++) {
       try {
         const cluster = live(seed);
         committed += cluster.watch.committed;
         answered += cluster.answered;
         installs += cluster.installs;
+        transfers += cluster.transfers;
       } catch (error) {
         throw new Error(`seed ${seed}: ${(error as Error).message}`, { cause: error });
       }
@@ -25,6 +27,7 @@ describe('Raft in a simulated cluster', function () {
     expect(committed).to.be.above(SEEDS * 50);
     expect(answered).to.be.above(SEEDS * 20);
     expect(installs).to.be.above(SEEDS / 10);
+    expect(transfers).to.be.above(SEEDS / 2);
   });
 
   it('is decided by the seed alone', () => {

@@ -124,7 +124,10 @@ export class Rig {
     return this;
   }
 
-  meet(id: NodeId, o: { incarnation?: string; genesis?: string; session?: number; up?: boolean; priority?: number } = {}): this {
+  meet(
+    id: NodeId,
+    o: { incarnation?: string; genesis?: string; session?: number; up?: boolean; priority?: number } = {},
+  ): this {
     const { incarnation = id.toUpperCase(), genesis = '', priority = 0 } = o;
     const hello = { incarnation, genesis, priority };
     this.core.link(this.now, id, o.session ?? 1, o.up ?? true, hello);
