@@ -146,7 +146,7 @@ export class Transfer {
       this.#preferredSince = now;
       return;
     }
-    if (best === undefined || now - this.#preferredSince < STABLE_TIMEOUTS * options.electionTimeoutMs) return;
+    if (now - this.#preferredSince < STABLE_TIMEOUTS * options.electionTimeoutMs) return;
     this.#preferredSince = now;
     this.begin(best.id);
   }
