@@ -3,11 +3,20 @@
  * promises, events). What passes is plain data in batches, once a turn, never a call that waits. In one thread the batches
  * are handed over directly; nothing in them would stop them from being posted between threads.
  */
-import type { Entry, Epoch, Index, NodeId, Role, SnapshotMeta, TransferRefusal } from '../consensus/consensus.js';
+import type {
+  Entry,
+  Epoch,
+  Index,
+  NodeId,
+  Role,
+  SnapshotMeta,
+  TransferRefusal,
+} from '../consensus/consensus.js';
 import type { Membership } from '../consensus/membership.js';
 
 /** Why the engine did not take a proposal. All of them mean that it is not in the log. */
-export type ProposalRefusal = 'notLeader' | 'overloaded' | 'diskFull' | 'tooLarge' | 'stopped' | 'transferring';
+export type ProposalRefusal =
+  'notLeader' | 'overloaded' | 'diskFull' | 'tooLarge' | 'stopped' | 'transferring';
 
 /** Why the leadership stays where it is. `gaveUp`: the target did not take over in time. */
 export type TransferFailure = TransferRefusal | 'gaveUp';

@@ -1,9 +1,13 @@
 /** Who wants the leadership of a group handed over: the own app, or members that forward it. They are told when it came to nothing. */
 import type { Consensus, NodeId } from '../consensus/consensus.js';
+import { TokenBuckets } from '../tokenBucket.js';
 import type { TransferFailure } from './door.js';
 
 /** How many requests a leader answers for; what is above it asks again later. */
 const MAX_WAITING = 256;
+/** What one member may ask for, at once and for each second: each transfer holds up proposals. */
+const BURST = 32;
+const PER_SECOND = 8;
 
 /** How requests get to the leader, and answers back. @internal */
 export interface LeadershipHost {
@@ -19,6 +23,7 @@ export interface LeadershipHost {
 export class Leadership {
   readonly #core: Consensus;
   readonly #host: LeadershipHost;
+  readonly #asked = new TokenBuckets(PER_SECOND, BURST);
   /** Requests for the transfer under way; the own app's come from nobody. */
   #waiting: { readonly peer: NodeId | undefined; readonly token: number }[] = [];
 
@@ -36,7 +41,8 @@ export class Leadership {
 
   /** A member forwards what its app asks. */
   heard(now: number, peer: NodeId, token: number, to: NodeId): void {
-    this.#begin(now, peer, token, to);
+    if (this.#asked.allows(peer, now)) this.#begin(now, peer, token, to);
+    else this.#refuse(peer, token, 'transferring');
   }
 
   /** The core's status changed: a transfer that ended while this node still leads was given up. */

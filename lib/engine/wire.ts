@@ -84,7 +84,10 @@ export function decodeHello(reader: ByteReader): Hello {
     return { version, group, instance, protocol, incarnation, genesis, founders, wantsAnswer, priority: 0 };
   const priority = reader.u8();
   if (priority > MAX_PRIORITY)
-    throw new QuorateError('ERR_CODEC', `a hello has priority ${priority}, at most ${MAX_PRIORITY} is allowed`);
+    throw new QuorateError(
+      'ERR_CODEC',
+      `a hello has priority ${priority}, at most ${MAX_PRIORITY} is allowed`,
+    );
   expectEnd(reader);
   return { version, group, instance, protocol, incarnation, genesis, founders, wantsAnswer, priority };
 }

@@ -99,7 +99,7 @@ export class Election {
   onTimeoutNow(from: Peer, m: TimeoutNow): void {
     const state = this.#state;
     // Late, twice, or from one that does not lead: then it would disturb a leader that nobody wants to replace.
-    if (m.term !== state.term || state.phase !== 'follower' || state.leader !== from.id) return;
+    if (m.term !== state.term || state.leader !== from.id) return;
     if (!this.#mayRun()) return;
     this.#campaign(true);
     state.succession = true;

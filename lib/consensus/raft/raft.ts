@@ -120,7 +120,9 @@ class RaftCore implements Consensus<RaftMessage> {
     if (stopped !== undefined) return Infinity;
     if (dirty) return now;
     if (phase === 'leader')
-      return configs.hasOthers(self) ? Math.min(this.#replication.deadline, this.#transfer.deadline) : Infinity;
+      return configs.hasOthers(self)
+        ? Math.min(this.#replication.deadline, this.#transfer.deadline)
+        : Infinity;
     // Looking in at least twice an election time-out tells a long silence from a long stall.
     const soon = now + options.electionTimeoutMs / 2;
     return Math.min(this.#election.deadline, this.#follower.deadline, this.#reads.deadline, soon);

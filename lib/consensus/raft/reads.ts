@@ -134,7 +134,9 @@ export class Reads {
     if (this.#contexts.length === 0 && this.#questions.length === 0) return;
     if (state.phase === 'leader') {
       // Before an entry of this reign is committed, the commit index may lag behind what was acknowledged (etcd#7331).
-      if (!this.#replication.settled || state.handedOff) return;
+      if (!this.#replication.settled) return;
+      // Another may lead by now: how the transfer ends decides over them.
+      if (state.handedOff) return;
       // The round is sent now, after all these reads came in: who answers it answers them (etcd#20418).
       const round = this.#replication.openRound();
       this.#groups.push({ round, index: state.commit, contexts: this.#contexts, questions: this.#questions });

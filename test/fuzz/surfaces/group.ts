@@ -40,7 +40,10 @@ export const helloOf = (group: string, more: Partial<wire.Hello> = {}): wire.Hel
 export function groupFrames(number: number, group: string): Uint8Array[] {
   const bodies: [number, (writer: ByteWriter) => void][] = [
     [ItemType.hello, (w) => wire.encodeHello(w, helloOf(group))],
-    [ItemType.hello, (w) => wire.encodeHello(w, helloOf(group, { wantsAnswer: false, genesis: 'G', priority: 9 }))],
+    [
+      ItemType.hello,
+      (w) => wire.encodeHello(w, helloOf(group, { wantsAnswer: false, genesis: 'G', priority: 9 })),
+    ],
     [ItemType.refusal, (w) => wire.encodeRefusal(w, { group, code: 'ERR_MEMBERS_DIFFER', message: 'no' })],
     [ItemType.bye, () => undefined],
     ...raftMessages().map((message): [number, (writer: ByteWriter) => void] => [

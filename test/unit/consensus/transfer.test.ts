@@ -169,6 +169,8 @@ describe('a transfer of the leadership, at the leader', () => {
     rig.flush();
     expect(told(rig)).to.deep.equal([]);
     expect(rig.core.read(rig.now, 1)).to.deep.equal({ ok: true });
+    rig.pass(10).flush();
+    expect(rig.core.nextDeadline()).to.be.above(rig.now);
   });
 
   it('ends with an I/O error, like everything', () => {
@@ -498,6 +500,8 @@ describe('priorities', () => {
     const rig = preferred(0, 0, 1);
     serve(rig, 2500);
     rig.meet('c', { session: 3, priority: 1 });
+    rig.ack('c', 3);
+    rig.flush();
     serve(rig, 2500);
     expect(told(rig)).to.deep.equal([]);
     serve(rig, 700);

@@ -92,8 +92,20 @@ describe('requests for the leadership', () => {
 
   it('are remembered up to a number; who comes later asks again', () => {
     const rig = new Rig();
-    for (let token = 1; token <= 257; token++) rig.leadership.heard(0, 'c', token, 'b');
-    expect(rig.said.splice(0)).to.deep.equal([['refuse', 'c', 257, 'transferring']]);
+    for (let token = 1; token <= 257; token++) rig.leadership.heard(0, `m${token % 10}`, token, 'b');
+    expect(rig.said.splice(0)).to.deep.equal([['refuse', 'm7', 257, 'transferring']]);
     expect(rig.turns({ transferring: '' })).to.have.length(256);
+  });
+
+  it('of one member reach the core only so often: each holds up proposals', () => {
+    const rig = new Rig();
+    rig.answer = 'lagging';
+    for (let token = 1; token <= 33; token++) rig.leadership.heard(0, 'c', token, 'b');
+    expect(rig.asked).to.have.length(32);
+    expect(rig.said.at(-1)).to.deep.equal(['refuse', 'c', 33, 'transferring']);
+    rig.leadership.heard(0, 'b', 1, 'b');
+    expect(rig.asked).to.have.length(33);
+    rig.leadership.heard(1000, 'c', 34, 'b');
+    expect(rig.asked).to.have.length(34);
   });
 });

@@ -232,6 +232,39 @@ describe('calls for another leader', () => {
       expect(named.message).to.contain('c');
     });
 
+  it('leave no timer and no listener behind when they end', async () => {
+    const rig = new Rig().status('b');
+    const { environment } = rig;
+    const open = new Set<number>();
+    let timers = 0;
+    const setTimer = environment.setTimer.bind(environment);
+    environment.setTimer = (delayMs, callback) => {
+      const timer = ++timers;
+      open.add(timer);
+      const inner = setTimer(delayMs, callback);
+      return {
+        cancel: () => {
+          open.delete(timer);
+          inner.cancel();
+        },
+      };
+    };
+    const { signal } = new AbortController();
+    let listeners = 0;
+    const add = signal.addEventListener.bind(signal);
+    const remove = signal.removeEventListener.bind(signal);
+    signal.addEventListener = (...args: Parameters<typeof add>) => void (listeners++, add(...args));
+    signal.removeEventListener = (...args: Parameters<typeof remove>) => void (listeners--, remove(...args));
+    const calls = [
+      rig.calls.transfer('c', { timeout: 1000, signal }),
+      rig.calls.transfer('', { timeout: 1000 }),
+    ];
+    expect([open.size, listeners]).to.deep.equal([2, 1]);
+    rig.status('c', 2);
+    await Promise.all(calls);
+    expect([open.size, listeners]).to.deep.equal([0, 0]);
+  });
+
   it('end with the first refusal when there is no time', async () => {
     const rig = new Rig().status('b');
     const call = rig.call('', true);
