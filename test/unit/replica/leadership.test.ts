@@ -253,8 +253,14 @@ describe('calls for another leader', () => {
     let listeners = 0;
     const add = signal.addEventListener.bind(signal);
     const remove = signal.removeEventListener.bind(signal);
-    signal.addEventListener = (...args: Parameters<typeof add>) => void (listeners++, add(...args));
-    signal.removeEventListener = (...args: Parameters<typeof remove>) => void (listeners--, remove(...args));
+    signal.addEventListener = (...args: Parameters<typeof add>) => {
+      listeners++;
+      add(...args);
+    };
+    signal.removeEventListener = (...args: Parameters<typeof remove>) => {
+      listeners--;
+      remove(...args);
+    };
     const calls = [
       rig.calls.transfer('c', { timeout: 1000, signal }),
       rig.calls.transfer('', { timeout: 1000 }),
