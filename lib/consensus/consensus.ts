@@ -113,7 +113,7 @@ export type Refusal =
 /**
  * Why a leader does not hand over the leadership. `notVoter`: the target is no voter, or its storage is not the one on record.
  * `notLinked`: there is no link to it. `lagging`: it is far behind, or does not answer. `transferring`: another transfer is
- * under way. `preparing`, `configPending`: the reign, or a change of the membership, is not settled yet.
+ * under way, or too many to this target were a short while ago. `preparing`, `configPending`: the reign, or a change of the membership, is not settled yet.
  */
 export type TransferRefusal =
   | 'notLeader'

@@ -151,7 +151,7 @@ function explain(why: TransferFailure, to: string): string {
     case 'lagging':
       return to === '' ? 'no other voter has caught up' : `${to} has not caught up`;
     case 'transferring':
-      return 'another transfer is under way';
+      return 'another transfer is under way, or there were too many just now';
     case 'preparing':
       return 'the leader is new, and nothing of its reign is committed yet';
     case 'configPending':

@@ -76,7 +76,7 @@ class RaftCore implements Consensus<RaftMessage> {
     this.#guard = new TermGuard(options.electionTimeoutMs, setup.now);
     this.#replication = new Replication(state);
     this.#reads = new Reads(state, this.#replication);
-    this.#transfer = new Transfer(state, this.#replication);
+    this.#transfer = new Transfer(state, this.#replication, this.#guard);
     this.#election = new Election(state, (met) => {
       state.enter('leader');
       this.#replication.begin(met);

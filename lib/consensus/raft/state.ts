@@ -172,6 +172,7 @@ export class State {
     const wasLeader = this.phase === 'leader';
     this.phase = 'follower';
     this.leader = '';
+    this.succession = false;
     this.onReign(wasLeader);
     this.disk.stop();
     this.#touch();

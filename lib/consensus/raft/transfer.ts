@@ -6,25 +6,30 @@
 import type { NodeId, TransferRefusal } from '../consensus.js';
 import type { Replication } from './replication.js';
 import type { Peer, State } from './state.js';
+import type { TermGuard } from './termGuard.js';
 
 /** A member with a higher priority gets the leadership when it could have had it for so many election time-outs on end. */
 const STABLE_TIMEOUTS = 10;
 /** Of several refusals the one that says most: how near the leadership was to going. */
-const tellingOrder: readonly TransferRefusal[] = ['notVoter', 'notLinked', 'lagging'];
+const tellingOrder: readonly TransferRefusal[] = ['notVoter', 'notLinked', 'lagging', 'transferring'];
+/** Each transfer raises the term, and who raises it too often is taken for an enemy: so much of what is allowed is left over. */
+const SPARE_RISES = 16;
 
 /** The part of a core that gives the leadership away. @internal */
 export class Transfer {
   readonly #state: State;
   readonly #replication: Replication;
+  readonly #guard: TermGuard;
   #deadline = Infinity;
   #sentAt = -Infinity;
   /** Who would be the better leader, and since when it could be the leader without a break. */
   #preferred: NodeId = '';
   #preferredSince = 0;
 
-  constructor(state: State, replication: Replication) {
+  constructor(state: State, replication: Replication, guard: TermGuard) {
     this.#state = state;
     this.#replication = replication;
+    this.#guard = guard;
   }
 
   /** When the transfer under way is given up; Infinity without one. */
@@ -110,9 +115,9 @@ export class Transfer {
       return 'lagging';
     // Proposals wait until it has caught up: no more than fits the way to it, and nothing that has to come from disk (pitfall 25).
     const missing = progress.matched + 1;
-    if (missing > log.last) return undefined;
-    if (missing < log.cachedFrom || log.weigh(missing, log.last) > options.maxInflightBytes) return 'lagging';
-    return undefined;
+    const far = missing < log.cachedFrom || log.weigh(missing, log.last) > options.maxInflightBytes;
+    if (missing <= log.last && far) return 'lagging';
+    return this.#guard.spare(now, id) < SPARE_RISES ? 'transferring' : undefined;
   }
 
   /** The voter that has most of the log, of several the one that would rather lead; or the most telling refusal. */

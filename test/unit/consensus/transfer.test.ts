@@ -343,6 +343,13 @@ describe('a transfer of the leadership, at its target', () => {
     expect(rig.status.role).to.equal('leader');
   });
 
+  it('has no quorum to show once its disk failed', () => {
+    const rig = follower();
+    rig.receive('b', { type: 'timeoutNow', term: 2 });
+    rig.core.ioFailed(new Error('disk'));
+    expect(rig.status).to.include({ role: 'follower', leader: '', quorum: false });
+  });
+
   it('campaigns once, however often it is told', () => {
     const rig = follower();
     for (let i = 0; i < 3; i++) {

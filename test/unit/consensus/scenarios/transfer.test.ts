@@ -53,6 +53,30 @@ describe('leadership transfer', () => {
     well(s);
   });
 
+  // Found by looking at TermGuard: who raises the term too often loses its links, and every transfer raises it.
+  it('when it goes to and fro without end, then nobody is taken for an enemy', () => {
+    const s = led();
+    let waited = 0;
+    for (let moves = 0; moves < 120;) {
+      const from = trio.find((id) => s.node(id).core.status.role === 'leader')!;
+      const to = from === 'b' ? 'a' : 'b';
+      const { core, now } = s.node(from);
+      const answer = core.transfer(now, to);
+      if (answer.ok) {
+        moves++;
+        s.wait(10, from).deliver();
+        s.run(50);
+        expect(s.node(to).core.status.role).to.equal('leader');
+      } else {
+        expect(answer.why).to.equal('transferring');
+        waited++;
+        s.run(50);
+      }
+    }
+    expect(waited).to.be.above(0);
+    well(s);
+  });
+
   it('when the target dies after it was told, then the leader serves again', () => {
     const s = led();
     transfer(s, 'a', 'b');
