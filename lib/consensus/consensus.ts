@@ -102,6 +102,8 @@ export interface PeerHello {
   readonly incarnation: string;
   /** The group's genesis as the peer knows it, or empty. */
   readonly genesis: string;
+  /** How much the peer would like to lead; 0 when it does not say. */
+  readonly priority?: number;
 }
 
 /** Why a core did not take a proposal, a read or a request. */
@@ -115,6 +117,21 @@ export type Refusal =
   | 'tooLarge'
   | 'invalid'
   | 'noQuorum';
+
+/**
+ * Why a leader does not hand over the leadership. `notVoter`: the target is no voter, or its storage is not the one on record.
+ * `notLinked`: there is no link to it. `lagging`: it is far behind, or does not answer. `transferring`: another transfer is
+ * under way, or too many to this target were a short while ago. `preparing`, `configPending`: the reign, or a change of the membership, is not settled yet.
+ */
+export type TransferRefusal =
+  | 'notLeader'
+  | 'notVoter'
+  | 'notLinked'
+  | 'lagging'
+  | 'transferring'
+  | 'preparing'
+  | 'configPending'
+  | 'stopped';
 
 /** The answer to a proposal: where it went, or why not. It may still be superseded. */
 export type Accepted =
@@ -130,8 +147,13 @@ export interface CoreStatus {
   /** The leader as far as known, or empty. */
   readonly leader: NodeId;
   readonly epoch: Epoch;
-  /** Leader: a quorum answered within the last election time-out. Others: a leader is heard. */
+  /**
+   * Leader: a quorum answered within the last election time-out. Others: a leader is heard, or one that the last leader chose
+   * is being elected.
+   */
   readonly quorum: boolean;
+  /** Leader: whom it is handing the leadership to. Otherwise empty. */
+  readonly transferring: NodeId;
   readonly membership: Membership;
   /** The group's genesis once it is known to be committed, or empty: what a hello tells. */
   readonly genesis: string;
@@ -251,6 +273,12 @@ export interface Consensus<M extends MessageBase = MessageBase> {
   changeMembership(now: number, change: MembershipChange): Accepted;
   /** Asks for an index that makes a read linearizable; answered in `reads` or `readsFailed`, exactly once. */
   read(now: number, context: number): { ok: true } | { ok: false; why: Refusal };
+  /**
+   * Hands the leadership to a voter; when `to` is empty, to the one that has most of the log. Until that one leads, or the
+   * transfer is given up after an election time-out (`status.transferring` is empty again), proposals are refused as
+   * `transferring`. `ok` as well when the same transfer is under way already, or this node is `to` itself.
+   */
+  transfer(now: number, to: NodeId): { ok: true } | { ok: false; why: TransferRefusal };
   /** All I/O up to this token is durable. */
   persisted(now: number, upTo: IoToken): void;
   /** Fail-stop: after this the core sends nothing, grants nothing and takes nothing. */
@@ -309,5 +337,9 @@ export interface Recovered {
 /** A consensus protocol, ready to make cores. What `raft()` and `paxos()` return. */
 export interface ConsensusProtocol<M extends MessageBase = MessageBase> {
   readonly name: string;
+  /** How much this node would like to lead, told to peers in the hello. @defaultValue 0 */
+  readonly priority?: number;
+  /** After how many milliseconds its cores give a transfer of the leadership up. @defaultValue 1000 */
+  readonly transferMs?: number;
   create(setup: CoreSetup): Consensus<M>;
 }

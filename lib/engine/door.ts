@@ -3,11 +3,23 @@
  * promises, events). What passes is plain data in batches, once a turn, never a call that waits. In one thread the batches
  * are handed over directly; nothing in them would stop them from being posted between threads.
  */
-import type { Entry, Epoch, Index, NodeId, Role, SnapshotMeta } from '../consensus/consensus.js';
+import type {
+  Entry,
+  Epoch,
+  Index,
+  NodeId,
+  Role,
+  SnapshotMeta,
+  TransferRefusal,
+} from '../consensus/consensus.js';
 import type { Membership } from '../consensus/membership.js';
 
 /** Why the engine did not take a proposal. All of them mean that it is not in the log. */
-export type ProposalRefusal = 'notLeader' | 'overloaded' | 'diskFull' | 'tooLarge' | 'stopped';
+export type ProposalRefusal =
+  'notLeader' | 'overloaded' | 'diskFull' | 'tooLarge' | 'stopped' | 'transferring';
+
+/** Why the leadership stays where it is. `gaveUp`: the target did not take over in time. */
+export type TransferFailure = TransferRefusal | 'gaveUp';
 
 /** A batch of commands on its way to the log. */
 export interface Proposal {
@@ -50,6 +62,8 @@ export type AppNotice =
   /** Ready for the next chunk of the snapshot that is being restored. */
   | { readonly type: 'restorePull' }
   | { readonly type: 'restored' }
+  /** The leadership should go to `to`; to anyone, when that is empty. Answered with `transferRefused`, or by a new leader. */
+  | { readonly type: 'transfer'; readonly token: number; readonly to: NodeId }
   /** The app's side broke; the replica is over. */
   | { readonly type: 'failed'; readonly error: Error };
 
@@ -79,6 +93,7 @@ export type EngineNotice =
   | { readonly type: 'restoreBegin'; readonly meta: SnapshotMeta }
   /** The next chunk; empty at the end. */
   | { readonly type: 'restoreChunk'; readonly chunk: Uint8Array }
+  | { readonly type: 'transferRefused'; readonly token: number; readonly why: TransferFailure }
   /** A peer was refused, or something else a person should know. */
   | { readonly type: 'warning'; readonly error: Error }
   /** The engine gave the group up: the replica is over. */

@@ -1,5 +1,5 @@
 /** One group on one node: its core, its place in the log, its contacts, and the app's side behind the door. */
-import type { ByteReader } from '../bytes.js';
+import type { ByteReader, ByteWriter } from '../bytes.js';
 import {
   createEffects,
   type Consensus,
@@ -19,6 +19,13 @@ import type { WiredProtocol } from './codec.js';
 import { Contacts } from './contacts.js';
 import type { AppNotice, AppSide, EngineNotice, GroupStatus, Proposal, ProposalRefusal } from './door.js';
 import { Handover } from './handover.js';
+import { Leadership } from './leadership.js';
+import {
+  decodeLeadership,
+  decodeLeadershipRefused,
+  encodeLeadership,
+  encodeLeadershipRefused,
+} from './leadershipWire.js';
 import type { Outbox } from './outbox.js';
 import { LocalSnapshots } from './localSnapshots.js';
 import {
@@ -96,6 +103,7 @@ export class Group {
   readonly #hellos = new TokenBuckets(HELLOS_PER_SECOND, HELLO_BURST);
   readonly #instance: string;
   readonly #handover: Handover;
+  readonly #leadership: Leadership;
   readonly #effects: Effects = createEffects();
   #refused: { token: number; why: ProposalRefusal }[] = [];
   #readsFailed: number[] = [];
@@ -139,6 +147,13 @@ export class Group {
       },
       failed: (error) => this.fail(error),
     });
+    this.#leadership = new Leadership(setup.core, {
+      forward: (leader, token, to) =>
+        this.#item(leader, ItemType.leadership, (writer) => encodeLeadership(writer, token, to)),
+      refuse: (peer, token, why) =>
+        this.#item(peer, ItemType.leadershipRefused, (writer) => encodeLeadershipRefused(writer, token, why)),
+      tell: (token, why) => this.tell({ type: 'transferRefused', token, why }),
+    });
     if (setup.snapshot) this.#restore();
   }
 
@@ -172,12 +187,13 @@ export class Group {
     for (const context of batch.reads) {
       if (!this.core.read(now, context).ok) this.#readsFailed.push(context);
     }
-    for (const notice of batch.notices) this.#takeNotice(notice);
+    for (const notice of batch.notices) this.#takeNotice(now, notice);
     this.snapshots.consider(batch.applied);
   }
 
-  #takeNotice(notice: AppNotice): void {
+  #takeNotice(now: number, notice: AppNotice): void {
     if (notice.type === 'failed') this.fail(notice.error);
+    else if (notice.type === 'transfer') this.#leadership.ask(now, notice.token, notice.to);
     else this.snapshots.take(notice);
   }
 
@@ -209,6 +225,8 @@ export class Group {
         return 'tooLarge';
       case 'stopped':
         return 'stopped';
+      case 'transferring':
+        return 'transferring';
       default:
         return 'notLeader';
     }
@@ -226,6 +244,7 @@ export class Group {
       genesis,
       founders: membership.founders,
       wantsAnswer,
+      priority: this.#wired.protocol.priority ?? 0,
     };
     this.#host.outbox.item(peer, this.number, ItemType.hello, true, (writer) => encodeHello(writer, hello));
     this.#host.schedule(this);
@@ -250,8 +269,8 @@ export class Group {
     if (hello.wantsAnswer) this.greet(peer, false);
     else this.contacts.confirm(peer);
     if (verdict.type === 'known') return;
-    const { incarnation, genesis } = hello;
-    this.core.link(now, peer, verdict.contact.session, true, { incarnation, genesis });
+    const { incarnation, genesis, priority } = hello;
+    this.core.link(now, peer, verdict.contact.session, true, { incarnation, genesis, priority });
     this.#statusChanged = true;
     this.#host.schedule(this);
   }
@@ -295,6 +314,14 @@ export class Group {
       case ItemType.proposalRefused:
         this.#refused.push(decodeProposalRefused(body));
         return this.#refused.length <= MAX_REFUSED;
+      case ItemType.leadership: {
+        const { token, to } = decodeLeadership(body);
+        this.#leadership.heard(now, peer, token, to);
+        return true;
+      }
+      case ItemType.leadershipRefused:
+        this.tell({ type: 'transferRefused', ...decodeLeadershipRefused(body) });
+        return this.#notices.length <= MAX_REFUSED;
       case ItemType.bye:
         expectEnd(body);
         this.lost(now, peer);
@@ -302,6 +329,14 @@ export class Group {
       default:
         return false;
     }
+  }
+
+  /** Queues an item for a peer; `false`: there is no contact with it. */
+  #item(peer: NodeId, type: number, body: (writer: ByteWriter) => void): boolean {
+    if (!this.contacts.get(peer)) return false;
+    this.#host.outbox.item(peer, this.number, type, true, body);
+    this.#host.schedule(this);
+    return true;
   }
 
   #message(now: number, peer: NodeId, body: ByteReader): boolean {
@@ -336,7 +371,10 @@ export class Group {
     for (const { request, from, to, maxBytes } of effects.fetch) this.#fetch(request, from, to, maxBytes);
     for (const { request, to, atLeast } of effects.snapshotTo)
       this.#host.sendSnapshot(this, to, request, atLeast);
-    if (effects.changed) this.#statusChanged = true;
+    if (effects.changed) {
+      this.#statusChanged = true;
+      this.#leadership.statusChanged();
+    }
     if (this.core.status.stopped) this.fail(this.core.status.stopped);
     return effects.io;
   }

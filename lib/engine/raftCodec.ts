@@ -5,7 +5,7 @@ import { QuorateError } from '../errors.js';
 import { decodeEntries, decodeEpoch, encodeEntries, encodeEpoch } from '../storage/entryCodec.js';
 import type { MessageCodec, Travel } from './codec.js';
 
-const types = ['vote', 'voteReply', 'append', 'heartbeat', 'ack', 'read', 'readReply'] as const;
+const types = ['vote', 'voteReply', 'append', 'heartbeat', 'ack', 'read', 'readReply', 'timeoutNow'] as const;
 const ID_BYTES = 128;
 
 const urgent: Travel = { urgent: true, size: 0 };
@@ -15,7 +15,7 @@ export const raftCodec: MessageCodec<RaftMessage> = {
     writer.u8(types.indexOf(message.type));
     switch (message.type) {
       case 'vote':
-        writer.u8(message.pre ? 1 : 0);
+        writer.u8((message.pre ? 1 : 0) + (message.transfer ? 2 : 0));
         writer.varint(message.term);
         writer.varint(message.lastIndex);
         writer.varint(message.lastTerm);
@@ -57,6 +57,9 @@ export const raftCodec: MessageCodec<RaftMessage> = {
       case 'readReply':
         writer.varint(message.batch);
         writer.varint(message.index);
+        break;
+      case 'timeoutNow':
+        writer.varint(message.term);
     }
   },
 
@@ -64,12 +67,14 @@ export const raftCodec: MessageCodec<RaftMessage> = {
     const type = types[reader.u8()];
     switch (type) {
       case 'vote': {
-        const pre = flag(reader);
+        const flags = reader.u8();
         const term = reader.varint();
         const lastIndex = reader.varint();
         const lastTerm = reader.varint();
         const genesis = reader.string(ID_BYTES);
-        return { type, pre, term, lastIndex, lastTerm, genesis, recorded: reader.string(ID_BYTES) };
+        const recorded = reader.string(ID_BYTES);
+        const [pre, transfer] = [(flags & 1) !== 0, (flags & 2) !== 0];
+        return { type, pre, term, lastIndex, lastTerm, genesis, recorded, transfer };
       }
       case 'voteReply': {
         const flags = reader.u8();
@@ -110,6 +115,8 @@ export const raftCodec: MessageCodec<RaftMessage> = {
         const batch = reader.varint();
         return { type, batch, index: reader.varint() };
       }
+      case 'timeoutNow':
+        return { type, term: reader.varint() };
       default:
         throw new QuorateError('ERR_CODEC', 'a Raft message has an unknown type');
     }

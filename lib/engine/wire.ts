@@ -7,10 +7,12 @@ import { QuorateError, type ErrorCode } from '../errors.js';
 import type { ProposalRefusal } from './door.js';
 
 /** Raised when items change their meaning; both sides must name the same. */
-export const GROUP_WIRE_VERSION = 1;
+export const GROUP_WIRE_VERSION = 2;
 
 /** The most items of a frame: what comes of one frame stays bounded, and who has more to say sends two. */
 export const MAX_ITEMS = 4096;
+/** As much as anybody can want to lead. */
+export const MAX_PRIORITY = 100;
 const MAX_NAME = 128;
 const MAX_REFUSAL = 1024;
 
@@ -22,6 +24,8 @@ export const ItemType = {
   proposal: 5,
   proposalRefused: 6,
   snapshotAck: 7,
+  leadership: 8,
+  leadershipRefused: 9,
 } as const;
 
 /** The first word about a group on a link, and after it was opened. */
@@ -36,6 +40,8 @@ export interface Hello {
   readonly founders: readonly string[];
   /** The receiver should say hello too. */
   readonly wantsAnswer: boolean;
+  /** How much the sender would like to lead, from 0 to {@link MAX_PRIORITY}. */
+  readonly priority: number;
 }
 
 const refusalReasons: readonly ProposalRefusal[] = [
@@ -44,6 +50,7 @@ const refusalReasons: readonly ProposalRefusal[] = [
   'diskFull',
   'tooLarge',
   'stopped',
+  'transferring',
 ];
 
 export function encodeHello(writer: ByteWriter, hello: Hello): void {
@@ -56,6 +63,7 @@ export function encodeHello(writer: ByteWriter, hello: Hello): void {
   writer.varint(hello.founders.length);
   for (const founder of hello.founders) writer.string(founder);
   writer.u8(hello.wantsAnswer ? 1 : 0);
+  writer.u8(hello.priority);
 }
 
 export function decodeHello(reader: ByteReader): Hello {
@@ -72,8 +80,16 @@ export function decodeHello(reader: ByteReader): Hello {
   for (let i = 0; i < count; i++) founders.push(reader.string(MAX_NAME));
   const wantsAnswer = reader.u8() === 1;
   // A later version may say more; it is refused with a word, not with the loss of its link.
-  if (version === GROUP_WIRE_VERSION) expectEnd(reader);
-  return { version, group, instance, protocol, incarnation, genesis, founders, wantsAnswer };
+  if (version !== GROUP_WIRE_VERSION)
+    return { version, group, instance, protocol, incarnation, genesis, founders, wantsAnswer, priority: 0 };
+  const priority = reader.u8();
+  if (priority > MAX_PRIORITY)
+    throw new QuorateError(
+      'ERR_CODEC',
+      `a hello has priority ${priority}, at most ${MAX_PRIORITY} is allowed`,
+    );
+  expectEnd(reader);
+  return { version, group, instance, protocol, incarnation, genesis, founders, wantsAnswer, priority };
 }
 
 /** Why contact for a group was refused. */

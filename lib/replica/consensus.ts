@@ -3,6 +3,7 @@ import { createRaftProtocol } from '../consensus/raft/raft.js';
 import { raftDefaults, type RaftOptions } from '../consensus/raft/options.js';
 import type { WiredProtocol } from '../engine/codec.js';
 import { raftCodec } from '../engine/raftCodec.js';
+import { MAX_PRIORITY } from '../engine/wire.js';
 import { checkNumber, QuorateError } from '../errors.js';
 
 /** A consensus protocol with its options, as {@link raft} makes it. */
@@ -16,7 +17,8 @@ const MIB = 1024 * 1024;
 const GIB = 1024 * MIB;
 
 /**
- * Raft (Ongaro and Ousterhout 2014; Ongaro's dissertation), with pre-vote, check-quorum and read indexes.
+ * Raft (Ongaro and Ousterhout 2014; Ongaro's dissertation), with pre-vote, check-quorum, read indexes and
+ * transfer of the leadership.
  *
  * Throws `ERR_CONFIG` for an option that is out of range, or two that contradict each other.
  *
@@ -35,6 +37,7 @@ export function raft(options: RaftOptions = {}): ConsensusOption {
   checkNumber('raft.maxUncommittedBytes', merged.maxUncommittedBytes, 1024, GIB);
   checkNumber('raft.cacheBytes', merged.cacheBytes, 0, 4 * GIB);
   checkNumber('raft.maxPendingReads', merged.maxPendingReads, 1, 1_048_576);
+  checkNumber('raft.priority', merged.priority, 0, MAX_PRIORITY);
   atMost(
     'raft.heartbeatMs',
     merged.heartbeatMs,

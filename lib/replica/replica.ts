@@ -318,6 +318,35 @@ export class Replica<M extends StateMachine = StateMachine> extends Emitter<Repl
     });
   }
 
+  /**
+   * Hands the leadership to another voter, from any member: the leader brings `to` up to date and has it elected at once
+   * (Ongaro's dissertation, section 3.10). Resolves when the new leader is known here. Meanwhile commands and queries wait; none
+   * fails for it.
+   *
+   * Throws {@link QuorateError}: `ERR_TRANSFER_FAILED` when the leadership stays where it is, since `to` has no link to the
+   * leader, is far behind, or did not take over within an election time-out; `ERR_CONFIG` when `to` is no voter, or is this
+   * member, which leads already; `ERR_TIMEOUT`, `ERR_ABORTED` (the transfer may come about all the same), `ERR_OVERLOADED`,
+   * `ERR_CLOSED`, `ERR_REPLICA_FAILED`.
+   *
+   * @example
+   * ```ts
+   * await replica.transferLeadership('b', { timeout: 5000 });
+   * ```
+   *
+   * @param to - the voter that should lead; left out: the linked one that is most up to date
+   */
+  async transferLeadership(to?: string, options: CallOptions = {}): Promise<void> {
+    this.#checkOpen();
+    const { timeout = this.#options.timeout } = options;
+    checkTimeout(timeout);
+    const voters = this.#members.filter(({ as }) => as === 'voter').map(({ id }) => id);
+    if (to !== undefined && !voters.includes(to))
+      throw configError('to', to, `a voter of the group: ${voters.join(', ')}`);
+    if (to === this.id && this.#status?.role === 'leader')
+      throw configError('to', to, 'another member: this one leads already');
+    await this.#room.leadership.transfer(to ?? '', { ...options, timeout });
+  }
+
   /** Where this replica stands, now. */
   status(): ReplicaStatus {
     const status = this.#status;
@@ -378,12 +407,13 @@ export class Replica<M extends StateMachine = StateMachine> extends Emitter<Repl
   }
 
   /**
-   * Closes the replica: pending calls are rejected (or, with `drain`, waited for), the log is flushed, the storage released if no
-   * other group uses it. The group goes on without this member. Safe to call twice.
+   * Closes the replica: pending calls are rejected (or, with `drain`, waited for), the leadership is handed over if it is here,
+   * the log is flushed, the storage released if no other group uses it. The group goes on without this member. Safe to call
+   * twice.
    */
   close(options: CloseOptions = {}): Promise<void> {
     const timeout = checkNumber('timeout', options.timeout ?? 5000, 1, 2 ** 31 - 1);
-    this.#closing ??= this.#close(options.drain === true, timeout);
+    this.#closing ??= this.#close(options.drain === true, options.handOver !== false, timeout);
     return this.#closing;
   }
 
@@ -392,8 +422,9 @@ export class Replica<M extends StateMachine = StateMachine> extends Emitter<Repl
     await this.close();
   }
 
-  async #close(drain: boolean, timeout: number): Promise<void> {
+  async #close(drain: boolean, handOver: boolean, timeout: number): Promise<void> {
     if (drain && this.#state === 'running') await this.#drained(timeout);
+    if (handOver && this.#state === 'running') await this.#handOver(timeout);
     const wasRunning = this.#state === 'running';
     if (wasRunning) this.#state = 'closed';
     this.#room.close();
@@ -402,6 +433,14 @@ export class Replica<M extends StateMachine = StateMachine> extends Emitter<Repl
     await this.#engine?.close();
     if (wasRunning) this.#settleClosed({ type: 'closed' });
     this.removeAllListeners();
+  }
+
+  /** Best effort: who cannot take over finds out by itself that the leader is gone. */
+  async #handOver(timeout: number): Promise<void> {
+    if (this.#status?.role !== 'leader' || this.#members.length < 2) return;
+    const transferMs = this.#options.wired.protocol.transferMs ?? 1000;
+    const { leadership } = this.#room;
+    await leadership.transfer('', { timeout: Math.min(timeout, transferMs) }, true).catch(() => undefined);
   }
 
   #drained(timeout: number): Promise<void> {

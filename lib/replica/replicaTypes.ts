@@ -44,7 +44,14 @@ export interface CloseOptions {
    */
   readonly drain?: boolean;
   /**
-   * In milliseconds; from 1 to 2^31 - 1.
+   * Hand the leadership over first, where this member leads and another voter could take over: the group then goes on without
+   * an election time-out. Waits for an election time-out at the most.
+   *
+   * @defaultValue true
+   */
+  readonly handOver?: boolean;
+  /**
+   * How long closing waits for what comes first, each on its own. In milliseconds; from 1 to 2^31 - 1.
    *
    * @defaultValue 5000
    */

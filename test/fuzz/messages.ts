@@ -14,8 +14,36 @@ const founding = encodeMembership({ ...foundingMembership(['a', 'b', 'c']), gene
 
 export function raftMessages(): RaftMessage[] {
   return [
-    { type: 'vote', pre: true, term: 2, lastIndex: 3, lastTerm: 1, genesis: 'G', recorded: 'A' },
-    { type: 'vote', pre: false, term: 12, lastIndex: 3, lastTerm: 1, genesis: '', recorded: '' },
+    {
+      type: 'vote',
+      pre: true,
+      term: 2,
+      lastIndex: 3,
+      lastTerm: 1,
+      genesis: 'G',
+      recorded: 'A',
+      transfer: false,
+    },
+    {
+      type: 'vote',
+      pre: false,
+      term: 12,
+      lastIndex: 3,
+      lastTerm: 1,
+      genesis: '',
+      recorded: '',
+      transfer: false,
+    },
+    {
+      type: 'vote',
+      pre: false,
+      term: 3,
+      lastIndex: 8,
+      lastTerm: 2,
+      genesis: 'G',
+      recorded: 'A',
+      transfer: true,
+    },
     { type: 'voteReply', pre: true, granted: true, term: 2, genesis: 'G' },
     { type: 'voteReply', pre: false, granted: false, term: 1, genesis: '' },
     {
@@ -52,5 +80,6 @@ export function raftMessages(): RaftMessage[] {
     { type: 'ack', term: 2, matched: 0, round: 1, conflict: { prevIndex: 8, index: 3, epoch } },
     { type: 'read', batch: 77 },
     { type: 'readReply', batch: 77, index: 8 },
+    { type: 'timeoutNow', term: 2 },
   ];
 }

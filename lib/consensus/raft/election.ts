@@ -5,7 +5,7 @@
 import { voteResult } from '../quorum.js';
 import type { NodeId } from '../consensus.js';
 import type { Member } from '../membership.js';
-import type { Vote, VoteReply } from './messages.js';
+import type { TimeoutNow, Vote, VoteReply } from './messages.js';
 import type { Peer, State } from './state.js';
 
 /** The part of a core that makes leaders. @internal */
@@ -16,6 +16,8 @@ export class Election {
   /** The incarnations of those that granted. */
   readonly #granted = new Map<NodeId, string>();
   #deadline = Infinity;
+  /** This candidacy is the last leader's wish. */
+  #transfer = false;
 
   constructor(state: State, lead: (met: ReadonlyMap<NodeId, string>) => void) {
     this.#state = state;
@@ -72,12 +74,15 @@ export class Election {
     const hears =
       state.phase === 'leader' ||
       (state.leader !== '' && state.now - state.leaderHeardAt < state.options.electionTimeoutMs);
-    const sticky = hears && state.leader !== from.id;
+    const sticky = hears && state.leader !== from.id && !m.transfer;
     if (m.term < state.term || sticky) {
       this.#reply(from.id, m.pre, false, state.term);
       return;
     }
-    if (!m.pre && m.term > state.term) state.follow(m.term, '');
+    if (!m.pre && m.term > state.term) {
+      state.follow(m.term, '');
+      state.succession = m.transfer;
+    }
     const free =
       state.vote === from.id || (state.vote === '' && (state.leader === '' || state.leader === from.id));
     const granted = (free || (m.pre && m.term > state.term)) && this.#upToDate(m) && this.#mayGrant(from, m);
@@ -89,6 +94,16 @@ export class Election {
       this.restart();
     }
     this.#reply(from.id, m.pre, granted, granted ? m.term : state.term);
+  }
+
+  /** The leader says that this node should take over: it runs at once, and asks nobody beforehand (dissertation §3.10). */
+  onTimeoutNow(from: Peer, m: TimeoutNow): void {
+    const state = this.#state;
+    // Late, twice, or from one that does not lead: then it would disturb a leader that nobody wants to replace.
+    if (m.term !== state.term || state.leader !== from.id) return;
+    if (!this.#mayRun()) return;
+    this.#campaign(true);
+    state.succession = true;
   }
 
   onVoteReply(from: Peer, m: VoteReply): void {
@@ -167,8 +182,9 @@ export class Election {
     this.#count();
   }
 
-  #campaign(): void {
+  #campaign(transfer: boolean): void {
     const state = this.#state;
+    this.#transfer = transfer;
     state.term++;
     state.vote = state.self;
     state.disk.voteChanged();
@@ -184,7 +200,7 @@ export class Election {
     const result = voteResult(state.configs.latest, (voter) => this.#voteOf(voter));
     if (result === 'lost') state.follow(state.term, '');
     if (result !== 'won') return;
-    if (state.phase === 'preCandidate') this.#campaign();
+    if (state.phase === 'preCandidate') this.#campaign(false);
     else this.#lead(this.#granted);
   }
 
@@ -209,6 +225,7 @@ export class Election {
       recorded: standing.incarnations.includes(peer.incarnation)
         ? peer.incarnation
         : standing.incarnations[0]!,
+      transfer: !pre && this.#transfer,
     });
     state.dirty = true;
   }

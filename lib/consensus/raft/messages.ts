@@ -18,6 +18,8 @@ export interface Vote {
   readonly genesis: string;
   /** The incarnation that the candidate's log has on record for the receiver, or empty. */
   readonly recorded: string;
+  /** The leader told the candidate to run: whoever hears that leader may vote all the same (§3.10). Never with `pre`. */
+  readonly transfer: boolean;
 }
 
 /** The answer. It never leaves before the vote is on disk. */
@@ -86,5 +88,11 @@ export interface ReadReply {
   readonly index: Index;
 }
 
+/** The leader of `term` to one that has all of its log: campaign at once (dissertation §3.10). */
+export interface TimeoutNow {
+  readonly type: 'timeoutNow';
+  readonly term: number;
+}
+
 /** Every message of the Raft core. */
-export type RaftMessage = Vote | VoteReply | Append | Heartbeat | Ack | Read | ReadReply;
+export type RaftMessage = Vote | VoteReply | Append | Heartbeat | Ack | Read | ReadReply | TimeoutNow;

@@ -61,6 +61,14 @@ export interface RaftOptions {
    * @defaultValue true
    */
   readonly readmit?: boolean;
+  /**
+   * How much this node would like to lead, compared with the others: an integer from 0 to 100. A leader hands the leadership
+   * to a voter with a higher priority once that one has been linked and caught up for ten election time-outs on end. It does
+   * not decide elections, and each node has its own.
+   *
+   * @defaultValue 0
+   */
+  readonly priority?: number;
 }
 
 /** The values that hold where an option is left out. */
@@ -74,4 +82,5 @@ export const raftDefaults: Required<RaftOptions> = {
   cacheBytes: 32 * 1024 * 1024,
   maxPendingReads: 65_536,
   readmit: true,
+  priority: 0,
 };

@@ -15,6 +15,7 @@ import { Reconfigure } from './reconfigure.js';
 import { Replication } from './replication.js';
 import { State } from './state.js';
 import { TermGuard } from './termGuard.js';
+import { Transfer } from './transfer.js';
 import { isSound } from './validate.js';
 import type {
   Accepted,
@@ -33,6 +34,7 @@ import type {
   Refusal,
   Role,
   SnapshotMeta,
+  TransferRefusal,
 } from '../consensus.js';
 import type { RaftMessage } from './messages.js';
 import type { RaftOptions } from './options.js';
@@ -48,7 +50,8 @@ const COMMIT_STRIDE = 1000;
  */
 export function createRaftProtocol(options: RaftOptions = {}): ConsensusProtocol<RaftMessage> {
   const complete = { ...raftDefaults, ...options };
-  return { name: 'raft', create: (setup) => new RaftCore(setup, complete) };
+  const { priority, electionTimeoutMs: transferMs } = complete;
+  return { name: 'raft', priority, transferMs, create: (setup) => new RaftCore(setup, complete) };
 }
 
 /** Whether a message would raise a term: all that carry one would, but the two that ask about, and promise, a next one. */
@@ -65,6 +68,7 @@ class RaftCore implements Consensus<RaftMessage> {
   readonly #replication: Replication;
   readonly #reads: Reads;
   readonly #reconfigure: Reconfigure;
+  readonly #transfer: Transfer;
   readonly #guard: TermGuard;
   #status: CoreStatus & { commitIndex: Index; lastIndex: Index };
   /** One stall is forgiven until a leader is heard or an election begins. */
@@ -77,6 +81,7 @@ class RaftCore implements Consensus<RaftMessage> {
     this.#reads = new Reads(state, this.#replication);
     this.#reconfigure = new Reconfigure(state, this.#replication);
     this.#replication.onProgress = () => this.#reconfigure.settle();
+    this.#transfer = new Transfer(state, this.#replication, this.#guard);
     this.#election = new Election(state, (met) => {
       state.enter('leader');
       this.#replication.begin(met);
@@ -89,6 +94,7 @@ class RaftCore implements Consensus<RaftMessage> {
       this.#forgiven = false;
       this.#follower.reset();
       this.#reads.reset();
+      this.#transfer.reset();
       if (!wasLeader) return;
       this.#replication.end();
       this.#election.restart();
@@ -118,7 +124,10 @@ class RaftCore implements Consensus<RaftMessage> {
     const { stopped, phase, dirty, now, configs, self, options } = this.#state;
     if (stopped !== undefined) return Infinity;
     if (dirty) return now;
-    if (phase === 'leader') return configs.hasOthers(self) ? this.#replication.deadline : Infinity;
+    if (phase === 'leader')
+      return configs.hasOthers(self)
+        ? Math.min(this.#replication.deadline, this.#transfer.deadline)
+        : Infinity;
     // Looking in at least twice an election time-out tells a long silence from a long stall.
     const soon = now + options.electionTimeoutMs / 2;
     return Math.min(this.#election.deadline, this.#follower.deadline, this.#reads.deadline, soon);
@@ -128,6 +137,7 @@ class RaftCore implements Consensus<RaftMessage> {
     if (!this.#enter(now)) return;
     if (this.#state.phase === 'leader') {
       this.#replication.tick();
+      this.#transfer.tick();
     } else {
       this.#follower.tick();
       this.#election.tick();
@@ -161,6 +171,7 @@ class RaftCore implements Consensus<RaftMessage> {
         if (!this.#replication.onAck(peer, message)) return false;
         this.#reads.confirm();
         this.#reconfigure.acknowledged();
+        this.#transfer.advance();
         return true;
       case 'vote':
         this.#election.onVote(peer, message);
@@ -173,6 +184,9 @@ class RaftCore implements Consensus<RaftMessage> {
         return true;
       case 'readReply':
         this.#reads.onReadReply(from, message);
+        return true;
+      case 'timeoutNow':
+        this.#election.onTimeoutNow(peer, message);
         return true;
     }
   }
@@ -190,6 +204,12 @@ class RaftCore implements Consensus<RaftMessage> {
   read(now: number, context: number): { ok: true } | { ok: false; why: Refusal } {
     if (!this.#enter(now)) return { ok: false, why: 'stopped' };
     const why = this.#reads.read(context);
+    return why === undefined ? { ok: true } : { ok: false, why };
+  }
+
+  transfer(now: number, to: NodeId): { ok: true } | { ok: false; why: TransferRefusal } {
+    if (!this.#enter(now)) return { ok: false, why: 'stopped' };
+    const why = this.#transfer.begin(to);
     return why === undefined ? { ok: true } : { ok: false, why };
   }
 
@@ -252,9 +272,12 @@ class RaftCore implements Consensus<RaftMessage> {
     let peer = state.peers.get(id);
     // The end of a link that was replaced by now.
     if (peer !== undefined && session < peer.session) return;
-    peer ??= { id, session, up: false, incarnation: '', progress: undefined };
+    peer ??= { id, session, up: false, incarnation: '', priority: 0, progress: undefined };
     state.peers.set(id, peer);
-    if (!up || session > peer.session) this.#reads.unlinked(id);
+    if (!up || session > peer.session) {
+      this.#reads.unlinked(id);
+      this.#transfer.relinked(id);
+    }
     peer.session = session;
     peer.up = up;
     if (!up) {
@@ -270,6 +293,7 @@ class RaftCore implements Consensus<RaftMessage> {
     // Another storage: what the old one acknowledged is lost.
     if (peer.incarnation !== incarnation) peer.progress = undefined;
     peer.incarnation = incarnation;
+    peer.priority = hello?.priority ?? 0;
     state.learn(hello?.genesis ?? '');
     if (state.phase === 'leader') this.#replication.linked(peer);
     else this.#election.linked(peer);
@@ -321,13 +345,15 @@ class RaftCore implements Consensus<RaftMessage> {
 
   #newStatus(): CoreStatus & { commitIndex: Index; lastIndex: Index } {
     const { phase, leader, epoch, configs, genesis, commit, log, stopped, self } = this.#state;
+    const { transferee, succession } = this.#state;
     let role: Role = configs.standingOf(self)?.voter === true ? 'follower' : 'learner';
     if (phase !== 'follower') role = phase === 'leader' ? 'leader' : 'candidate';
     return {
       role,
       leader,
       epoch,
-      quorum: leader !== '',
+      quorum: leader !== '' || succession,
+      transferring: transferee,
       membership: configs.latest,
       genesis,
       commitIndex: commit,

@@ -55,6 +55,8 @@ export class Reads {
     const state = this.#state;
     if (state.stopped !== undefined) return 'stopped';
     if (state.phase !== 'leader' && state.peers.get(state.leader)?.up !== true) return 'notLeader';
+    // Whoever was told to campaign may lead by now (pitfall 4). What came in before waits for how it ends.
+    if (state.handedOff) return 'transferring';
     if (this.#pending >= state.options.maxPendingReads) return 'quota';
     this.#pending++;
     this.#contexts.push(context);
@@ -65,7 +67,8 @@ export class Reads {
   onRead(from: NodeId, session: number, batch: number): void {
     const state = this.#state;
     state.dirty = true;
-    if (state.phase !== 'leader' || this.#pending >= state.options.maxPendingReads) {
+    const leads = state.phase === 'leader' && !state.handedOff;
+    if (!leads || this.#pending >= state.options.maxPendingReads) {
       state.disk.sendNow(from, { type: 'readReply', batch, index: 0 });
       return;
     }
@@ -132,6 +135,8 @@ export class Reads {
     if (state.phase === 'leader') {
       // Before an entry of this reign is committed, the commit index may lag behind what was acknowledged (etcd#7331).
       if (!this.#replication.settled) return;
+      // Another may lead by now: how the transfer ends decides over them.
+      if (state.handedOff) return;
       // The round is sent now, after all these reads came in: who answers it answers them (etcd#20418).
       const round = this.#replication.openRound();
       this.#groups.push({ round, index: state.commit, contexts: this.#contexts, questions: this.#questions });

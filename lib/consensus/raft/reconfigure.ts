@@ -24,9 +24,10 @@ export class Reconfigure {
   }
 
   change(change: MembershipChange): Accepted {
-    const { stopped, phase, configs, commit, epoch, genesis } = this.#state;
+    const { stopped, phase, configs, commit, epoch, genesis, transferee } = this.#state;
     if (stopped !== undefined) return { ok: false, why: 'stopped' };
     if (phase !== 'leader') return { ok: false, why: 'notLeader' };
+    if (transferee !== '') return { ok: false, why: 'transferring' };
     const { latest, latestIndex } = configs;
     if (!this.#replication.settled || genesis === '') return { ok: false, why: 'preparing' };
     if (latestIndex > commit || latest.outgoing.length > 0) return { ok: false, why: 'configPending' };

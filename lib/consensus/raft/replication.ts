@@ -113,6 +113,8 @@ export class Replication {
     const state = this.#state;
     if (state.stopped !== undefined) return { ok: false, why: 'stopped' };
     if (state.phase !== 'leader') return { ok: false, why: 'notLeader' };
+    // The target of a transfer could not catch up, and what it lacks would be lost to who waits for it (pitfall 25).
+    if (state.transferee !== '') return { ok: false, why: 'transferring' };
     // No user entry before the founding is committed: so whatever disk holds a user entry holds the genesis too.
     if (state.genesis === '') return { ok: false, why: 'preparing' };
     const { maxUncommittedBytes } = state.options;

@@ -22,6 +22,8 @@ export interface Peer {
   up: boolean;
   /** Of its storage, as of the newest contact; empty when it was not told. */
   incarnation: string;
+  /** How much it would like to lead. */
+  priority: number;
   /** Only while this node leads and the peer is a member. */
   progress: Progress | undefined;
 }
@@ -45,6 +47,11 @@ export class State {
   leader: NodeId = '';
   /** When the leader was last heard. */
   leaderHeardAt = -Infinity;
+  /** Leader: whom it is handing the leadership to, or empty; and whether that one was told to campaign. */
+  transferee: NodeId = '';
+  handedOff = false;
+  /** Nobody leads, but one that the last leader chose is about to: this ends with the next leader, or an ordinary election. */
+  succession = false;
   commit: Index = 0;
   /** The commit index that was last written to disk. */
   writtenCommit: Index = 0;
@@ -118,6 +125,7 @@ export class State {
 
   /** Follows `leader` (or nobody, when empty) in `term`, which is not older than the own one. */
   follow(term: number, leader: NodeId): void {
+    this.#endSuccession();
     if (term === this.term && leader === this.leader && this.phase === 'follower') return;
     const wasLeader = this.phase === 'leader';
     if (term > this.term) {
@@ -133,6 +141,7 @@ export class State {
 
   /** Enters another phase of its own candidacy or reign. */
   enter(phase: Exclude<Phase, 'follower'>): void {
+    this.#endSuccession();
     this.phase = phase;
     this.leader = phase === 'leader' ? this.self : '';
     this.#touch();
@@ -168,6 +177,7 @@ export class State {
     const wasLeader = this.phase === 'leader';
     this.phase = 'follower';
     this.leader = '';
+    this.succession = false;
     this.onReign(wasLeader);
     this.disk.stop();
     this.#touch();
@@ -175,6 +185,12 @@ export class State {
 
   #touch(): void {
     this.changed = this.dirty = true;
+  }
+
+  #endSuccession(): void {
+    if (!this.succession) return;
+    this.succession = false;
+    this.#touch();
   }
 
   #learnCommitted(): void {

@@ -46,6 +46,11 @@ export class TermGuard {
     return 'take';
   }
 
+  /** How often the member may raise the term now. */
+  spare(now: number, member: NodeId): number {
+    return this.#risesOf(now, member).left;
+  }
+
   /** It did. */
   rose(now: number, member: NodeId, distance: number): void {
     this.#distance -= distance;

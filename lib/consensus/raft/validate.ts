@@ -25,7 +25,9 @@ export function isSound(message: RaftMessage, term: number): boolean {
         isCount(m.lastTerm) &&
         m.lastTerm < m.term &&
         isText(m.genesis) &&
-        isText(m.recorded)
+        isText(m.recorded) &&
+        isFlag(m.transfer) &&
+        !(m.pre && m.transfer)
       );
     case 'voteReply':
       return isFlag(m.pre) && isFlag(m.granted) && isCount(m.term) && isText(m.genesis);
@@ -41,6 +43,8 @@ export function isSound(message: RaftMessage, term: number): boolean {
       return isCount(m.batch);
     case 'readReply':
       return isCount(m.batch) && isIndex(m.index);
+    case 'timeoutNow':
+      return isPositive(m.term);
     default:
       return false;
   }

@@ -20,5 +20,5 @@ export function alterCores(
       },
     });
   };
-  return { name, wired: { protocol: { name: protocol.name, create }, codec } };
+  return { name, wired: { protocol: { ...protocol, create }, codec } };
 }

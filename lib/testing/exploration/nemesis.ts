@@ -9,6 +9,8 @@ const REPAIR_MS = 700;
 /** How long to wait for a disk to be at work, and how often to look. */
 const AMID_MS = 300;
 const LOOK_MS = 0.07;
+/** How long a transfer of the leadership is tried. */
+const TRANSFER_MS = 2000;
 
 export class Nemesis {
   /** Faults that were really done, by kind. */
@@ -182,9 +184,32 @@ export class Nemesis {
       case 'clock shift':
         simulation.shiftClock(fault.node, fault.byMs);
         return true;
+      case 'transfer':
+        return this.#transfer(fault.node);
       default:
         return this.#inflictOnDisk(fault);
     }
+  }
+
+  /** Asked through any node: what is forwarded gets into trouble too. */
+  #transfer(to: string): boolean {
+    const simulation = this.#simulation;
+    const up = this.#plan.nodes.filter((id) => simulation.state(id) === 'up');
+    const through = up[Math.floor(simulation.now) % Math.max(1, up.length)];
+    const leader = simulation.leader();
+    if (through === undefined || leader === undefined) return false;
+    simulation.count('transfers asked for');
+    simulation
+      .replica(through)
+      .transferLeadership(to === leader ? undefined : to, { timeout: TRANSFER_MS })
+      .then(
+        () => simulation.count('transfers done'),
+        (error: unknown) => {
+          if (error instanceof QuorateError && error.code !== 'ERR_INTERNAL') return;
+          simulation.report('no exception', through, `a transfer ended with ${String(error)}`);
+        },
+      );
+    return true;
   }
 
   #inflictOnMesh(fault: MeshFault): boolean {

@@ -53,6 +53,8 @@ export type Fault =
   | { readonly kind: 'disk full'; readonly node: string; readonly spareBytes: number; readonly ms: number }
   | { readonly kind: 'bit rot'; readonly node: string; readonly bits: number; readonly ms: number }
   | { readonly kind: 'disk lost'; readonly node: string; readonly ms: number }
+  /** No fault, but as good as one: the leadership should go to the node; to anyone, when that leads. */
+  | { readonly kind: 'transfer'; readonly node: string }
   | MeshFault;
 
 /** What kind of fault it is. */
@@ -127,6 +129,7 @@ const frequencies: Readonly<Record<FaultKind, number>> = {
   'partial partition': 1.5,
   pauses: 0.6,
   'rendezvous down': 0.5,
+  transfer: 4,
 };
 
 const meshKinds: ReadonlySet<FaultKind> = new Set(['partial partition', 'pauses', 'rendezvous down']);
@@ -205,7 +208,10 @@ function faultsOf(
 ): PlannedFault[] {
   // Streams of their own: a kind that is new leaves the faults of others as they were.
   const mesh = random.stream('mesh');
-  const chosen = kinds.filter((kind) => (meshKinds.has(kind) ? mesh : random).chance(0.45));
+  const moves = random.stream('moves');
+  const chosen = kinds.filter((kind) =>
+    (kind === 'transfer' ? moves : meshKinds.has(kind) ? mesh : random).chance(0.45),
+  );
   if (chosen.length === 0 && kinds.length > 0) chosen.push(random.pick(kinds));
   // The disks that may be lost for good: a minority, and none that has to serve in the end.
   const spare = random.shuffle(nodes.filter((id) => !core.includes(id))).slice(0, (nodes.length - 1) >> 1);
@@ -253,6 +259,8 @@ function faultOf(
       return spare.length === 0
         ? undefined
         : { kind, node: random.pick(spare), bits: 1 + random.integer(8), ms };
+    case 'transfer':
+      return single ? undefined : { kind, node };
     case 'pauses':
       return pauses(random, node, 4 * ms);
     case 'rendezvous down':

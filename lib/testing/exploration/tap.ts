@@ -30,7 +30,7 @@ export function describeMessage(message: MessageBase): string {
   const m = message as RaftMessage;
   switch (m.type) {
     case 'vote':
-      return `${m.pre ? 'prevote?' : 'vote?'} t${m.term} log ${m.lastIndex}@${m.lastTerm}`;
+      return `${m.pre ? 'prevote?' : m.transfer ? 'vote? (told to)' : 'vote?'} t${m.term} log ${m.lastIndex}@${m.lastTerm}`;
     case 'voteReply':
       return `${m.pre ? 'prevote' : 'vote'} ${m.granted ? 'yes' : 'no'} t${m.term}`;
     case 'append':
@@ -43,6 +43,8 @@ export function describeMessage(message: MessageBase): string {
       return `read? ${m.batch}`;
     case 'readReply':
       return `read ${m.index === 0 ? 'ask again' : `at ${m.index}`}`;
+    case 'timeoutNow':
+      return `time-out now t${m.term}`;
     default:
       return message.type;
   }

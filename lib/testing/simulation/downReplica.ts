@@ -52,6 +52,7 @@ class DownReplica extends Emitter<ReplicaEvents> {
     submit: (): Promise<never> => Promise.reject(this.#refusal('refused')),
     query: (): Promise<never> => Promise.reject(this.#refusal()),
     ready: (): Promise<never> => Promise.reject(this.#refusal()),
+    transferLeadership: (): Promise<never> => Promise.reject(this.#refusal()),
     digest: (): Promise<never> => Promise.reject(this.#refusal()),
     peek: (): never => this.#throw(),
     changes: (): never => this.#throw(),

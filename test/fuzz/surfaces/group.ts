@@ -1,5 +1,11 @@
 /** What engines say to each other: items of groups, Raft's messages, snapshot transfers. */
 import { ByteReader, ByteWriter } from '../../../lib/bytes.js';
+import {
+  decodeLeadership,
+  decodeLeadershipRefused,
+  encodeLeadership,
+  encodeLeadershipRefused,
+} from '../../../lib/engine/leadershipWire.js';
 import { raftCodec } from '../../../lib/engine/raftCodec.js';
 import { decodeTransfer, encodeTransfer, type TransferFrame } from '../../../lib/engine/transferWire.js';
 import * as wire from '../../../lib/engine/wire.js';
@@ -26,6 +32,7 @@ export const helloOf = (group: string, more: Partial<wire.Hello> = {}): wire.Hel
   genesis: '',
   founders: ['a', 'b', 'c'],
   wantsAnswer: true,
+  priority: 0,
   ...more,
 });
 
@@ -33,7 +40,10 @@ export const helloOf = (group: string, more: Partial<wire.Hello> = {}): wire.Hel
 export function groupFrames(number: number, group: string): Uint8Array[] {
   const bodies: [number, (writer: ByteWriter) => void][] = [
     [ItemType.hello, (w) => wire.encodeHello(w, helloOf(group))],
-    [ItemType.hello, (w) => wire.encodeHello(w, helloOf(group, { wantsAnswer: false, genesis: 'G' }))],
+    [
+      ItemType.hello,
+      (w) => wire.encodeHello(w, helloOf(group, { wantsAnswer: false, genesis: 'G', priority: 9 })),
+    ],
     [ItemType.refusal, (w) => wire.encodeRefusal(w, { group, code: 'ERR_MEMBERS_DIFFER', message: 'no' })],
     [ItemType.bye, () => undefined],
     ...raftMessages().map((message): [number, (writer: ByteWriter) => void] => [
@@ -42,6 +52,8 @@ export function groupFrames(number: number, group: string): Uint8Array[] {
     ]),
     [ItemType.proposal, (w) => wire.encodeProposal(w, 7, 2, new Uint8Array(20))],
     [ItemType.proposalRefused, (w) => wire.encodeProposalRefused(w, 7, 'overloaded')],
+    [ItemType.leadership, (w) => encodeLeadership(w, 3, 'a')],
+    [ItemType.leadershipRefused, (w) => encodeLeadershipRefused(w, 3, 'lagging')],
     [ItemType.snapshotAck, (w) => wire.encodeSnapshotAck(w, 3, 50, true)],
   ];
   const frames = bodies.map(([type, body]) => written((w) => wire.writeItem(w, number, type, body)));
@@ -75,6 +87,14 @@ function readItem(type: number, body: ByteReader): (writer: ByteWriter) => void 
     case ItemType.proposalRefused: {
       const { token, why } = wire.decodeProposalRefused(body);
       return (w) => wire.encodeProposalRefused(w, token, why);
+    }
+    case ItemType.leadership: {
+      const { token, to } = decodeLeadership(body);
+      return (w) => encodeLeadership(w, token, to);
+    }
+    case ItemType.leadershipRefused: {
+      const { token, why } = decodeLeadershipRefused(body);
+      return (w) => encodeLeadershipRefused(w, token, why);
     }
     case ItemType.snapshotAck: {
       const { request, index, ok } = wire.decodeSnapshotAck(body);

@@ -12,6 +12,7 @@ describe('Raft in a simulated cluster', function () {
     let answered = 0;
     let installs = 0;
     const changes: string[] = [];
+    let transfers = 0;
     for (let seed = FIRST; seed < FIRST + SEEDS; seed++) {
       try {
         const cluster = live(seed);
@@ -19,6 +20,7 @@ describe('Raft in a simulated cluster', function () {
         answered += cluster.answered;
         installs += cluster.installs;
         changes.push(...cluster.changes);
+        transfers += cluster.transfers;
       } catch (error) {
         throw new Error(`seed ${seed}: ${(error as Error).message}`, { cause: error });
       }
@@ -33,6 +35,7 @@ describe('Raft in a simulated cluster', function () {
       ['noQuorum', 0.1],
     ] as const)
       expect(changes.filter((one) => one === what).length, what).to.be.above(SEEDS * often * 0.1);
+    expect(transfers).to.be.above(SEEDS / 2);
   });
 
   it('is decided by the seed alone', () => {

@@ -53,6 +53,7 @@ export class Cluster {
   readonly changes: string[] = [];
   answered = 0;
   installs = 0;
+  transfers = 0;
 
   readonly ids: readonly NodeId[];
   /** Nodes that found nothing; they may be added. */
@@ -207,6 +208,12 @@ export class Cluster {
     if (taken) node.reads.set(context, this.watch.committed);
     this.#touch(node);
     return taken;
+  }
+
+  transfer(node: SimNode, to: NodeId): void {
+    if (!node.core.transfer(this.now, to).ok) return;
+    this.transfers++;
+    this.#touch(node);
   }
 
   /** Takes a snapshot at what is applied and drops a part of the log. */

@@ -1,5 +1,6 @@
 /** The life of a simulated cluster that meets every kind of trouble. */
 import { allMembers, findMember } from '../../../lib/consensus/membership.js';
+import { seeded } from '../support/seeded.js';
 import { Cluster } from './cluster.js';
 import type { RaftOptions } from '../../../lib/consensus/raft/options.js';
 import type { SimNode } from './cluster.js';
@@ -29,6 +30,8 @@ export function live(seed: number): Cluster {
   });
   const wipeable = Math.floor((ids.length - 1) / 2);
   let wiped = 0;
+  // With numbers of its own, and not in all lives: those of other seeds stay what they were.
+  const whim = seed % 5 === 2 ? seeded(seed) : undefined;
   for (let step = 0; step < 120; step++) {
     cluster.run(random() * 80);
     const node = cluster.pick([...cluster.nodes.values()]) as SimNode | undefined;
@@ -44,6 +47,8 @@ export function live(seed: number): Cluster {
       cluster.read(leader);
     }
     if (leader !== undefined && spares.length > 0 && random() < 0.25) churn(cluster, leader);
+    if (whim !== undefined && leader !== undefined && whim() < 0.25)
+      cluster.transfer(leader, whim() < 0.2 ? '' : ids[Math.floor(whim() * ids.length)]!);
     trouble(cluster, node, () => spares.length === 0 && wiped++ < wipeable);
   }
   cluster.heal();

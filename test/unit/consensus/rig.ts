@@ -124,8 +124,12 @@ export class Rig {
     return this;
   }
 
-  meet(id: NodeId, o: { incarnation?: string; genesis?: string; session?: number; up?: boolean } = {}): this {
-    const hello = { incarnation: o.incarnation ?? id.toUpperCase(), genesis: o.genesis ?? '' };
+  meet(
+    id: NodeId,
+    o: { incarnation?: string; genesis?: string; session?: number; up?: boolean; priority?: number } = {},
+  ): this {
+    const { incarnation = id.toUpperCase(), genesis = '', priority = 0 } = o;
+    const hello = { incarnation, genesis, priority };
     this.core.link(this.now, id, o.session ?? 1, o.up ?? true, hello);
     return this;
   }
@@ -198,6 +202,7 @@ export class Rig {
       lastTerm: o.term - 1,
       genesis: 'G',
       recorded: 'A',
+      transfer: false,
       ...o,
     };
     this.receive(from, message);

@@ -13,6 +13,7 @@ const hello: Hello = {
   genesis: '',
   founders: ['a', 'b', 'c'],
   wantsAnswer: true,
+  priority: 0,
 };
 
 function own(genesis = '', founders = ['c', 'b', 'a']) {
@@ -21,6 +22,7 @@ function own(genesis = '', founders = ['c', 'b', 'a']) {
     leader: '',
     epoch: NO_EPOCH,
     quorum: false,
+    transferring: '',
     membership: foundingMembership(founders),
     genesis,
     commitIndex: 0,

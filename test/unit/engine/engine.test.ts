@@ -442,9 +442,9 @@ describe('the engine', () => {
   it('frames for groups that are not open here cost nothing', async () => {
     const replica = await open('a', memoryStorage(), 'g', ['a']);
     const other = meshPort(await meshOf('b'));
-    await until('the link', () => other.linked().has('a'));
-    const seen: boolean[] = [];
     const port = meshPort(meshes.get('a')!);
+    await until('the link, at both ends', () => other.linked().has('a') && port.linked().has('b'));
+    const seen: boolean[] = [];
     port.listen({ onPeer: (_peer, up) => seen.push(up) });
     const received = meshes.get('a')!.metrics();
     for (const type of [3, 4, 5, 6, 7, 99]) {

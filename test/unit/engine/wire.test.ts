@@ -3,6 +3,13 @@ import fc from 'fast-check';
 import { ByteReader, ByteWriter } from '../../../lib/bytes.js';
 import type { Entry, Epoch } from '../../../lib/consensus/consensus.js';
 import type { RaftMessage } from '../../../lib/consensus/raft/messages.js';
+import type { TransferFailure } from '../../../lib/engine/door.js';
+import {
+  decodeLeadership,
+  decodeLeadershipRefused,
+  encodeLeadership,
+  encodeLeadershipRefused,
+} from '../../../lib/engine/leadershipWire.js';
 import { raftCodec } from '../../../lib/engine/raftCodec.js';
 import { decodeTransfer, encodeTransfer, type TransferFrame } from '../../../lib/engine/transferWire.js';
 import * as wire from '../../../lib/engine/wire.js';
@@ -50,6 +57,7 @@ const message: fc.Arbitrary<RaftMessage> = fc.oneof(
     lastTerm: count,
     genesis: name,
     recorded: name,
+    transfer: fc.boolean(),
   }),
   fc.record({
     type: constant('voteReply' as const),
@@ -82,10 +90,11 @@ const message: fc.Arbitrary<RaftMessage> = fc.oneof(
   }),
   fc.record({ type: constant('read' as const), batch: count }),
   fc.record({ type: constant('readReply' as const), batch: count, index: count }),
+  fc.record({ type: constant('timeoutNow' as const), term: count }),
 );
 
 const hello: fc.Arbitrary<wire.Hello> = fc.record({
-  version: count,
+  version: constant(wire.GROUP_WIRE_VERSION),
   group: name,
   instance: name,
   protocol: name,
@@ -93,6 +102,7 @@ const hello: fc.Arbitrary<wire.Hello> = fc.record({
   genesis: name,
   founders: fc.array(name, { maxLength: 5 }),
   wantsAnswer: fc.boolean(),
+  priority: fc.integer({ min: 0, max: 100 }),
 });
 const refusal = fc.record({
   group: name,
@@ -113,8 +123,20 @@ const proposalRefused = fc.record({
     'diskFull' as const,
     'tooLarge' as const,
     'stopped' as const,
+    'transferring' as const,
   ),
 });
+const transferFailure = fc.constantFrom<TransferFailure>(
+  'notLeader',
+  'notVoter',
+  'notLinked',
+  'lagging',
+  'transferring',
+  'preparing',
+  'configPending',
+  'stopped',
+  'gaveUp',
+);
 const snapshotAck = fc.record({ request: count, index: count, ok: fc.boolean() });
 
 const member = fc.record({ id: fc.string({ minLength: 1, maxLength: 8 }), incarnation: name });
@@ -185,6 +207,16 @@ const items: Record<string, Item<unknown>> = {
     proposalRefused,
     (writer, value) => wire.encodeProposalRefused(writer, value.token, value.why),
     wire.decodeProposalRefused,
+  ),
+  'request for the leadership': item(
+    fc.record({ token: count, to: name }),
+    (writer, value) => encodeLeadership(writer, value.token, value.to),
+    decodeLeadership,
+  ),
+  'refused leadership': item(
+    fc.record({ token: count, why: transferFailure }),
+    (writer, value) => encodeLeadershipRefused(writer, value.token, value.why),
+    decodeLeadershipRefused,
   ),
   'snapshot acknowledgement': item(
     snapshotAck,
@@ -297,6 +329,21 @@ describe('the wire of the engine', () => {
       wire.decodeRefusal,
       /unknown code/,
     );
+  });
+
+  it('refuses a hello that wants to lead more than anybody can', () => {
+    const [value] = fc.sample(hello, { numRuns: 1, seed: 1 });
+    const bytes = (priority: number): ByteReader =>
+      new ByteReader(written((w) => wire.encodeHello(w, { ...value!, priority })));
+    expect(wire.decodeHello(bytes(100)).priority).to.equal(100);
+    expect(() => wire.decodeHello(bytes(101))).to.throw(QuorateError, /priority 101, at most 100/);
+  });
+
+  it('reads a hello of another version as far as it goes', () => {
+    const [value] = fc.sample(hello, { numRuns: 1, seed: 1 });
+    const other = { ...value!, version: wire.GROUP_WIRE_VERSION + 1, priority: 7 };
+    const read = wire.decodeHello(new ByteReader(written((w) => wire.encodeHello(w, other))));
+    expect(read).to.deep.equal({ ...other, priority: 0 });
   });
 
   it('refuses a transfer whose description is no snapshot', () => {

@@ -46,6 +46,7 @@ export function helloItem(more: Partial<Hello> = {}): Uint8Array {
     genesis: '',
     founders: FOUNDERS,
     wantsAnswer: true,
+    priority: 0,
     ...more,
   };
   return item(ItemType.hello, (writer) => encodeHello(writer, hello));

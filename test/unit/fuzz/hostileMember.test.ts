@@ -142,6 +142,7 @@ describe('a hostile member', () => {
       lastTerm: 1,
       genesis: '',
       recorded: '',
+      transfer: false,
     },
     'a pre-vote of a far term': {
       type: 'vote',
@@ -151,6 +152,7 @@ describe('a hostile member', () => {
       lastTerm: 1,
       genesis: '',
       recorded: '',
+      transfer: false,
     },
     'an answer to a vote of a far term': {
       type: 'voteReply',
@@ -175,6 +177,7 @@ describe('a hostile member', () => {
       lastTerm: 1,
       genesis: '',
       recorded: '',
+      transfer: false,
     },
     'a read index beyond all logs': { type: 'readReply', batch: 1, index: MAX_INDEX + 1 },
     'an entry that claims more indexes than an entry has': append({ count: 65_537 }),

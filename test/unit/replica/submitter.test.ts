@@ -102,6 +102,22 @@ describe('the submitter', () => {
     expect(rig.collect()).to.have.lengthOf(1);
   });
 
+  it('holds what a leader refuses that is handing over, and sends it again until it is taken', async () => {
+    const rig = new Rig();
+    const one = rig.submit('x');
+    let [sent] = rig.collect();
+    for (let tries = 0; tries < 5; tries++) {
+      rig.submitter.refused(sent!.token, 'transferring');
+      await rig.environment.run(25);
+      const again = rig.collect();
+      expect(again.map(({ data }) => data)).to.deep.equal([sent!.data]);
+      [sent] = again;
+    }
+    expect([one.outcome, one.error]).to.deep.equal([undefined, undefined]);
+    rig.submitter.applied(SESSION, 2, ['done']);
+    expect(one.outcome).to.equal('done');
+  });
+
   it('knows what was refused from what may be in the log', () => {
     const rig = new Rig();
     const one = rig.submit('x');

@@ -50,7 +50,7 @@ export interface NodeView {
 /** The protocol, with every core it makes under observation. */
 export function watchProtocol(protocol: ConsensusProtocol, view: NodeView): ConsensusProtocol {
   return {
-    name: protocol.name,
+    ...protocol,
     create: (setup) => (view.core = new CoreWatch(protocol.create(setup), setup, protocol.name, view)),
   };
 }
@@ -160,6 +160,10 @@ export class CoreWatch implements Consensus {
       this.#reads.set(context, this.#view.group.commitIndex);
     }
     return answer;
+  }
+
+  transfer(now: number, to: NodeId): ReturnType<Consensus['transfer']> {
+    return this.#core.transfer(now, to);
   }
 
   persisted(now: number, upTo: number): void {
@@ -332,7 +336,8 @@ export class CoreWatch implements Consensus {
     const vote = durable.hard?.vote ?? '';
     if (m.type === 'voteReply' && m.granted && !m.pre && !(term > m.term || (term === m.term && vote === to)))
       this.#fail('vote', `grants ${to} its vote in ${m.term}, its disk says ${vote || '-'} in ${term}`);
-    const isOwn = m.type === 'append' || m.type === 'heartbeat' || (m.type === 'vote' && !m.pre);
+    const leads = m.type === 'append' || m.type === 'heartbeat' || m.type === 'timeoutNow';
+    const isOwn = leads || (m.type === 'vote' && !m.pre);
     if ((isOwn || m.type === 'ack') && term < m.term)
       this.#fail('vote', `sends ${m.type} of ${m.term}, its disk is in ${term}`);
     if (m.type === 'ack' && m.matched > Math.max(durable.last, snapshot?.index ?? 0))

@@ -156,7 +156,16 @@ describe('exploration: what messages say', () => {
   const entry = { index: 5, count: 3, epoch, time: 0, kind: 'user', data: new Uint8Array(1) } as const;
   const said: [RaftMessage, string][] = [
     [
-      { type: 'vote', pre: true, term: 4, lastIndex: 9, lastTerm: 3, genesis: '', recorded: '' },
+      {
+        type: 'vote',
+        pre: true,
+        term: 4,
+        lastIndex: 9,
+        lastTerm: 3,
+        genesis: '',
+        recorded: '',
+        transfer: false,
+      },
       'prevote? t4 log 9@3',
     ],
     [{ type: 'voteReply', pre: false, granted: true, term: 4, genesis: '' }, 'vote yes t4'],
@@ -175,6 +184,7 @@ describe('exploration: what messages say', () => {
       'ack 0 conflict at 8 t4',
     ],
     [{ type: 'readReply', batch: 3, index: 0 }, 'read ask again'],
+    [{ type: 'timeoutNow', term: 4 }, 'time-out now t4'],
   ];
   for (const [message, text] of said)
     it(text, () => {
