@@ -227,7 +227,7 @@ describe('a transfer of the leadership, at the leader', () => {
       return rig.flush();
     });
     refused('for a member that lost its storage', 'notVoter', 'b', () => {
-      const rig = leader().meet('b', { incarnation: 'another', session: 2 });
+      const rig = leader({ readmit: false }).meet('b', { incarnation: 'another', session: 2 });
       rig.ack('b', 3);
       return rig.flush();
     });
