@@ -161,6 +161,8 @@ export interface SnapshotRequest {
   readonly to: NodeId;
   /** The stream must cover at least this index. */
   readonly atLeast: Index;
+  /** Other members that hold the log up to `atLeast`, and so may have such a snapshot: any of them can stream it instead. */
+  readonly sources: readonly NodeId[];
 }
 
 /**
@@ -236,8 +238,11 @@ export interface Consensus<M extends MessageBase = MessageBase> {
   persisted(now: number, upTo: IoToken): void;
   /** Fail-stop: after this the core sends nothing, grants nothing and takes nothing. */
   ioFailed(error: Error): void;
-  /** The log up to `meta.index` is covered by a durable snapshot; entries up to `keepFrom - 1` may be forgotten. */
-  compacted(meta: SnapshotMeta, keepFrom: Index): void;
+  /**
+   * The log up to `meta.index` is covered by a durable snapshot; entries up to `keepFrom - 1` may be forgotten. `bytes` is the
+   * size of that snapshot, for who has to choose between it and the log; left out, the log is chosen as long as it reaches back.
+   */
+  compacted(meta: SnapshotMeta, keepFrom: Index, bytes?: number): void;
   /** Answers a fetch. */
   fetched(now: number, request: number, entries: readonly Entry[] | 'compacted'): void;
   /** A snapshot stream ended; on success the peer has it durably up to `index`. */

@@ -195,9 +195,11 @@ class RaftCore implements Consensus<RaftMessage> {
     this.#state.fail(error);
   }
 
-  compacted(meta: SnapshotMeta, keepFrom: Index): void {
+  compacted(meta: SnapshotMeta, keepFrom: Index, bytes?: number): void {
     const { stopped, log, commit } = this.#state;
-    if (stopped === undefined) log.compact(Math.min(keepFrom - 1, meta.index, commit));
+    if (stopped !== undefined) return;
+    log.compact(Math.min(keepFrom - 1, meta.index, commit));
+    this.#replication.choice.compacted(meta.index, bytes);
   }
 
   fetched(now: number, request: number, entries: readonly Entry[] | 'compacted'): void {

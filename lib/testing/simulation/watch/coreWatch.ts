@@ -166,11 +166,11 @@ export class CoreWatch implements Consensus {
     this.#core.ioFailed(error);
   }
 
-  compacted(meta: SnapshotMeta, keepFrom: Index): void {
+  compacted(meta: SnapshotMeta, keepFrom: Index, bytes?: number): void {
     if (meta.index > this.#commit)
       this.#fail('order of indexes', `has a snapshot at ${meta.index}, commit is ${this.#commit}`);
     this.#view.listener.compacted(meta);
-    this.#core.compacted(meta, keepFrom);
+    this.#core.compacted(meta, keepFrom, bytes);
   }
 
   fetched(now: number, request: number, entries: readonly Entry[] | 'compacted'): void {
