@@ -220,6 +220,17 @@ export interface MembershipChange {
   readonly remove?: readonly NodeId[];
 }
 
+/** What a core holds in memory, in bytes of entries. */
+export interface CoreLoad {
+  /** The newest entries, of which the older go when they are committed and more than the cap. */
+  readonly cachedBytes: number;
+  /** Taken in and not committed; 0 unless it leads. */
+  readonly uncommittedBytes: number;
+  /** Under way to the one follower to which most is; in how many messages to the one to which most are. */
+  readonly inflightBytes: number;
+  readonly inflightMessages: number;
+}
+
 /** A consensus core of one group on one node. */
 export interface Consensus<M extends MessageBase = MessageBase> {
   readonly status: CoreStatus;
@@ -256,6 +267,8 @@ export interface Consensus<M extends MessageBase = MessageBase> {
   link(now: number, peer: NodeId, session: number, up: boolean, hello?: PeerHello): void;
   /** Entries from `from` up to `to`, as many as memory holds without a gap and `maxBytes` allows (at least one); empty when they are only on disk. */
   entries(from: Index, to: Index, maxBytes: number): readonly Entry[];
+  /** What it holds now; computed for each call. */
+  load(): CoreLoad;
   /** Fills `out`. */
   drain(now: number, out: Effects<M>): void;
 }

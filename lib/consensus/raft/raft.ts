@@ -19,6 +19,7 @@ import type {
   Accepted,
   Consensus,
   ConsensusProtocol,
+  CoreLoad,
   CoreSetup,
   CoreStatus,
   Effects,
@@ -268,6 +269,10 @@ class RaftCore implements Consensus<RaftMessage> {
 
   entries(from: Index, to: Index, maxBytes: number): readonly Entry[] {
     return this.#state.log.slice(from, to, maxBytes);
+  }
+
+  load(): CoreLoad {
+    return { cachedBytes: this.#state.log.cachedBytes, ...this.#replication.load() };
   }
 
   drain(now: number, out: Effects<RaftMessage>): void {

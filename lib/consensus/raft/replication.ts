@@ -11,6 +11,7 @@ import { Progress } from './progress.js';
 import { SnapshotChoice, snapshotSources } from './snapshotChoice.js';
 import type {
   Accepted,
+  CoreLoad,
   Entry,
   EntryKind,
   Epoch,
@@ -217,6 +218,16 @@ export class Replication {
       }
       return;
     }
+  }
+
+  load(): Omit<CoreLoad, 'cachedBytes'> {
+    let inflightBytes = 0;
+    let inflightMessages = 0;
+    for (const { progress } of this.#state.peers.values()) {
+      inflightBytes = Math.max(inflightBytes, progress?.inflightBytes ?? 0);
+      inflightMessages = Math.max(inflightMessages, progress?.inflight ?? 0);
+    }
+    return { uncommittedBytes: this.#uncommitted, inflightBytes, inflightMessages };
   }
 
   #append(kind: EntryKind, data: Uint8Array, count: number, time: number): Index {

@@ -4,6 +4,7 @@ import {
   lastOf,
   type Consensus,
   type ConsensusProtocol,
+  type CoreLoad,
   type CoreSetup,
   type CoreStatus,
   type Effects,
@@ -196,6 +197,10 @@ export class CoreWatch implements Consensus {
 
   entries(from: Index, to: Index, maxBytes: number): readonly Entry[] {
     return this.#core.entries(from, to, maxBytes);
+  }
+
+  load(): CoreLoad {
+    return this.#core.load();
   }
 
   drain(now: number, out: Effects): void {
