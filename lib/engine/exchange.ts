@@ -3,14 +3,19 @@ import type { Index, NodeId } from '../consensus/consensus.js';
 import type { Group } from './group.js';
 import type { Resumption } from './wire.js';
 
-/** How a transfer ended; `blamed`: the peer, or the way to it, is why it failed. */
+/**
+ * How a transfer ended. `blamed`: the peer, or the way to it, is why it failed; `broken`: the way broke, or the peer fell silent, so
+ * that it may go on later.
+ */
 export interface Ending {
   readonly index: Index;
   readonly ok: boolean;
   readonly blamed?: boolean;
+  readonly broken?: boolean;
 }
 
 export const FAILED: Ending = { index: 0, ok: false };
+export const BROKEN: Ending = { ...FAILED, blamed: true, broken: true };
 
 export class Exchange {
   readonly group: Group;

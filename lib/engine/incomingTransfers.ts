@@ -230,8 +230,8 @@ export class IncomingTransfers {
         return;
       }
       await partial.writer?.commit(meta);
-      partial.dead = true;
       group.core.install(this.#host.now(), peer, meta);
+      partial.dead = true;
       this.#host.acknowledge(group, peer, request, meta.index, true);
       this.#host.schedule(group);
     });

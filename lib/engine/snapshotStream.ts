@@ -8,16 +8,14 @@ import type { NodeId } from '../consensus/consensus.js';
 import type { Timer } from '../environment.js';
 import { FrameKind, type MeshPort } from '../mesh/port.js';
 import type { SnapshotReader } from '../storage/storage.js';
-import { FAILED, type Ending, type Exchange } from './exchange.js';
+import { BROKEN, FAILED, type Ending, type Exchange } from './exchange.js';
 import type { TransferPace } from './transferPace.js';
 import { encodeTransfer, type TransferFrame } from './transferWire.js';
 
 /** The lane's backlog above which the sender pauses. */
 const BACKLOG_BYTES = 512 * 1024;
 /** A transfer of which nothing moves for so long is given up: a peer that reads nothing would keep it from the others. */
-export const STALL_MS = 30_000;
-
-const UNHEARD: Ending = { ...FAILED, blamed: true };
+const STALL_MS = 30_000;
 
 /** What a stream needs from the engine. */
 export interface StreamHost {
@@ -35,7 +33,7 @@ export interface StreamSetup {
   readonly pace: TransferPace;
   /** Whether contact is still that in which the transfer began. */
   readonly alive: () => boolean;
-  /** Told of each chunk that was sent, by the bytes before its end. */
+  /** Told of each chunk that the receiver has, or was sent, by the bytes before its end. */
   readonly progress: (offset: number) => void;
 }
 
@@ -61,8 +59,8 @@ export class SnapshotStream {
       const failed = await this.#chunks(offset);
       if (failed) return failed;
       whole = alive() && this.#say({ type: 'end', ...address, ok: true, digest: this.#hash.digest() });
-      if (!whole || !(await this.#word(() => exchange.ending !== undefined))) return UNHEARD;
-      return exchange.ending ?? UNHEARD;
+      if (!whole || !(await this.#word(() => exchange.ending !== undefined))) return BROKEN;
+      return exchange.ending ?? BROKEN;
     } finally {
       // Nothing more will come: the receiver may have the rest from somebody else.
       if (!whole && !exchange.ending && alive())
@@ -84,26 +82,26 @@ export class SnapshotStream {
     const { meta, size } = reader;
     for (const resume of [true, false]) {
       exchange.from = undefined;
-      if (!alive() || !this.#say({ type: 'begin', ...this.#address, size, resume, meta })) return UNHEARD;
-      if (!(await this.#word(() => exchange.from !== undefined))) return UNHEARD;
+      if (!alive() || !this.#say({ type: 'begin', ...this.#address, size, resume, meta })) return BROKEN;
+      if (!(await this.#word(() => exchange.from !== undefined))) return BROKEN;
       if (exchange.ending) return exchange.ending;
       const { offset, digest } = exchange.from!;
       if (offset === 0 || (await this.#isMine(offset, digest))) return offset;
     }
-    return UNHEARD; // asked to begin anew, it does not
+    return BROKEN; // asked to begin anew, it does not
   }
 
   /** Whether what the receiver has is the beginning of what is here. */
   async #isMine(end: number, digest: Uint8Array): Promise<boolean> {
-    const { reader } = this.#setup;
-    const { chunkBytes } = this.#setup.pace;
+    const { reader, pace, progress } = this.#setup;
     if (end > reader.size) return false;
     const hash = createHash('sha256');
     for (let offset = 0; offset < end;) {
-      const bytes = await reader.read(offset, Math.min(chunkBytes, end - offset));
+      const bytes = await reader.read(offset, Math.min(pace.chunkBytes, end - offset));
       if (bytes.length === 0) return false;
       hash.update(bytes);
       offset += bytes.length;
+      progress(offset);
     }
     if (!hash.copy().digest().equals(digest)) return false;
     this.#hash = hash;
@@ -117,7 +115,7 @@ export class SnapshotStream {
       const bytes = await reader.read(offset, pace.chunkBytes);
       if (bytes.length === 0) return FAILED;
       if (exchange.ending) return exchange.ending;
-      if (!alive() || !this.#say({ type: 'chunk', ...this.#address, offset, bytes })) return UNHEARD;
+      if (!alive() || !this.#say({ type: 'chunk', ...this.#address, offset, bytes })) return BROKEN;
       this.#hash.update(bytes);
       offset += bytes.length;
       progress(offset);
@@ -128,7 +126,7 @@ export class SnapshotStream {
         drained = true;
         exchange.stir();
       });
-      if (!(await this.#word(() => drained))) return UNHEARD;
+      if (!(await this.#word(() => drained))) return BROKEN;
     }
     return undefined;
   }

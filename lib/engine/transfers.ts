@@ -8,11 +8,12 @@ import { findMember } from '../consensus/membership.js';
 import { circuitBreaker, type CircuitBreaker } from '../failure/circuitBreaker.js';
 import { FrameKind, type MeshPort } from '../mesh/port.js';
 import type { SnapshotReader } from '../storage/storage.js';
-import { Exchange, FAILED, type Ending } from './exchange.js';
+import { BROKEN, Exchange, FAILED, type Ending } from './exchange.js';
 import type { Group } from './group.js';
 import { Holds } from './holds.js';
 import { IncomingTransfers, type IncomingHost } from './incomingTransfers.js';
-import { SnapshotStream, STALL_MS } from './snapshotStream.js';
+import { SnapshotReaders } from './snapshotReaders.js';
+import { SnapshotStream } from './snapshotStream.js';
 import type { Delegation, Resumption } from './wire.js';
 
 /** Transfers that leave this node at once; the others wait. */
@@ -21,7 +22,17 @@ const CONCURRENT = 2;
 const MAX_ASKED = 2;
 /** How often a member that sends a snapshot for another tells it how far it got, and how long silence of it is borne. */
 const PROGRESS_MS = 1000;
-const SILENCE_MS = STALL_MS + 5000;
+const SILENCE_MS = 15_000;
+/**
+ * A member whose transfer broke off half-way is asked again, so often at such intervals, before anybody else is: what the receiver
+ * has, only the same snapshot continues, and links come back. Counted anew each time it got further.
+ */
+const RETRIES = 5;
+const RETRY_MS = 1000;
+/** How long a member that should send one waits for contact with the receiver, looking so often, and for how many at once. */
+const CONTACT_MS = 2000;
+const CONTACT_STEP_MS = 100;
+const MAX_WAITING = 16;
 /** Requests that this node makes for others are numbered from here, so that they are not taken for those of its own core. */
 const FIRST_FOR_OTHERS = 2 ** 40;
 /**
@@ -53,17 +64,20 @@ export class Transfers {
   readonly #port: MeshPort;
   readonly #host: TransferHost;
   readonly #incoming: IncomingTransfers;
+  readonly #readers: SnapshotReaders;
   readonly #queue = new PQueue({ concurrency: CONCURRENT });
   /** Transfers that wait for the word of somebody else: of the receiver, or of the member that sends. */
   readonly #exchanges = new Map<string, Exchange>();
   /** Of those groups and peers alone between which transfers fail; one each, so that no group spends the trials of another. */
   readonly #circuits = new Map<Group, Map<NodeId, CircuitBreaker>>();
   #forOthers = FIRST_FOR_OTHERS;
+  #waiting = 0;
 
   constructor(port: MeshPort, host: TransferHost) {
     this.#port = port;
     this.#host = host;
     this.#incoming = new IncomingTransfers(host);
+    this.#readers = new SnapshotReaders((delayMs, callback) => host.setTimer(delayMs, callback));
     port.handle(FrameKind.snapshot, (peer, session, frame) => this.#incoming.receive(peer, session, frame));
   }
 
@@ -124,7 +138,7 @@ export class Transfers {
       const first = asked.request % sources.length;
       const inTurn = [...sources.slice(first), ...sources.slice(0, first)];
       for (const source of inTurn.slice(0, MAX_ASKED)) {
-        ending = await this.#ask(group, source, asked);
+        ending = await this.#askPatiently(group, source, asked);
         if (ending.ok || group.over || !group.contacts.get(asked.to)) break;
       }
       return ending;
@@ -133,10 +147,29 @@ export class Transfers {
     }
   }
 
-  async #ask(group: Group, source: NodeId, asked: Delegation): Promise<Ending> {
-    if (group.over || !group.contacts.get(source) || !group.contacts.get(asked.to)) return FAILED;
+  async #askPatiently(group: Group, source: NodeId, asked: Delegation): Promise<Ending> {
+    let furthest = 0;
+    for (let left = 0; ; left--) {
+      const { ending, offset } = await this.#ask(group, source, asked);
+      if (offset > furthest) left = RETRIES;
+      furthest = Math.max(furthest, offset);
+      const inContact = group.contacts.get(source) && group.contacts.get(asked.to);
+      if (ending.ok || left <= 0 || group.over || !inContact) return ending;
+      await new Promise<void>((resolve) => void this.#host.setTimer(RETRY_MS, resolve));
+    }
+  }
+
+  /** Asks once; `offset` is how far it got. */
+  async #ask(
+    group: Group,
+    source: NodeId,
+    asked: Delegation,
+  ): Promise<{ readonly ending: Ending; readonly offset: number }> {
+    let offset = 0;
+    if (group.over || !group.contacts.get(source) || !group.contacts.get(asked.to))
+      return { ending: FAILED, offset };
     const exchange = new Exchange(group, source, asked.to);
-    return this.#during(exchange, asked.request, async () => {
+    const ending = await this.#during(exchange, asked.request, async () => {
       this.#host.delegate(group, source, asked);
       while (!exchange.ending) {
         exchange.from = undefined;
@@ -144,25 +177,18 @@ export class Transfers {
           const timer = this.#host.setTimer(SILENCE_MS, wake);
           return () => timer.cancel();
         });
-        if (!exchange.ending && !exchange.from) return FAILED; // not a word
+        const { from } = exchange as { readonly from: Resumption | undefined };
+        if (from) offset = Math.max(offset, from.offset);
+        else if (!exchange.ending) return FAILED; // not a word
       }
       const { ok, index } = exchange.ending;
       return ok && index >= asked.atLeast ? exchange.ending : FAILED;
     });
+    return { ending, offset };
   }
 
   /** A peer asks to have this node's snapshot sent to another: its leader may, when there is one that will do, and time for it. */
-  delegated(group: Group, leader: NodeId, asked: Delegation): void {
-    const { request, to, atLeast } = asked;
-    const answer = ({ index, ok }: Ending): void => {
-      if (!group.over) this.#host.acknowledge(group, leader, request, index, ok);
-    };
-    const { status } = group.core;
-    const busy = this.#queue.size + this.#queue.pending >= CONCURRENT;
-    if (busy || status.leader !== leader || !findMember(status.membership, to) || !group.contacts.get(to)) {
-      answer(FAILED);
-      return;
-    }
+  delegated(group: Group, leader: NodeId, { request, to, atLeast }: Delegation): void {
     let told = -Infinity;
     const progress = (offset: number): void => {
       const now = this.#host.now();
@@ -171,41 +197,65 @@ export class Transfers {
       this.#host.resume(group, leader, request, offset, new Uint8Array(0));
     };
     const send = async (): Promise<Ending> => {
-      const reader = await group.store.openSnapshot(group.name);
-      if (!reader) return FAILED;
-      if (reader.meta.index >= atLeast) return this.#stream(group, to, ++this.#forOthers, reader, progress);
-      await reader.close();
-      return FAILED;
+      const reader = await this.#open(group, to, atLeast);
+      return reader ? this.#stream(group, to, ++this.#forOthers, reader, progress) : FAILED;
     };
-    void this.#queue.add(() => send().catch(() => FAILED)).then(answer);
+    const work = async (): Promise<Ending> => {
+      const { membership, leader: known } = group.core.status;
+      if (known !== leader || !findMember(membership, to) || !(await this.#inContact(group, to)))
+        return FAILED;
+      const busy = this.#queue.size + this.#queue.pending >= CONCURRENT;
+      if (busy || group.over) return FAILED;
+      return this.#queue.add(send);
+    };
+    void work()
+      .catch(() => FAILED)
+      .then(({ index, ok }) => {
+        if (!group.over) this.#host.acknowledge(group, leader, request, index, ok);
+      });
   }
 
-  /** Sends this node's own snapshot; has one made if need be. */
+  /**
+   * Whether a peer is in confirmed contact, or soon is: one that comes back meets the leader and this node at about the same time.
+   * What waited for it without end kept a leader waiting too (found by seed 7).
+   */
+  async #inContact(group: Group, to: NodeId): Promise<boolean> {
+    const has = (): boolean => group.contacts.get(to)?.confirmed === true;
+    if (has()) return true;
+    if (this.#waiting >= MAX_WAITING) return false;
+    this.#waiting++;
+    for (let left = CONTACT_MS; left > 0 && !has() && !group.over; left -= CONTACT_STEP_MS) {
+      await new Promise<void>((resolve) => void this.#host.setTimer(CONTACT_STEP_MS, resolve));
+    }
+    this.#waiting--;
+    return has();
+  }
+
+  /** Sends this node's own snapshot. */
   async #sendOwn(group: Group, { to, request, atLeast }: Delegation): Promise<Ending> {
     const contact = group.contacts.get(to);
     if (!contact || group.over || !(await group.contacts.confirmed(contact))) return FAILED;
-    let reader = await group.store.openSnapshot(group.name);
-    if (!reader || reader.meta.index < atLeast) {
-      await reader?.close();
-      if (!(await group.snapshots.request())) return FAILED;
-      reader = await group.store.openSnapshot(group.name);
-    }
+    const reader = await this.#open(group, to, atLeast);
     if (!reader) return FAILED;
-    if (reader.meta.index < atLeast) {
-      await reader.close();
-      return FAILED; // one that was under way already
-    }
     const release = this.holds.hold(group, reader.meta.index);
     let ending = FAILED;
     try {
       ending = await this.#stream(group, to, request, reader, () => undefined);
       return ending;
     } finally {
-      release(this.#host.now(), ending.ok);
+      release(this.#host.now(), ending.ok || ending.broken === true);
     }
   }
 
-  /** Sends a snapshot, and closes it. */
+  /** A snapshot of this node that covers `atLeast`; has one made if need be. */
+  async #open(group: Group, to: NodeId, atLeast: Index): Promise<SnapshotReader | undefined> {
+    const reader = await this.#readers.open(group, to, atLeast);
+    if (reader || group.core.status.commitIndex < atLeast || !(await group.snapshots.request()))
+      return reader;
+    return this.#readers.open(group, to, atLeast); // none if one was under way already
+  }
+
+  /** Sends a snapshot, and closes it unless it may go on. */
   async #stream(
     group: Group,
     to: NodeId,
@@ -216,6 +266,11 @@ export class Transfers {
     const contact = group.contacts.get(to);
     const exchange = new Exchange(group, to, to);
     const alive = (): boolean => !group.over && group.contacts.get(to)?.session === contact?.session;
+    let again = false;
+    const sent = (offset: number): void => {
+      again = true;
+      progress(offset);
+    };
     try {
       if (!contact || !(await group.contacts.confirmed(contact))) return FAILED;
       const stream = new SnapshotStream({
@@ -226,11 +281,16 @@ export class Transfers {
         reader,
         pace: group.pace,
         alive,
-        progress,
+        progress: sent,
       });
-      return await this.#during(exchange, request, () => stream.run());
+      const ending = await this.#during(exchange, request, () => stream.run());
+      again &&= ending.broken === true;
+      return ending;
+    } catch (error) {
+      again = false;
+      throw error;
     } finally {
-      await reader.close();
+      await this.#readers.close(group, to, reader, again);
     }
   }
 
@@ -257,8 +317,7 @@ export class Transfers {
   /** Contact of a group with a peer ended: what was under way between them, or for it, is void. */
   lost(group: Group, peer: NodeId): void {
     for (const exchange of this.#exchanges.values()) {
-      if (exchange.group === group && (exchange.peer === peer || exchange.to === peer))
-        exchange.end({ ...FAILED, blamed: true });
+      if (exchange.group === group && (exchange.peer === peer || exchange.to === peer)) exchange.end(BROKEN);
     }
     this.#incoming.lost(group, peer);
   }
@@ -267,6 +326,7 @@ export class Transfers {
   ended(group: Group): void {
     this.holds.drop(group);
     this.#circuits.delete(group);
+    this.#readers.ended(group);
     for (const exchange of this.#exchanges.values()) if (exchange.group === group) exchange.end(FAILED);
     this.#incoming.ended(group);
   }

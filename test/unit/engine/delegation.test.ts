@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { metaAt, Rig, settle } from './transferRig.js';
 
-const SILENCE_MS = 35_000;
+const SILENCE_MS = 15_000;
 const empty = new Uint8Array(0);
 
 describe('snapshots that another member sends', () => {
@@ -164,7 +164,21 @@ describe('snapshots that another member sends', () => {
         rig.sessions.delete('b');
         return delegated();
       },
-      'when the newest is too old': () => delegated(4, 'b', 51),
+      'to one that has not taken its hello': () => {
+        rig.contactConfirmed = false;
+        return delegated();
+      },
+      'when it has not that much': () => {
+        rig.commitIndex = 54;
+        rig.request = () => {
+          throw new Error('one is made in vain');
+        };
+        return delegated(4, 'b', 55);
+      },
+      'when the newest is too old, and none can be made': () => {
+        rig.commitIndex = 60;
+        return delegated(4, 'b', 51);
+      },
       'when there is none': () => {
         rig.snapshot = undefined;
         return delegated();
@@ -173,11 +187,43 @@ describe('snapshots that another member sends', () => {
     for (const [what, ask] of Object.entries(refusals)) {
       it(`are refused ${what}`, async () => {
         await ask();
+        while (rig.fire(100) > 0) await rest();
         expect(rig.sent).to.deep.equal([]);
         expect(rig.acks.map(({ request, index, ok }) => [request, index, ok])).to.deep.equal([[4, 0, false]]);
         expect(rig.readersOpen).to.equal(0);
       });
     }
+
+    it('are made where the newest is too old', async () => {
+      rig.commitIndex = 60;
+      rig.request = () => {
+        rig.snapshot = { meta: metaAt(60), content: new Uint8Array(10) };
+        return Promise.resolve(true);
+      };
+      await delegated(4, 'b', 55);
+      expect(rig.sent[0]!.frame).to.deep.include({ type: 'begin', meta: metaAt(60) });
+    });
+
+    it('wait two seconds for contact with the receiver, and begin when it is there', async () => {
+      rig.sessions.delete('b');
+      await delegated();
+      for (let i = 0; i < 19; i++) {
+        expect(rig.fire(100)).to.equal(1);
+        await rest();
+      }
+      expect(rig.acks).to.deep.equal([]);
+      rig.sessions.set('b', 2);
+      rig.fire(100);
+      await rest();
+      expect(rig.types()[0]).to.equal('begin');
+      expect(rig.timers.size, 'for the word of the receiver').to.equal(1);
+    });
+
+    it('wait for so many only', async () => {
+      rig.sessions.delete('b');
+      for (let i = 0; i < 20; i++) await delegated(100 + i);
+      expect(rig.acks.map(({ request }) => request)).to.deep.equal([116, 117, 118, 119]);
+    });
 
     it('are refused while it has two under way', async () => {
       for (const request of [4, 5]) await delegated(request);

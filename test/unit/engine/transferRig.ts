@@ -91,6 +91,7 @@ export class Rig {
   readonly sessions = new Map<string, number>([['b', 1]]);
   /** Whether the peer has taken our hello. */
   confirmed: Promise<boolean> = Promise.resolve(true);
+  contactConfirmed = true;
   storageFailed: Error | undefined;
   sendable = (): boolean => true;
   backlog = 0;
@@ -159,7 +160,10 @@ export class Rig {
         return rig.pace;
       },
       contacts: {
-        get: (peer: string) => (this.sessions.has(peer) ? { session: this.sessions.get(peer) } : undefined),
+        get: (peer: string) =>
+          this.sessions.has(peer)
+            ? { session: this.sessions.get(peer), confirmed: this.contactConfirmed }
+            : undefined,
         confirmed: () => this.confirmed,
       },
       snapshots: { request: () => this.request() },

@@ -256,6 +256,7 @@ describe('snapshot transfers', () => {
       for (const before of [undefined, rig.snapshot]) {
         rig.snapshot = before;
         let asked = 0;
+        rig.commitIndex = 80;
         rig.request = () => {
           asked++;
           rig.snapshot = { meta: metaAt(80), content: new Uint8Array(10) };
@@ -265,7 +266,7 @@ describe('snapshot transfers', () => {
         await send(3, 70);
         expect(asked).to.equal(1);
         expect(rig.sent[0]!.frame).to.deep.include({ type: 'begin', size: 10, meta: metaAt(80) });
-        rig.transfers.lost(rig.group, 'b');
+        rig.transfers.acknowledged(rig.group, 'b', 3, 0, false);
         await settle();
         expect(rig.readersOpen).to.equal(0);
       }
@@ -291,7 +292,7 @@ describe('snapshot transfers', () => {
         [3, 0, false],
         [4, 0, false],
       ]);
-      expect(rig.readersOpen).to.equal(0);
+      expect(rig.readersOpen, 'it may go on').to.equal(1);
     });
 
     it('a read that fails is reported, and the receiver is told to throw away what it has', async () => {

@@ -139,8 +139,6 @@ describe('simulation: laggards', function () {
       const run = await Run.begin(1);
       spoil(run);
       const most = await run.load();
-      if (process.env['FIGURES'])
-        console.log(what, JSON.stringify({ healthy, most, lag: run.lag, counts: run.simulation.counts() }));
       expect(most.commits, 'the speed is that of the majority').to.be.at.least(healthy.commits * 0.97);
       const entry = 2 * KiB;
       expect(most.cachedBytes).to.be.at.most(cacheBytes + most.uncommittedBytes + CLIENTS * entry);
