@@ -44,6 +44,13 @@ export class Exchange {
     this.#wake();
   }
 
+  /** The newest word on where to go on, once. */
+  take(): Resumption | undefined {
+    const { from } = this;
+    this.from = undefined;
+    return from;
+  }
+
   /** Something happened that whoever waits should look at. */
   stir(): void {
     this.#wake();

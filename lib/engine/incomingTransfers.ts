@@ -200,8 +200,9 @@ export class IncomingTransfers {
   }
 
   #step(partial: Partial, work: () => Promise<void>): Promise<boolean> {
+    const isDead = (): boolean => partial.dead;
     partial.work = partial.work.then(async () => {
-      if (partial.dead) return true;
+      if (isDead()) return true;
       try {
         await work();
       } catch {
@@ -209,7 +210,7 @@ export class IncomingTransfers {
         // for a snapshot writes nothing else, so nobody else would say so.
         const { group, transfer } = partial;
         failWithStorage(group);
-        if (partial.dead) return true;
+        if (isDead()) return true;
         if (transfer !== undefined && this.#incoming.get(group) === transfer) this.#incoming.delete(group);
         this.#discard(partial);
         if (transfer) this.#host.acknowledge(group, transfer.peer, transfer.request, 0, false);

@@ -171,18 +171,17 @@ export class Transfers {
     const exchange = new Exchange(group, source, asked.to);
     const ending = await this.#during(exchange, asked.request, async () => {
       this.#host.delegate(group, source, asked);
-      while (!exchange.ending) {
-        exchange.from = undefined;
-        await exchange.wait((wake) => {
+      let ended: Ending | undefined;
+      while (!ended) {
+        ended = await exchange.wait((wake) => {
           const timer = this.#host.setTimer(SILENCE_MS, wake);
           return () => timer.cancel();
         });
-        const { from } = exchange as { readonly from: Resumption | undefined };
+        const from = exchange.take();
         if (from) offset = Math.max(offset, from.offset);
-        else if (!exchange.ending) return FAILED; // not a word
+        else if (!ended) return FAILED; // not a word
       }
-      const { ok, index } = exchange.ending;
-      return ok && index >= asked.atLeast ? exchange.ending : FAILED;
+      return ended.ok && ended.index >= asked.atLeast ? ended : FAILED;
     });
     return { ending, offset };
   }

@@ -176,6 +176,26 @@ describe('catching a follower up', () => {
       expect(rig.take('append', 'c')).to.deep.equal([]);
     });
 
+    it('members that lag themselves are none that could send it', () => {
+      const five = members(['a', 'b', 'c', 'd', 'e']);
+      const log: Entry[] = [configEntry(1, 1, five)];
+      for (let i = 2; i <= 50; i++) log.push(entry(i, 1));
+      const recovered = foundEntries(log, { commit: 50 });
+      const rig = new Rig({ founders: five.founders, recovered, options });
+      rig.link('b', 'c', 'd', 'e').lead('b', 'e').flush();
+      rig.ack('d', 51);
+      for (let i = 0; i < 100; i++) {
+        for (const id of ['b', 'e']) rig.ack(id, 51 + i);
+        rig.propose(1, 16 * KiB);
+        rig.flush();
+      }
+      rig.core.compacted(snapshotMeta(141, 2, five), 2, 1);
+      rig.ack('c', 50);
+      rig.drain();
+      expect(rig.fx.snapshotTo).to.have.length(1);
+      expect(rig.fx.snapshotTo[0]).to.deep.include({ to: 'c', sources: ['b', 'e'] });
+    });
+
     const logs: Record<string, () => Rig> = {
       'when the snapshot is larger': () => choosing(141, 700 * KiB),
       'when too much follows it': () => choosing(90, 1),
