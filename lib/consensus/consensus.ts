@@ -191,6 +191,8 @@ export interface SnapshotRequest {
   readonly to: NodeId;
   /** The stream must cover at least this index. */
   readonly atLeast: Index;
+  /** Other members that hold the log up to `atLeast`, and so may have such a snapshot: any of them can stream it instead. */
+  readonly sources: readonly NodeId[];
 }
 
 /**
@@ -253,6 +255,17 @@ export interface MembershipChange {
   readonly remove?: readonly NodeId[];
 }
 
+/** What a core holds in memory, in bytes of entries. */
+export interface CoreLoad {
+  /** The newest entries, of which the older go when they are committed and more than the cap. */
+  readonly cachedBytes: number;
+  /** Taken in and not committed; 0 unless it leads. */
+  readonly uncommittedBytes: number;
+  /** Under way to the one follower to which most is; in how many messages to the one to which most are. */
+  readonly inflightBytes: number;
+  readonly inflightMessages: number;
+}
+
 /** A consensus core of one group on one node. */
 export interface Consensus<M extends MessageBase = MessageBase> {
   readonly status: CoreStatus;
@@ -283,8 +296,11 @@ export interface Consensus<M extends MessageBase = MessageBase> {
   persisted(now: number, upTo: IoToken): void;
   /** Fail-stop: after this the core sends nothing, grants nothing and takes nothing. */
   ioFailed(error: Error): void;
-  /** The log up to `meta.index` is covered by a durable snapshot; entries up to `keepFrom - 1` may be forgotten. */
-  compacted(meta: SnapshotMeta, keepFrom: Index): void;
+  /**
+   * The log up to `meta.index` is covered by a durable snapshot; entries up to `keepFrom - 1` may be forgotten. `bytes` is the
+   * size of that snapshot, for who has to choose between it and the log; left out, the log is chosen as long as it reaches back.
+   */
+  compacted(meta: SnapshotMeta, keepFrom: Index, bytes?: number): void;
   /** Answers a fetch. */
   fetched(now: number, request: number, entries: readonly Entry[] | 'compacted'): void;
   /** A snapshot stream ended; on success the peer has it durably up to `index`. */
@@ -298,6 +314,8 @@ export interface Consensus<M extends MessageBase = MessageBase> {
   link(now: number, peer: NodeId, session: number, up: boolean, hello?: PeerHello): void;
   /** Entries from `from` up to `to`, as many as memory holds without a gap and `maxBytes` allows (at least one); empty when they are only on disk. */
   entries(from: Index, to: Index, maxBytes: number): readonly Entry[];
+  /** What it holds now; computed for each call. */
+  load(): CoreLoad;
   /** Fills `out`. */
   drain(now: number, out: Effects<M>): void;
 }

@@ -4,6 +4,7 @@
  * gap, no epoch that goes back, nothing removed that is gone already.
  */
 import { compareEpochs, lastOf, NO_EPOCH } from './consensus.js';
+import { LogSizes } from './logSizes.js';
 import type { Entry, Epoch, Index } from './consensus.js';
 
 /** Consecutive indexes of one epoch, from `from` until the next run. */
@@ -43,6 +44,7 @@ export class Log {
   #cache: (Entry | undefined)[] = [];
   #head = 0;
   #bytes = 0;
+  readonly #sizes = new LogSizes();
 
   constructor(cacheBytes: number) {
     this.#cap = cacheBytes;
@@ -102,6 +104,7 @@ export class Log {
       }
       this.#cache.push(entry);
       this.#bytes += weightOf(entry);
+      this.#sizes.append(lastOf(entry), weightOf(entry));
       this.#lastTime = Math.max(this.#lastTime, entry.time);
     }
     this.#last = next - 1;
@@ -119,6 +122,7 @@ export class Log {
     }
     while (this.#runs.length > 0 && this.#runs.at(-1)!.from >= index) this.#runs.pop();
     this.#last = index - 1;
+    this.#sizes.truncate(this.#last);
   }
 
   /**
@@ -148,6 +152,11 @@ export class Log {
       sum += weightOf(entry);
     }
     return sum;
+  }
+
+  /** At least so many bytes of entries lie behind an index, in memory or not. What a restart left on disk only does not count. */
+  bytesAfter(index: Index): number {
+    return this.#sizes.after(index);
   }
 
   /** The last index of the last entry that ends at or before `index`, as far as memory can tell; may be too low below it. */
@@ -190,6 +199,7 @@ export class Log {
     if (holds) rest[0] = { from: index + 1, epoch: rest[0]!.epoch };
     this.#runs = rest;
     this.#start = index;
+    this.#sizes.forget(index);
     while (this.#cache.length > this.#head && lastOf(this.#cache[this.#head]!) <= index) this.#forgetOldest();
     this.#tidy();
   }
@@ -201,6 +211,7 @@ export class Log {
     this.#runs = [];
     this.#cache = [];
     this.#head = this.#bytes = 0;
+    this.#sizes.reset(index);
     this.#lastTime = Math.max(this.#lastTime, time);
   }
 
@@ -238,9 +249,11 @@ export class Log {
     }
     if (tail.length > 0 && next !== last + 1)
       throw new Error(`log: entries end at ${next - 1} instead of ${last}`);
+    this.#sizes.reset((tail[0]?.index ?? last + 1) - 1);
     for (const entry of tail) {
       this.#cache.push(entry);
       this.#bytes += weightOf(entry);
+      this.#sizes.append(lastOf(entry), weightOf(entry));
     }
   }
 

@@ -16,7 +16,11 @@ import {
   decodeHello,
   decodeRefusal,
   decodeSnapshotAck,
+  decodeSnapshotDelegate,
+  decodeSnapshotResume,
   encodeSnapshotAck,
+  encodeSnapshotDelegate,
+  encodeSnapshotResume,
   ItemType,
   readItems,
 } from './wire.js';
@@ -34,6 +38,8 @@ export interface OpenGroup {
   readonly founders: readonly NodeId[] | undefined;
   readonly snapshotLogBytes: number;
   readonly keepEntries: number;
+  /** Of all snapshots of the group that this node sends; without it there is no limit. */
+  readonly snapshotBytesPerSecond?: number;
   readonly app: AppSide;
   /** Checks what peers forward; without it anything is taken. */
   readonly soundProposal?: SoundProposal;
@@ -71,6 +77,18 @@ export class Engine {
       now: () => environment.now(),
       setTimer: (delayMs, callback) => environment.setTimer(delayMs, callback),
       groupOf: (peer, number) => this.#byNumber.get(peer)?.get(number),
+      delegate: (group, source, asked) => {
+        this.#outbox.item(source, group.number, ItemType.snapshotDelegate, true, (writer) =>
+          encodeSnapshotDelegate(writer, asked),
+        );
+        this.#schedule(group);
+      },
+      resume: (group, peer, request, offset, digest) => {
+        this.#outbox.item(peer, group.number, ItemType.snapshotResume, true, (writer) =>
+          encodeSnapshotResume(writer, request, { offset, digest }),
+        );
+        this.#schedule(group);
+      },
       acknowledge: (group, peer, request, index, ok) => {
         this.#outbox.item(peer, group.number, ItemType.snapshotAck, true, (writer) =>
           encodeSnapshotAck(writer, request, index, ok),
@@ -133,7 +151,8 @@ export class Engine {
       environment,
       outbox: this.#outbox,
       schedule: (group) => this.#schedule(group),
-      sendSnapshot: (group, to, request, atLeast) => this.#transfers.send(group, to, request, atLeast),
+      sendSnapshot: (group, { to, request, atLeast, sources }) =>
+        this.#transfers.send(group, to, request, atLeast, sources),
       keepFrom: (group) => this.#transfers.holds.keepFrom(group, environment.now()),
       voters: (group, voters) => this.#port.expect(group.name, voters),
       ended: (group) => {
@@ -151,6 +170,7 @@ export class Engine {
       snapshot: recovered?.snapshot,
       snapshotLogBytes: options.snapshotLogBytes,
       keepEntries: options.keepEntries,
+      snapshotBytesPerSecond: options.snapshotBytesPerSecond ?? Infinity,
       soundProposal: options.soundProposal,
     });
     this.#groups.set(name, group);
@@ -262,6 +282,16 @@ export class Engine {
     if (type === ItemType.snapshotAck) {
       const { request, index, ok } = decodeSnapshotAck(body);
       this.#transfers.acknowledged(group, peer, request, index, ok);
+      return true;
+    }
+    if (type === ItemType.snapshotResume) {
+      const { request, ...from } = decodeSnapshotResume(body);
+      this.#transfers.resumed(group, peer, request, from);
+      return true;
+    }
+    if (type === ItemType.snapshotDelegate) {
+      const asked = decodeSnapshotDelegate(body);
+      if (!group.over && group.contacts.get(peer)) this.#transfers.delegated(group, peer, asked);
       return true;
     }
     if (type === ItemType.bye) this.#transfers.lost(group, peer);

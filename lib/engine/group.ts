@@ -9,6 +9,7 @@ import {
   type MessageBase,
   type NodeId,
   type SnapshotMeta,
+  type SnapshotRequest,
 } from '../consensus/consensus.js';
 import type { Membership } from '../consensus/membership.js';
 import { QuorateError } from '../errors.js';
@@ -28,6 +29,7 @@ import {
 } from './leadershipWire.js';
 import type { Outbox } from './outbox.js';
 import { LocalSnapshots } from './localSnapshots.js';
+import { TransferPace } from './transferPace.js';
 import {
   decodeProposal,
   decodeProposalRefused,
@@ -58,8 +60,8 @@ export interface GroupHost {
   readonly outbox: Outbox;
   /** There is something to do in the next turn. */
   schedule(group: Group): void;
-  /** Stream the newest snapshot to a peer. */
-  sendSnapshot(group: Group, to: NodeId, request: number, atLeast: Index): void;
+  /** Bring a snapshot to a peer. */
+  sendSnapshot(group: Group, wanted: SnapshotRequest): void;
   /** The first index of the log that transfers still need; Infinity when they need none. */
   keepFrom(group: Group): Index;
   /** Who votes in the group now. */
@@ -80,6 +82,7 @@ export interface GroupSetup {
   readonly snapshot: SnapshotMeta | undefined;
   readonly snapshotLogBytes: number;
   readonly keepEntries: number;
+  readonly snapshotBytesPerSecond: number;
   readonly soundProposal: SoundProposal | undefined;
 }
 
@@ -96,6 +99,8 @@ export class Group {
   readonly store: NodeStore;
   readonly contacts = new Contacts();
   readonly snapshots: LocalSnapshots;
+  /** Of the snapshots that this node sends. */
+  readonly pace: TransferPace;
   readonly #host: GroupHost;
   readonly #wired: WiredProtocol;
   readonly #app: AppSide;
@@ -129,6 +134,7 @@ export class Group {
     this.#app = setup.app;
     this.#soundProposal = setup.soundProposal;
     this.#instance = Buffer.from(host.environment.randomBytes(8)).toString('hex');
+    this.pace = new TransferPace(setup.snapshotBytesPerSecond, host.environment.now());
     const wake = (): void => host.schedule(this);
     this.#handover = new Handover(
       setup.name,
@@ -140,8 +146,9 @@ export class Group {
     );
     this.snapshots = new LocalSnapshots(setup.name, setup.store, setup.snapshotLogBytes, {
       tell: (notice) => this.tell(notice),
-      saved: (meta) => this.#snapshotSaved(meta, setup.keepEntries),
-      restored: (meta) => {
+      saved: (meta, bytes) => this.#snapshotSaved(meta, bytes, setup.keepEntries),
+      restored: (meta, bytes) => {
+        this.core.compacted(meta, 1, bytes); // the log stays; what a snapshot costs is known from now on
         this.#handover.resume(meta.index);
         wake();
       },
@@ -369,8 +376,7 @@ export class Group {
     for (const read of effects.reads) this.#reads.push(read);
     for (const { context } of effects.readsFailed) this.#readsFailed.push(context);
     for (const { request, from, to, maxBytes } of effects.fetch) this.#fetch(request, from, to, maxBytes);
-    for (const { request, to, atLeast } of effects.snapshotTo)
-      this.#host.sendSnapshot(this, to, request, atLeast);
+    for (const wanted of effects.snapshotTo) this.#host.sendSnapshot(this, wanted);
     if (effects.changed) {
       this.#statusChanged = true;
       this.#leadership.statusChanged();
@@ -410,11 +416,11 @@ export class Group {
     this.snapshots.restore();
   }
 
-  #snapshotSaved(meta: SnapshotMeta, keepEntries: number): void {
+  #snapshotSaved(meta: SnapshotMeta, bytes: number, keepEntries: number): void {
     if (this.#over) return;
     const held = this.#host.keepFrom(this);
     const keepFrom = Math.max(1, Math.min(held, meta.index + 1 - keepEntries));
-    this.core.compacted(meta, keepFrom);
+    this.core.compacted(meta, keepFrom, bytes);
     this.#pendingWrites++;
     this.store.write([{ group: this.name, compactTo: keepFrom - 1 }], (error) => {
       this.#pendingWrites--;

@@ -12,17 +12,22 @@ const passing: readonly ErrorCode[] = ['ERR_CLOSED', 'ERR_COMPACTED', 'ERR_STORA
 /** What happens around snapshots. */
 export interface SnapshotEvents {
   tell(notice: EngineNotice): void;
-  /** A snapshot of this node's own state is durable. */
-  saved(meta: SnapshotMeta): void;
-  /** The app's side stands at this snapshot. */
-  restored(meta: SnapshotMeta): void;
+  /** A snapshot of this node's own state is durable, and of so many bytes. */
+  saved(meta: SnapshotMeta, bytes: number): void;
+  /** The app's side stands at this snapshot of so many bytes. */
+  restored(meta: SnapshotMeta, bytes: number): void;
   failed(error: Error): void;
 }
 
 type State =
   | { readonly type: 'idle' }
   | { readonly type: 'wanted' }
-  | { readonly type: 'saving'; readonly meta: SnapshotMeta; writer: SnapshotWriter | undefined }
+  | {
+      readonly type: 'saving';
+      readonly meta: SnapshotMeta;
+      writer: SnapshotWriter | undefined;
+      bytes: number;
+    }
   | { readonly type: 'restoring'; reader: SnapshotReader | undefined; offset: number; again: boolean };
 
 export class LocalSnapshots {
@@ -90,7 +95,7 @@ export class LocalSnapshots {
   }
 
   #begin(meta: SnapshotMeta): void {
-    const state: State = { type: 'saving', meta, writer: undefined };
+    const state: State = { type: 'saving', meta, writer: undefined, bytes: 0 };
     this.#state = state;
     this.#saveStep(state, async () => {
       state.writer = await this.#store.createSnapshot(this.#group);
@@ -104,13 +109,14 @@ export class LocalSnapshots {
       if (this.#state !== state || !state.writer) return;
       if (chunk.length > 0) {
         await state.writer.write(chunk);
+        state.bytes += chunk.length;
         if (this.#isCurrent(state)) this.#events.tell({ type: 'snapshotPull' });
         return;
       }
       await state.writer.commit(state.meta);
       if (!this.#isCurrent(state)) return;
       this.#state = { type: 'idle' };
-      this.#events.saved(state.meta);
+      this.#events.saved(state.meta, state.bytes);
       this.#baseline = this.#store.logBytes(this.#group);
       this.#settleWaiting(true);
       this.#events.tell({ type: 'snapshotDone', index: state.meta.index, ok: true });
@@ -186,7 +192,7 @@ export class LocalSnapshots {
         return;
       }
       this.#baseline = this.#store.logBytes(this.#group);
-      this.#events.restored(state.reader.meta);
+      this.#events.restored(state.reader.meta, state.reader.size);
       this.#settleWaiting(true);
     });
   }

@@ -3,7 +3,7 @@ import { ByteReader, ByteWriter } from '../bytes.js';
 import type { Epoch, SnapshotMeta } from '../consensus/consensus.js';
 import { checkMembership } from '../consensus/membership.js';
 import { QuorateError } from '../errors.js';
-import { expectEnd } from './wire.js';
+import { DIGEST_BYTES, expectEnd } from './wire.js';
 
 const BEGIN = 1;
 const CHUNK = 2;
@@ -17,6 +17,8 @@ export type TransferFrame =
       readonly group: number;
       readonly request: number;
       readonly size: number;
+      /** The receiver may go on with what it kept of the same snapshot. */
+      readonly resume: boolean;
       readonly meta: SnapshotMeta;
     }
   | {
@@ -26,7 +28,14 @@ export type TransferFrame =
       readonly offset: number;
       readonly bytes: Uint8Array;
     }
-  | { readonly type: 'end'; readonly group: number; readonly request: number; readonly ok: boolean };
+  | {
+      readonly type: 'end';
+      readonly group: number;
+      readonly request: number;
+      readonly ok: boolean;
+      /** The SHA-256 of the whole; empty when it is not `ok`. */
+      readonly digest: Uint8Array;
+    };
 
 export function encodeTransfer(frame: TransferFrame): Uint8Array {
   const writer = new ByteWriter(frame.type === 'chunk' ? frame.bytes.length + 40 : 1024);
@@ -36,6 +45,7 @@ export function encodeTransfer(frame: TransferFrame): Uint8Array {
   switch (frame.type) {
     case 'begin':
       writer.varint(frame.size);
+      writer.u8(frame.resume ? 1 : 0);
       writer.string(JSON.stringify(frame.meta));
       break;
     case 'chunk':
@@ -44,6 +54,7 @@ export function encodeTransfer(frame: TransferFrame): Uint8Array {
       break;
     case 'end':
       writer.u8(frame.ok ? 1 : 0);
+      writer.raw(frame.digest);
   }
   return writer.take();
 }
@@ -57,9 +68,10 @@ export function decodeTransfer(bytes: Uint8Array): TransferFrame {
   switch (type) {
     case BEGIN: {
       const size = reader.varint();
+      const resume = reader.u8() === 1;
       const meta = parseMeta(reader.string(1024 * 1024));
       expectEnd(reader);
-      return { type: 'begin', group, request, size, meta };
+      return { type: 'begin', group, request, size, resume, meta };
     }
     case CHUNK: {
       const offset = reader.varint();
@@ -67,8 +79,9 @@ export function decodeTransfer(bytes: Uint8Array): TransferFrame {
     }
     case END: {
       const ok = reader.u8() === 1;
+      const digest = reader.raw(ok ? DIGEST_BYTES : 0);
       expectEnd(reader);
-      return { type: 'end', group, request, ok };
+      return { type: 'end', group, request, ok, digest };
     }
     default:
       throw new QuorateError('ERR_CODEC', `a snapshot frame has type ${type}, expected ${BEGIN} to ${END}`);

@@ -1,25 +1,40 @@
 /**
- * Snapshot transfers between nodes, on the bulk lane: read from this node's storage as fast as the lane takes it, and
- * written into the other's as it comes. The receiver's credit is granted when a chunk is on its way to the disk.
+ * Snapshot transfers between nodes. A leader has another member send the snapshot where one can, so that its own uplink is spared,
+ * and sends it itself where none does. See docs/catching-up.md.
  */
 import PQueue from 'p-queue';
 import type { Index, NodeId } from '../consensus/consensus.js';
-import type { Timer } from '../environment.js';
+import { findMember } from '../consensus/membership.js';
 import { circuitBreaker, type CircuitBreaker } from '../failure/circuitBreaker.js';
 import { FrameKind, type MeshPort } from '../mesh/port.js';
-import type { SnapshotReader, SnapshotWriter } from '../storage/storage.js';
+import type { SnapshotReader } from '../storage/storage.js';
+import { BROKEN, Exchange, FAILED, type Ending } from './exchange.js';
 import type { Group } from './group.js';
 import { Holds } from './holds.js';
-import { judgeOffer } from './snapshotOffer.js';
-import { decodeTransfer, encodeTransfer, type TransferFrame } from './transferWire.js';
+import { IncomingTransfers, type IncomingHost } from './incomingTransfers.js';
+import { SnapshotReaders } from './snapshotReaders.js';
+import { SnapshotStream } from './snapshotStream.js';
+import type { Delegation, Resumption } from './wire.js';
 
-const CHUNK_BYTES = 64 * 1024;
-/** The lane's backlog above which the sender pauses. */
-const BACKLOG_BYTES = 512 * 1024;
 /** Transfers that leave this node at once; the others wait. */
 const CONCURRENT = 2;
-/** A transfer of which nothing moves for so long is given up: a peer that reads nothing would keep it from the others. */
-const STALL_MS = 30_000;
+/** Members that are asked to send a snapshot before this node does. */
+const MAX_ASKED = 2;
+/** How often a member that sends a snapshot for another tells it how far it got, and how long silence of it is borne. */
+const PROGRESS_MS = 1000;
+const SILENCE_MS = 15_000;
+/**
+ * A member whose transfer broke off half-way is asked again, so often at such intervals, before anybody else is: what the receiver
+ * has, only the same snapshot continues, and links come back. Counted anew each time it got further.
+ */
+const RETRIES = 5;
+const RETRY_MS = 1000;
+/** How long a member that should send one waits for contact with the receiver, looking so often, and for how many at once. */
+const CONTACT_MS = 2000;
+const CONTACT_STEP_MS = 100;
+const MAX_WAITING = 16;
+/** Requests that this node makes for others are numbered from here, so that they are not taken for those of its own core. */
+const FIRST_FOR_OTHERS = 2 ** 40;
 /**
  * When three transfers of a group to a peer failed in a row, it is left alone for a second, and after each trial that fails for
  * twice as long: the core asks again soon after a failure, and each try reads the disk and fills the bulk lane. Five seconds at
@@ -37,36 +52,10 @@ const CIRCUIT = {
   halfOpenTimeoutMs: 60_000,
 } as const;
 
-/** How an outgoing transfer ended; `blamed`: the peer, or the way to it, is why it failed. */
-interface Ending {
-  readonly index: Index;
-  readonly ok: boolean;
-  readonly blamed?: boolean;
-}
-
-const FAILED: Ending = { index: 0, ok: false };
-
-interface Incoming {
-  readonly group: Group;
-  readonly session: number;
-  readonly begin: Extract<TransferFrame, { type: 'begin' }>;
-  writer: SnapshotWriter | undefined;
-  /** Bytes that have arrived, and that are written. */
-  offset: number;
-  written: number;
-  /** Given up: what is still queued for it is void. */
-  abandoned: boolean;
-  work: Promise<boolean>;
-}
-
 /** What a transfer needs from the engine. */
-export interface TransferHost {
-  now(): number;
-  setTimer(delayMs: number, callback: () => void): Timer;
-  /** The group that a peer means by its number. */
-  groupOf(peer: NodeId, number: number): Group | undefined;
-  acknowledge(group: Group, peer: NodeId, request: number, index: Index, ok: boolean): void;
-  schedule(group: Group): void;
+export interface TransferHost extends IncomingHost {
+  /** Asks a member to send its snapshot to another. */
+  delegate(group: Group, source: NodeId, asked: Delegation): void;
 }
 
 export class Transfers {
@@ -74,41 +63,49 @@ export class Transfers {
   readonly holds = new Holds();
   readonly #port: MeshPort;
   readonly #host: TransferHost;
+  readonly #incoming: IncomingTransfers;
+  readonly #readers: SnapshotReaders;
   readonly #queue = new PQueue({ concurrency: CONCURRENT });
-  readonly #incoming = new Map<string, Incoming>();
-  /** Outgoing transfers that wait for the receiver's word. */
-  readonly #unacknowledged = new Map<
-    string,
-    { readonly group: Group; readonly settle: (index: Index, ok: boolean) => void }
-  >();
+  /** Transfers that wait for the word of somebody else: of the receiver, or of the member that sends. */
+  readonly #exchanges = new Map<string, Exchange>();
   /** Of those groups and peers alone between which transfers fail; one each, so that no group spends the trials of another. */
   readonly #circuits = new Map<Group, Map<NodeId, CircuitBreaker>>();
+  #forOthers = FIRST_FOR_OTHERS;
+  #waiting = 0;
 
   constructor(port: MeshPort, host: TransferHost) {
     this.#port = port;
     this.#host = host;
-    port.handle(FrameKind.snapshot, (peer, session, frame) => this.#receive(peer, session, frame));
+    this.#incoming = new IncomingTransfers(host);
+    this.#readers = new SnapshotReaders((delayMs, callback) => host.setTimer(delayMs, callback));
+    port.handle(FrameKind.snapshot, (peer, session, frame) => this.#incoming.receive(peer, session, frame));
   }
 
-  /** Streams the newest snapshot of a group to a peer, and tells the core how it ended. */
-  send(group: Group, to: NodeId, request: number, atLeast: Index): void {
+  /**
+   * Brings a snapshot of a group that covers `atLeast` to a peer, from one of `sources` if one of them has it, and tells the core
+   * how that ended.
+   */
+  send(group: Group, to: NodeId, request: number, atLeast: Index, sources: readonly NodeId[] = []): void {
     const transfer = async (): Promise<void> => {
-      const { index, ok } = await this.#try(group, to, request, atLeast).catch(() => FAILED);
+      const asked = { request, to, atLeast };
+      const { index, ok } = await this.#try(group, asked, sources).catch(() => FAILED);
       if (group.over) return;
       group.core.snapshotDone(this.#host.now(), request, index, ok);
       this.#host.schedule(group);
     };
-    void this.#queue
-      .add(transfer)
-      .catch((error: unknown) => group.fail(error instanceof Error ? error : new Error(String(error))));
+    transfer().catch((error: unknown) =>
+      group.fail(error instanceof Error ? error : new Error(String(error))),
+    );
   }
 
-  async #try(group: Group, to: NodeId, request: number, atLeast: Index): Promise<Ending> {
+  async #try(group: Group, asked: Delegation, sources: readonly NodeId[]): Promise<Ending> {
+    const { to } = asked;
     const circuit = this.#circuits.get(group)?.get(to);
     const permit = circuit?.tryAcquire();
     if (circuit !== undefined && permit === undefined) return FAILED;
     try {
-      const ending = await this.#send(group, to, request, atLeast);
+      let ending = await this.#askOthers(group, asked, sources);
+      if (!ending.ok) ending = await this.#queue.add(() => this.#sendOwn(group, asked));
       if (ending.ok) this.#circuits.get(group)?.delete(to);
       else if (ending.blamed && !group.over) (permit ?? this.#circuit(group, to).tryAcquire())?.fail();
       return ending;
@@ -131,232 +128,209 @@ export class Transfers {
     return circuit;
   }
 
-  async #send(group: Group, to: NodeId, request: number, atLeast: Index): Promise<Ending> {
-    const contact = group.contacts.get(to);
-    if (!contact || group.over || !(await group.contacts.confirmed(contact))) return FAILED;
-    let reader = await group.store.openSnapshot(group.name);
-    if (!reader || reader.meta.index < atLeast) {
-      await reader?.close();
-      if (!(await group.snapshots.request())) return FAILED;
-      reader = await group.store.openSnapshot(group.name);
-    }
-    if (!reader) return FAILED;
-    const release = this.holds.hold(group, reader.meta.index);
-    let ok = false;
+  /** Has one of some members send its snapshot. */
+  async #askOthers(group: Group, asked: Delegation, sources: readonly NodeId[]): Promise<Ending> {
+    if (sources.length === 0) return FAILED;
+    const release = this.holds.hold(group, asked.atLeast);
+    let ending = FAILED;
     try {
-      if (reader.meta.index < atLeast) return FAILED; // one that was under way already
-      const result = await this.#stream(group, to, request, reader, contact.session);
-      ({ ok } = result);
-      return result;
+      // Not always the same one first.
+      const first = asked.request % sources.length;
+      const inTurn = [...sources.slice(first), ...sources.slice(0, first)];
+      for (const source of inTurn.slice(0, MAX_ASKED)) {
+        ending = await this.#askPatiently(group, source, asked);
+        if (ending.ok || group.over || !group.contacts.get(asked.to)) break;
+      }
+      return ending;
     } finally {
-      release(this.#host.now(), ok);
-      await reader.close();
+      release(this.#host.now(), ending.ok);
     }
   }
 
+  async #askPatiently(group: Group, source: NodeId, asked: Delegation): Promise<Ending> {
+    let furthest = 0;
+    for (let left = 0; ; left--) {
+      const { ending, offset } = await this.#ask(group, source, asked);
+      if (offset > furthest) left = RETRIES;
+      furthest = Math.max(furthest, offset);
+      const inContact = group.contacts.get(source) && group.contacts.get(asked.to);
+      if (ending.ok || left <= 0 || group.over || !inContact) return ending;
+      await new Promise<void>((resolve) => void this.#host.setTimer(RETRY_MS, resolve));
+    }
+  }
+
+  /** Asks once; `offset` is how far it got. */
+  async #ask(
+    group: Group,
+    source: NodeId,
+    asked: Delegation,
+  ): Promise<{ readonly ending: Ending; readonly offset: number }> {
+    let offset = 0;
+    if (group.over || !group.contacts.get(source) || !group.contacts.get(asked.to))
+      return { ending: FAILED, offset };
+    const exchange = new Exchange(group, source, asked.to);
+    const ending = await this.#during(exchange, asked.request, async () => {
+      this.#host.delegate(group, source, asked);
+      let ended: Ending | undefined;
+      while (!ended) {
+        ended = await exchange.wait((wake) => {
+          const timer = this.#host.setTimer(SILENCE_MS, wake);
+          return () => timer.cancel();
+        });
+        const from = exchange.take();
+        if (from) offset = Math.max(offset, from.offset);
+        else if (!ended) return FAILED; // not a word
+      }
+      return ended.ok && ended.index >= asked.atLeast ? ended : FAILED;
+    });
+    return { ending, offset };
+  }
+
+  /** A peer asks to have this node's snapshot sent to another: its leader may, when there is one that will do, and time for it. */
+  delegated(group: Group, leader: NodeId, { request, to, atLeast }: Delegation): void {
+    let told = -Infinity;
+    const progress = (offset: number): void => {
+      const now = this.#host.now();
+      if (now - told < PROGRESS_MS || group.over) return;
+      told = now;
+      this.#host.resume(group, leader, request, offset, new Uint8Array(0));
+    };
+    const send = async (): Promise<Ending> => {
+      const reader = await this.#open(group, to, atLeast);
+      return reader ? this.#stream(group, to, ++this.#forOthers, reader, progress) : FAILED;
+    };
+    const work = async (): Promise<Ending> => {
+      const { membership, leader: known } = group.core.status;
+      if (known !== leader || !findMember(membership, to) || !(await this.#inContact(group, to)))
+        return FAILED;
+      const busy = this.#queue.size + this.#queue.pending >= CONCURRENT;
+      if (busy || group.over) return FAILED;
+      return this.#queue.add(send);
+    };
+    void work()
+      .catch(() => FAILED)
+      .then(({ index, ok }) => {
+        if (!group.over) this.#host.acknowledge(group, leader, request, index, ok);
+      });
+  }
+
+  /**
+   * Whether a peer is in confirmed contact, or soon is: one that comes back meets the leader and this node at about the same time.
+   * What waited for it without end kept a leader waiting too (found by seed 7).
+   */
+  async #inContact(group: Group, to: NodeId): Promise<boolean> {
+    const has = (): boolean => group.contacts.get(to)?.confirmed === true;
+    if (has()) return true;
+    if (this.#waiting >= MAX_WAITING) return false;
+    this.#waiting++;
+    for (let left = CONTACT_MS; left > 0 && !has() && !group.over; left -= CONTACT_STEP_MS) {
+      await new Promise<void>((resolve) => void this.#host.setTimer(CONTACT_STEP_MS, resolve));
+    }
+    this.#waiting--;
+    return has();
+  }
+
+  /** Sends this node's own snapshot. */
+  async #sendOwn(group: Group, { to, request, atLeast }: Delegation): Promise<Ending> {
+    const contact = group.contacts.get(to);
+    if (!contact || group.over || !(await group.contacts.confirmed(contact))) return FAILED;
+    const reader = await this.#open(group, to, atLeast);
+    if (!reader) return FAILED;
+    const release = this.holds.hold(group, reader.meta.index);
+    let ending = FAILED;
+    try {
+      ending = await this.#stream(group, to, request, reader, () => undefined);
+      return ending;
+    } finally {
+      release(this.#host.now(), ending.ok || ending.broken === true);
+    }
+  }
+
+  /** A snapshot of this node that covers `atLeast`; has one made if need be. */
+  async #open(group: Group, to: NodeId, atLeast: Index): Promise<SnapshotReader | undefined> {
+    const reader = await this.#readers.open(group, to, atLeast);
+    if (reader || group.core.status.commitIndex < atLeast || !(await group.snapshots.request()))
+      return reader;
+    return this.#readers.open(group, to, atLeast); // none if one was under way already
+  }
+
+  /** Sends a snapshot, and closes it unless it may go on. */
   async #stream(
     group: Group,
     to: NodeId,
     request: number,
     reader: SnapshotReader,
-    session: number,
+    progress: (offset: number) => void,
   ): Promise<Ending> {
-    const unheard: Ending = { ...FAILED, blamed: true };
-    const alive = (): boolean => !group.over && group.contacts.get(to)?.session === session;
-    const say = (frame: TransferFrame): boolean =>
-      this.#port.send(to, FrameKind.snapshot, encodeTransfer(frame), { lane: 'bulk' });
-    const { meta, size } = reader;
-    const address = { group: group.number, request };
-    let begun = false;
-    let whole = false;
-    const answer = new Promise<Ending>((resolve) => {
-      this.#unacknowledged.set(`${to} ${request} ${group.number}`, {
-        group,
-        settle: (index, ok) => resolve({ index, ok, blamed: !ok }),
-      });
-    });
+    const contact = group.contacts.get(to);
+    const exchange = new Exchange(group, to, to);
+    const alive = (): boolean => !group.over && group.contacts.get(to)?.session === contact?.session;
+    let again = false;
+    const sent = (offset: number): void => {
+      again = true;
+      progress(offset);
+    };
     try {
-      if (!alive()) return FAILED;
-      if (!say({ type: 'begin', ...address, size, meta })) return unheard;
-      begun = true;
-      let offset = 0;
-      while (offset < size) {
-        const bytes = await reader.read(offset, CHUNK_BYTES);
-        if (bytes.length === 0) return FAILED;
-        if (!alive() || !say({ type: 'chunk', ...address, offset, bytes })) return unheard;
-        offset += bytes.length;
-        if (this.#port.backlog(to, 'bulk') > BACKLOG_BYTES) {
-          const drained = new Promise<true>((resolve) => {
-            this.#port.whenDrained(to, 'bulk', () => resolve(true));
-          });
-          if (!(await this.#unlessStalled(to, drained))) return unheard;
-        }
-      }
-      whole = alive() && say({ type: 'end', ...address, ok: true });
-      return whole ? ((await this.#unlessStalled(to, answer)) ?? unheard) : unheard;
-    } finally {
-      // Lets the receiver throw away what it has.
-      if (begun && !whole && alive()) say({ type: 'end', ...address, ok: false });
-      this.#unacknowledged.delete(`${to} ${request} ${group.number}`);
-    }
-  }
-
-  /** Waits, but not for a peer that takes nothing off the lane. */
-  #unlessStalled<T>(peer: NodeId, work: Promise<T>): Promise<T | undefined> {
-    return new Promise((resolve) => {
-      let timer: Timer;
-      const watch = (before: number): void => {
-        timer = this.#host.setTimer(STALL_MS, () => {
-          const backlog = this.#port.backlog(peer, 'bulk');
-          if (backlog < before) watch(backlog);
-          else resolve(undefined);
-        });
-      };
-      watch(this.#port.backlog(peer, 'bulk'));
-      void work.then((result) => {
-        timer.cancel();
-        resolve(result);
+      if (!contact || !(await group.contacts.confirmed(contact))) return FAILED;
+      const stream = new SnapshotStream({
+        port: this.#port,
+        host: this.#host,
+        exchange,
+        request,
+        reader,
+        pace: group.pace,
+        alive,
+        progress: sent,
       });
-    });
+      const ending = await this.#during(exchange, request, () => stream.run());
+      again &&= ending.broken === true;
+      return ending;
+    } catch (error) {
+      again = false;
+      throw error;
+    } finally {
+      await this.#readers.close(group, to, reader, again);
+    }
   }
 
-  /** The receiver's word on a transfer. */
+  async #during(exchange: Exchange, request: number, work: () => Promise<Ending>): Promise<Ending> {
+    const key = keyOf(exchange.group, exchange.peer, request);
+    this.#exchanges.set(key, exchange);
+    try {
+      return await work();
+    } finally {
+      if (this.#exchanges.get(key) === exchange) this.#exchanges.delete(key);
+    }
+  }
+
+  /** The receiver's word on a transfer, or that of the member that sends it. */
   acknowledged(group: Group, peer: NodeId, request: number, index: Index, ok: boolean): void {
-    this.#unacknowledged.get(`${peer} ${request} ${group.number}`)?.settle(index, ok);
+    this.#exchanges.get(keyOf(group, peer, request))?.end({ index, ok, blamed: !ok });
   }
 
-  /** Contact of a group with a peer ended: what was under way between them is void. */
+  /** Where a receiver wants a transfer to go on, or how far one for this node got. */
+  resumed(group: Group, peer: NodeId, request: number, from: Resumption): void {
+    this.#exchanges.get(keyOf(group, peer, request))?.resume(from);
+  }
+
+  /** Contact of a group with a peer ended: what was under way between them, or for it, is void. */
   lost(group: Group, peer: NodeId): void {
-    for (const [key, waiting] of this.#unacknowledged) {
-      if (waiting.group === group && key.startsWith(`${peer} `)) waiting.settle(0, false);
+    for (const exchange of this.#exchanges.values()) {
+      if (exchange.group === group && (exchange.peer === peer || exchange.to === peer)) exchange.end(BROKEN);
     }
-    for (const [key, incoming] of this.#incoming) {
-      if (incoming.group === group && key.startsWith(`${peer} `)) this.#discard(key, incoming);
-    }
+    this.#incoming.lost(group, peer);
   }
 
   /** A group is over on this node: what was under way for it is void. */
   ended(group: Group): void {
     this.holds.drop(group);
     this.#circuits.delete(group);
-    for (const waiting of this.#unacknowledged.values()) {
-      if (waiting.group === group) waiting.settle(0, false);
-    }
-    for (const [key, incoming] of this.#incoming) if (incoming.group === group) this.#discard(key, incoming);
-  }
-
-  #discard(key: string, incoming: Incoming): void {
-    this.#incoming.delete(key);
-    incoming.abandoned = true;
-    incoming.work = incoming.work.then(async () => {
-      await incoming.writer?.abort();
-      return true;
-    });
-    incoming.work.catch(() => undefined); // the storage has failed, and says so itself
-  }
-
-  #receive(peer: NodeId, session: number, bytes: Uint8Array): boolean | Promise<boolean> {
-    let frame: TransferFrame;
-    try {
-      frame = decodeTransfer(bytes);
-    } catch {
-      return false;
-    }
-    const key = `${peer} ${frame.group}`;
-    if (frame.type === 'begin') return this.#begin(key, peer, session, frame);
-    const incoming = this.#incoming.get(key);
-    // A late frame of a transfer that was given up here.
-    if (incoming?.begin.request !== frame.request || incoming.session !== session) return true;
-    if (frame.type === 'chunk') {
-      if (frame.offset !== incoming.offset || frame.offset + frame.bytes.length > incoming.begin.size)
-        return false;
-      incoming.offset += frame.bytes.length;
-      return this.#write(key, peer, incoming, frame.bytes);
-    }
-    this.#incoming.delete(key);
-    return this.#finish(peer, incoming, frame.ok);
-  }
-
-  #begin(key: string, peer: NodeId, session: number, begin: Incoming['begin']): boolean | Promise<boolean> {
-    const group = this.#host.groupOf(peer, begin.group);
-    if (!group || group.over) return true;
-    const verdict = judgeOffer(group, begin.meta, begin.size);
-    if (verdict === 'breach') return false;
-    if (verdict === 'useless') {
-      this.#host.acknowledge(group, peer, begin.request, 0, false);
-      return true;
-    }
-    const old = this.#incoming.get(key);
-    if (old) this.#discard(key, old);
-    const incoming: Incoming = {
-      group,
-      session,
-      begin,
-      writer: undefined,
-      offset: 0,
-      written: 0,
-      abandoned: false,
-      work: Promise.resolve(true),
-    };
-    this.#incoming.set(key, incoming);
-    return this.#step(key, peer, incoming, async () => {
-      incoming.writer = await group.store.createSnapshot(group.name);
-    });
-  }
-
-  #write(key: string, peer: NodeId, incoming: Incoming, bytes: Uint8Array): Promise<boolean> {
-    return this.#step(key, peer, incoming, async () => {
-      await incoming.writer?.write(bytes);
-      incoming.written += bytes.length;
-    });
-  }
-
-  #step(key: string, peer: NodeId, incoming: Incoming, work: () => Promise<void>): Promise<boolean> {
-    incoming.work = incoming.work.then(async () => {
-      if (incoming.abandoned) return true;
-      try {
-        await work();
-      } catch {
-        // Another snapshot took the place of this one: the sender may try again. Or the storage has failed: a member that waits
-        // for a snapshot writes nothing else, so nobody else would say so.
-        incoming.abandoned = true;
-        if (this.#incoming.get(key) === incoming) this.#incoming.delete(key);
-        failWithStorage(incoming.group);
-        this.#host.acknowledge(incoming.group, peer, incoming.begin.request, 0, false);
-      }
-      return true;
-    });
-    return incoming.work;
-  }
-
-  #finish(peer: NodeId, incoming: Incoming, sent: boolean): Promise<boolean> {
-    const { group, begin } = incoming;
-    incoming.work = incoming.work.then(async () => {
-      if (incoming.abandoned) return true;
-      const whole = sent && incoming.written === begin.size;
-      let ok: boolean;
-      try {
-        if (!whole || group.over || group.core.status.commitIndex >= begin.meta.index) {
-          await incoming.writer?.abort();
-          ok = whole && !group.over;
-        } else {
-          await incoming.writer?.commit(begin.meta);
-          group.core.install(this.#host.now(), peer, begin.meta);
-          ok = true;
-        }
-      } catch {
-        ok = false;
-        failWithStorage(group);
-      }
-      this.#host.acknowledge(group, peer, begin.request, begin.meta.index, ok);
-      this.#host.schedule(group);
-      return true;
-    });
-    return incoming.work;
+    this.#readers.ended(group);
+    for (const exchange of this.#exchanges.values()) if (exchange.group === group) exchange.end(FAILED);
+    this.#incoming.ended(group);
   }
 }
 
-function failWithStorage(group: Group): void {
-  const { failed } = group.store;
-  if (failed) group.fail(failed);
+function keyOf(group: Group, peer: NodeId, request: number): string {
+  return `${peer} ${request} ${group.number}`;
 }

@@ -15,6 +15,8 @@ export const MAX_ITEMS = 4096;
 export const MAX_PRIORITY = 100;
 const MAX_NAME = 128;
 const MAX_REFUSAL = 1024;
+/** Bytes of a SHA-256. */
+export const DIGEST_BYTES = 32;
 
 export const ItemType = {
   hello: 1,
@@ -26,6 +28,10 @@ export const ItemType = {
   snapshotAck: 7,
   leadership: 8,
   leadershipRefused: 9,
+  /** From the receiver of a snapshot: go on from here. From a member that sends one for another: so far it got. */
+  snapshotResume: 10,
+  /** Asks a member to send its snapshot to another one. */
+  snapshotDelegate: 11,
 } as const;
 
 /** The first word about a group on a link, and after it was opened. */
@@ -163,6 +169,48 @@ export function decodeSnapshotAck(reader: ByteReader): { request: number; index:
   const ok = reader.u8() === 1;
   expectEnd(reader);
   return { request, index, ok };
+}
+
+/** Where a transfer goes on, and the SHA-256 of what is before that; empty when there is nothing to compare. */
+export interface Resumption {
+  readonly offset: number;
+  readonly digest: Uint8Array;
+}
+
+export function encodeSnapshotResume(writer: ByteWriter, request: number, from: Resumption): void {
+  writer.varint(request);
+  writer.varint(from.offset);
+  writer.raw(from.digest);
+}
+
+export function decodeSnapshotResume(reader: ByteReader): Resumption & { request: number } {
+  const request = reader.varint();
+  const offset = reader.varint();
+  const { remaining } = reader;
+  if (remaining !== 0 && remaining !== DIGEST_BYTES)
+    throw new QuorateError('ERR_CODEC', `a digest has ${remaining} bytes, not ${DIGEST_BYTES}`);
+  return { request, offset, digest: reader.raw(remaining) };
+}
+
+/** What a leader asks of a member in its place. */
+export interface Delegation {
+  readonly request: number;
+  readonly to: string;
+  readonly atLeast: number;
+}
+
+export function encodeSnapshotDelegate(writer: ByteWriter, asked: Delegation): void {
+  writer.varint(asked.request);
+  writer.varint(asked.atLeast);
+  writer.string(asked.to);
+}
+
+export function decodeSnapshotDelegate(reader: ByteReader): Delegation {
+  const request = reader.varint();
+  const atLeast = reader.varint();
+  const to = reader.string(MAX_NAME);
+  expectEnd(reader);
+  return { request, to, atLeast };
 }
 
 /** Appends an item to a frame; `body` writes it. */

@@ -40,6 +40,7 @@ export async function openReplica<M extends StateMachine>(options: ReplicaOption
         founders: checked.members,
         snapshotLogBytes: checked.snapshotLogBytes,
         keepEntries: checked.keepEntries,
+        snapshotBytesPerSecond: checked.snapshotBytesPerSecond,
         app: room,
         soundProposal: isSoundBatch,
       });

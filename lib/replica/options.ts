@@ -8,7 +8,7 @@ import { cbor, type Codec } from './codec.js';
 import type { OutboxOptions } from './outbox/outboxTypes.js';
 import type { StateMachine } from './stateMachine.js';
 
-/** When a replica takes snapshots, and how much of the log it keeps behind them. */
+/** When a replica takes snapshots, how much of the log it keeps behind them, and how fast it sends them. */
 export interface SnapshotOptions {
   /**
    * Take a snapshot when the log has grown by this many bytes since the last one. From 4096 to 2^40.
@@ -22,6 +22,13 @@ export interface SnapshotOptions {
    * @defaultValue 10000
    */
   readonly keepEntries?: number;
+  /**
+   * How many bytes of snapshots this node sends a second, to all members of the group together: so that bringing a member up to
+   * date never takes a thin uplink whole. Bytes of content; what carries them is not counted. From 1024 to 2^40.
+   *
+   * @defaultValue no limit
+   */
+  readonly maxBytesPerSecond?: number;
 }
 
 /** Options of {@link openReplica}. */
@@ -100,6 +107,8 @@ export interface CheckedOptions {
   readonly wired: WiredProtocol;
   readonly snapshotLogBytes: number;
   readonly keepEntries: number;
+  /** Infinity for no limit. */
+  readonly snapshotBytesPerSecond: number;
   readonly onNoQuorum: 'wait' | 'reject' | 'queue';
   readonly outbox: Required<OutboxOptions>;
   readonly codec: Codec;
@@ -134,6 +143,10 @@ export function checkOptions<M extends StateMachine>(
     wired: (options.consensus ?? raft()).wired,
     snapshotLogBytes: checkNumber('snapshot.logBytes', snapshot.logBytes ?? 64 * 1024 * 1024, 4096, 2 ** 40),
     keepEntries: checkNumber('snapshot.keepEntries', snapshot.keepEntries ?? 10_000, 0, 1e9),
+    snapshotBytesPerSecond:
+      snapshot.maxBytesPerSecond === undefined
+        ? Infinity
+        : checkNumber('snapshot.maxBytesPerSecond', snapshot.maxBytesPerSecond, 1024, 2 ** 40),
     onNoQuorum,
     outbox: {
       maxEntries: checkNumber('outbox.maxEntries', options.outbox?.maxEntries ?? 10_000, 1, 1_000_000),

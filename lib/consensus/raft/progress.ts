@@ -29,9 +29,14 @@ export class Progress {
   /** The fetch that is under way for it, or 0, and what one brought. */
   fetch = 0;
   fetched: readonly Entry[] = [];
-  /** The snapshot that is under way for it, or 0, and when to try again after one failed. */
+  /** The snapshot that is under way for it, or 0, what it covers at least, and when to try again after one failed. */
   snapshot = 0;
+  wanted: Index = 0;
   retryAt = Infinity;
+  /** It gets the snapshot although the log reaches back to it. */
+  byChoice = false;
+  /** A snapshot by choice failed: it gets the log for as long as there is one. */
+  logOnly = false;
 
   /** A round of catching up: how far the log went when it began, and when that was. */
   #roundTo: Index = 0;
@@ -126,11 +131,13 @@ export class Progress {
     this.#clear();
   }
 
-  /** Waits for a snapshot. */
-  toSnapshot(request: number): void {
+  /** Waits for a snapshot that covers at least `wanted`. */
+  toSnapshot(request: number, wanted: Index, byChoice: boolean): void {
     this.state = 'snapshot';
     this.#clear();
     this.snapshot = request;
+    this.wanted = wanted;
+    this.byChoice = byChoice;
   }
 
   /** What a fetch brought from `next` on, as much as fits one append; empty when it has nothing for there. */

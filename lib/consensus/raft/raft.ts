@@ -21,6 +21,7 @@ import type {
   Accepted,
   Consensus,
   ConsensusProtocol,
+  CoreLoad,
   CoreSetup,
   CoreStatus,
   Effects,
@@ -226,9 +227,11 @@ class RaftCore implements Consensus<RaftMessage> {
     this.#state.fail(error);
   }
 
-  compacted(meta: SnapshotMeta, keepFrom: Index): void {
+  compacted(meta: SnapshotMeta, keepFrom: Index, bytes?: number): void {
     const { stopped, log, commit } = this.#state;
-    if (stopped === undefined) log.compact(Math.min(keepFrom - 1, meta.index, commit));
+    if (stopped !== undefined) return;
+    log.compact(Math.min(keepFrom - 1, meta.index, commit));
+    this.#replication.choice.compacted(meta.index, bytes);
   }
 
   fetched(now: number, request: number, entries: readonly Entry[] | 'compacted'): void {
@@ -301,6 +304,10 @@ class RaftCore implements Consensus<RaftMessage> {
 
   entries(from: Index, to: Index, maxBytes: number): readonly Entry[] {
     return this.#state.log.slice(from, to, maxBytes);
+  }
+
+  load(): CoreLoad {
+    return { cachedBytes: this.#state.log.cachedBytes, ...this.#replication.load() };
   }
 
   drain(now: number, out: Effects<RaftMessage>): void {

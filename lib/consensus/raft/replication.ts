@@ -9,8 +9,10 @@ import { hasQuorum, quorumValue } from '../quorum.js';
 import type { Member, Membership } from '../membership.js';
 import { bytesOf, weightOf } from '../log.js';
 import { Progress } from './progress.js';
+import { SnapshotChoice, snapshotSources } from './snapshotChoice.js';
 import type {
   Accepted,
+  CoreLoad,
   Entry,
   EntryKind,
   Epoch,
@@ -27,6 +29,8 @@ export class Replication {
   /** Wanted from the driver. */
   fetch: FetchRequest[] = [];
   snapshotTo: SnapshotRequest[] = [];
+  /** Of the newest snapshot of this node, over all its reigns. */
+  readonly choice = new SnapshotChoice();
   readonly #state: State;
   #epoch: Epoch;
   /** The index of this reign's first entry, Infinity without a reign. */
@@ -162,6 +166,7 @@ export class Replication {
     if (state.configs.standingOf(peer.id) === undefined) return;
     if (peer.progress === undefined) peer.progress = this.#track(next);
     else peer.progress.toProbe(peer.progress.matched > 0 ? peer.progress.matched + 1 : next);
+    peer.progress.logOnly = false;
     state.dirty = true;
     this.onProgress();
   }
@@ -208,10 +213,26 @@ export class Replication {
       if (progress?.snapshot !== request) continue;
       state.dirty = true;
       // Its own acknowledgement, not this, says what it holds.
-      if (ok) progress.toProbe(Math.min(index, state.log.last) + 1);
-      else progress.retryAt = state.now + state.options.electionTimeoutMs;
+      if (ok) {
+        progress.toProbe(Math.min(index, state.log.last) + 1);
+      } else if (progress.byChoice) {
+        progress.logOnly = true;
+        progress.toProbe(progress.next);
+      } else {
+        progress.retryAt = state.now + state.options.electionTimeoutMs;
+      }
       return;
     }
+  }
+
+  load(): Omit<CoreLoad, 'cachedBytes'> {
+    let inflightBytes = 0;
+    let inflightMessages = 0;
+    for (const { progress } of this.#state.peers.values()) {
+      inflightBytes = Math.max(inflightBytes, progress?.inflightBytes ?? 0);
+      inflightMessages = Math.max(inflightMessages, progress?.inflight ?? 0);
+    }
+    return { uncommittedBytes: this.#uncommitted, inflightBytes, inflightMessages };
   }
 
   #append(kind: EntryKind, data: Uint8Array, count: number, time: number): Index {
@@ -284,7 +305,8 @@ export class Replication {
       else if (now - progress.probedAt >= overdue) progress.probing = false;
     } else if (progress.state === 'snapshot') {
       // Whoever brought it there, it is past the snapshot.
-      if (matched > 0 && log.epochAt(matched) !== undefined) progress.toReplicate();
+      if (matched > 0 && matched >= progress.wanted && log.epochAt(matched) !== undefined)
+        progress.toReplicate();
     } else if ((progress.inflight > 0 || matched < progress.matched) && now - progress.movedAt >= overdue) {
       // Nothing moved although it answers: were the appends lost? Or it no longer knows what matches, since it asked for
       // pre-votes, and so takes no commit index. The answer to an empty append at the end of the window tells, and it is sent
@@ -309,6 +331,10 @@ export class Replication {
     const { log, options, now } = this.#state;
     while (progress.open) {
       if (progress.next > log.last && progress.state !== 'probe') return;
+      if (this.choice.isCheaper(progress, log, options.maxInflightBytes)) {
+        this.#snapshot(peer, progress, this.choice.index);
+        return;
+      }
       let entries: readonly Entry[] = [];
       if (progress.next <= log.last) {
         entries = log.slice(progress.next, log.last, options.maxMessageBytes);
@@ -363,11 +389,14 @@ export class Replication {
     return index - 1 <= log.last;
   }
 
-  #snapshot(peer: Peer, progress: Progress): void {
-    const { log } = this.#state;
-    progress.toSnapshot(++this.#requests);
-    const atLeast = log.epochAt(log.start) === undefined ? log.start + 1 : log.start;
-    this.snapshotTo.push({ request: progress.snapshot, to: peer.id, atLeast });
+  /** Has a snapshot sent: one that covers `chosen`, or else whatever the log goes on from. */
+  #snapshot(peer: Peer, progress: Progress, chosen: Index = 0): void {
+    const { log, peers } = this.#state;
+    const needed = log.epochAt(log.start) === undefined ? log.start + 1 : log.start;
+    const atLeast = Math.max(needed, chosen);
+    progress.toSnapshot(++this.#requests, atLeast, chosen > 0);
+    const sources = snapshotSources(peers, peer.id, atLeast);
+    this.snapshotTo.push({ request: progress.snapshot, to: peer.id, atLeast, sources });
   }
 
   /** A commit that no append carried is told at once: followers apply, and answer, on it. No answer is wanted. */

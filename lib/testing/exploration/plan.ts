@@ -74,11 +74,16 @@ export interface RunPlan {
   readonly disk: DiskSettings;
   readonly messages: MessageSettings;
   readonly clocks: ClockSettings;
-  readonly snapshot: { readonly logBytes: number; readonly keepEntries: number };
+  readonly snapshot: {
+    readonly logBytes: number;
+    readonly keepEntries: number;
+    readonly maxBytesPerSecond?: number;
+  };
   readonly raft: {
     readonly heartbeatMs: number;
     readonly electionTimeoutMs: number;
     readonly maxMessageBytes: number;
+    readonly maxInflightBytes?: number;
   };
   /** Whether nodes reach each other over others. @defaultValue true */
   readonly relay?: boolean | undefined;
@@ -150,6 +155,8 @@ export function planRun(seed: number, options: PlanOptions = {}): RunPlan {
     .slice(0, (nodes.length >> 1) + 1 + random.integer((nodes.length + 1) >> 1));
   const others = nodes.filter((id) => !core.includes(id));
   const setting = random.stream('setting');
+  const flow = random.stream('flow');
+  const pace = flow.pick([0, 0, 30_000, 300_000]);
   return {
     seed,
     nodes,
@@ -161,11 +168,17 @@ export function planRun(seed: number, options: PlanOptions = {}): RunPlan {
     },
     messages: setting.chance(0.5) ? messagesOf(setting, 0.05) : {},
     clocks: { driftRate: setting.pick([0, 0.01, 0.1]) },
-    snapshot: { logBytes: setting.pick([4096, 16_384, 65_536]), keepEntries: setting.pick([0, 20, 500]) },
+    snapshot: {
+      logBytes: setting.pick([4096, 16_384, 65_536]),
+      keepEntries: setting.pick([0, 20, 500]),
+      ...(pace > 0 && { maxBytesPerSecond: pace }),
+    },
     raft: {
       heartbeatMs: 50,
       electionTimeoutMs: 300,
       maxMessageBytes: setting.pick([1024, 1024, 65_536]),
+      // With a small window a snapshot is often cheaper than the log.
+      maxInflightBytes: flow.pick([65_536, 65_536, 8 << 20]),
     },
     applyMs: setting.pick([0, 0, 0.1, 1.5]),
     clients: 3 + setting.integer(6),

@@ -1,4 +1,5 @@
 /** A whole cluster in one process and in virtual time. */
+import type { CoreLoad } from '../../consensus/consensus.js';
 import { checkNumber, configError, QuorateError } from '../../errors.js';
 import type { KeyValueMachine } from '../../machines/keyValue.js';
 import type { Mesh } from '../../mesh/mesh.js';
@@ -147,6 +148,11 @@ export class Simulation<M extends StateMachine = StateMachine> {
   /** Reads that a node's consensus core has taken and not ended. @internal */
   openReads(id: string): number {
     return this.#node(id).view?.core?.openReads ?? 0;
+  }
+
+  /** What a node's consensus core holds; undefined while the node is down. @internal */
+  coreLoad(id: string): CoreLoad | undefined {
+    return this.#node(id).view?.core?.load();
   }
 
   /** What happened: two runs are the same exactly if their hashes are. */

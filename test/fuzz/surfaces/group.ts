@@ -1,4 +1,5 @@
 /** What engines say to each other: items of groups, Raft's messages, snapshot transfers. */
+import { createHash } from 'node:crypto';
 import { ByteReader, ByteWriter } from '../../../lib/bytes.js';
 import {
   decodeLeadership,
@@ -55,6 +56,15 @@ export function groupFrames(number: number, group: string): Uint8Array[] {
     [ItemType.leadership, (w) => encodeLeadership(w, 3, 'a')],
     [ItemType.leadershipRefused, (w) => encodeLeadershipRefused(w, 3, 'lagging')],
     [ItemType.snapshotAck, (w) => wire.encodeSnapshotAck(w, 3, 50, true)],
+    [
+      ItemType.snapshotResume,
+      (w) => wire.encodeSnapshotResume(w, 3, { offset: 0, digest: new Uint8Array(0) }),
+    ],
+    [
+      ItemType.snapshotResume,
+      (w) => wire.encodeSnapshotResume(w, 3, { offset: 20, digest: new Uint8Array(32) }),
+    ],
+    [ItemType.snapshotDelegate, (w) => wire.encodeSnapshotDelegate(w, { request: 3, to: 'c', atLeast: 0 })],
   ];
   const frames = bodies.map(([type, body]) => written((w) => wire.writeItem(w, number, type, body)));
   frames.push(
@@ -99,6 +109,18 @@ function readItem(type: number, body: ByteReader): (writer: ByteWriter) => void 
     case ItemType.snapshotAck: {
       const { request, index, ok } = wire.decodeSnapshotAck(body);
       return (w) => wire.encodeSnapshotAck(w, request, index, ok);
+    }
+    case ItemType.snapshotResume: {
+      const { request, ...from } = wire.decodeSnapshotResume(body);
+      must(
+        from.digest.length === 0 || from.digest.length === wire.DIGEST_BYTES,
+        'a digest of another length',
+      );
+      return (w) => wire.encodeSnapshotResume(w, request, from);
+    }
+    case ItemType.snapshotDelegate: {
+      const asked = wire.decodeSnapshotDelegate(body);
+      return (w) => wire.encodeSnapshotDelegate(w, asked);
     }
     default:
       wire.expectEnd(body);
@@ -150,6 +172,7 @@ export const transferFrames: readonly TransferFrame[] = [
     group: 5,
     request: 1,
     size: 30,
+    resume: true,
     meta: {
       index: 50,
       epoch: { config: 0, n: 2, priority: 0, node: 'b' },
@@ -160,8 +183,14 @@ export const transferFrames: readonly TransferFrame[] = [
   },
   { type: 'chunk', group: 5, request: 1, offset: 0, bytes: new Uint8Array(20) },
   { type: 'chunk', group: 5, request: 1, offset: 20, bytes: new Uint8Array(10) },
-  { type: 'end', group: 5, request: 1, ok: true },
-  { type: 'end', group: 5, request: 1, ok: false },
+  {
+    type: 'end',
+    group: 5,
+    request: 1,
+    ok: true,
+    digest: createHash('sha256').update(new Uint8Array(30)).digest(),
+  },
+  { type: 'end', group: 5, request: 1, ok: false, digest: new Uint8Array(0) },
 ];
 
 export function transfer(): Surface {

@@ -257,4 +257,13 @@ export const consensusMutants: readonly Mutant[] = [
     within: 0,
     tests: 'consensus/transfer.test.ts',
   },
+  {
+    name: 'a follower that gets a snapshot by choice is fed the log at its next word',
+    file: 'consensus/raft/replication.ts',
+    find: ' && matched >= progress.wanted',
+    replace: '',
+    pitfall: 'a snapshot that is cheaper than the log is sent along with the log',
+    within: 1,
+    tests: 'consensus/catchUp.test.ts',
+  },
 ];

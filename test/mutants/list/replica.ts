@@ -102,13 +102,40 @@ export const replicaMutants: readonly Mutant[] = [
   },
   {
     name: 'a snapshot is installed before it is durable',
-    file: 'engine/transfers.ts',
-    find: `          await incoming.writer?.commit(begin.meta);
-          group.core.install(this.#host.now(), peer, begin.meta);`,
-    replace: `          group.core.install(this.#host.now(), peer, begin.meta);
-          await incoming.writer?.commit(begin.meta);`,
+    file: 'engine/incomingTransfers.ts',
+    find: `      await partial.writer?.commit(meta);
+      group.core.install(this.#host.now(), peer, meta);`,
+    replace: `      group.core.install(this.#host.now(), peer, meta);
+      await partial.writer?.commit(meta);`,
     pitfall: 'a snapshot is installed before it is on disk',
     within: 40,
+  },
+  {
+    name: 'a snapshot that came in parts is not checked as a whole',
+    file: 'engine/incomingTransfers.ts',
+    find: ' && partial.hash.digest().equals(digest)',
+    replace: '',
+    pitfall: 'halves of two snapshots are put together',
+    within: 1,
+    tests: 'engine/incomingTransfers.test.ts',
+  },
+  {
+    name: 'whatever the receiver has counts as the beginning',
+    file: 'engine/snapshotStream.ts',
+    find: '    if (!hash.copy().digest().equals(digest)) return false;\n',
+    replace: '',
+    pitfall: 'a transfer goes on behind the beginning of another snapshot',
+    within: 1,
+    tests: 'engine/snapshotStream.test.ts',
+  },
+  {
+    name: 'a member sends its snapshot for whoever asks',
+    file: 'engine/transfers.ts',
+    find: 'known !== leader || ',
+    replace: '',
+    pitfall: 'any peer has members send snapshots around',
+    within: 1,
+    tests: 'engine/delegation.test.ts',
   },
   {
     name: 'the log is compacted beyond the snapshot',

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { trio } from './bench.js';
-import { configEntry, entry, epoch, foundEntries, Rig, snapshotMeta } from './rig.js';
+import { configEntry, entry, epoch, foundEntries, members, Rig, snapshotMeta } from './rig.js';
 import type { Entry, Index } from '../../../lib/consensus/consensus.js';
 import type { RaftOptions } from '../../../lib/consensus/raft/options.js';
 
@@ -120,5 +120,137 @@ describe('catching a follower up', () => {
     rig.ack('c', 0, { conflict: { prevIndex: 50, index: 40, epoch: epoch(1) } });
     rig.drain();
     expect(rig.fx.snapshotTo[0]).to.deep.include({ to: 'c', atLeast: 41 });
+  });
+
+  it('names the members that keep up as those that could send a snapshot', () => {
+    const five = members(['a', 'b', 'c', 'd', 'e']);
+    const log: Entry[] = [configEntry(1, 1, five)];
+    for (let i = 2; i <= 50; i++) log.push(entry(i, 1));
+    const rig = new Rig({ founders: five.founders, recovered: foundEntries(log, { commit: 50 }) });
+    rig.link('b', 'c', 'd', 'e').lead('b', 'c').flush();
+    rig.core.compacted(snapshotMeta(40, 1, five), 31);
+    for (const id of ['b', 'd', 'e']) rig.ack(id, 51);
+    rig.drain();
+    rig.meet('e', { up: false });
+    rig.ack('c', 0, { conflict: { prevIndex: 50, index: 10, epoch: epoch(1) } });
+    rig.drain();
+    expect(rig.fx.snapshotTo).to.have.length(1);
+    expect(rig.fx.snapshotTo[0]).to.deep.include({ to: 'c', atLeast: 30, sources: ['b', 'd'] });
+  });
+
+  describe('by snapshot or by log', () => {
+    const KiB = 1024;
+    const options: RaftOptions = {
+      maxMessageBytes: 16 * KiB,
+      maxInflightBytes: 64 * KiB,
+      cacheBytes: 8 * 1024 * KiB,
+    };
+
+    /** A leader that has 100 entries of 16 KiB from 52 on, and a snapshot of `bytes` at `index`; `c` says that it has 50. */
+    function choosing(index: Index, bytes: number | undefined): Rig {
+      const log: Entry[] = [configEntry(1, 1, trio)];
+      for (let i = 2; i <= 50; i++) log.push(entry(i, 1));
+      const rig = new Rig({ recovered: foundEntries(log, { commit: 50 }), options });
+      rig.link('b', 'c').lead('b').flush();
+      for (let i = 0; i < 100; i++) {
+        rig.ack('b', 51 + i);
+        rig.propose(1, 16 * KiB);
+        rig.flush();
+      }
+      rig.ack('b', 151);
+      rig.flush();
+      expect(rig.status.commitIndex).to.equal(151);
+      rig.core.compacted(snapshotMeta(index, 2, trio), 2, bytes);
+      rig.sent = [];
+      rig.ack('c', 50);
+      rig.drain();
+      return rig;
+    }
+
+    const chosen = (rig: Rig): boolean => rig.fx.snapshotTo.length > 0;
+
+    it('a follower gets the snapshot when that and what follows are less than half of what it lacks', () => {
+      const rig = choosing(141, 500 * KiB);
+      expect(rig.fx.snapshotTo).to.have.length(1);
+      expect(rig.fx.snapshotTo[0]).to.deep.include({ to: 'c', atLeast: 141, sources: ['b'] });
+      expect(rig.take('append', 'c')).to.deep.equal([]);
+    });
+
+    it('members that lag themselves are none that could send it', () => {
+      const five = members(['a', 'b', 'c', 'd', 'e']);
+      const log: Entry[] = [configEntry(1, 1, five)];
+      for (let i = 2; i <= 50; i++) log.push(entry(i, 1));
+      const recovered = foundEntries(log, { commit: 50 });
+      const rig = new Rig({ founders: five.founders, recovered, options });
+      rig.link('b', 'c', 'd', 'e').lead('b', 'e').flush();
+      rig.ack('d', 51);
+      for (let i = 0; i < 100; i++) {
+        for (const id of ['b', 'e']) rig.ack(id, 51 + i);
+        rig.propose(1, 16 * KiB);
+        rig.flush();
+      }
+      rig.core.compacted(snapshotMeta(141, 2, five), 2, 1);
+      rig.ack('c', 50);
+      rig.drain();
+      expect(rig.fx.snapshotTo).to.have.length(1);
+      expect(rig.fx.snapshotTo[0]).to.deep.include({ to: 'c', sources: ['b', 'e'] });
+    });
+
+    const logs: Record<string, () => Rig> = {
+      'when the snapshot is larger': () => choosing(141, 700 * KiB),
+      'when too much follows it': () => choosing(90, 1),
+      'when the size of the snapshot is not known': () => choosing(141, undefined),
+    };
+    for (const [when, make] of Object.entries(logs)) {
+      it(`it gets the log ${when}`, () => {
+        const rig = make();
+        expect(chosen(rig)).to.equal(false);
+        expect(rig.take('append', 'c')[0]).to.deep.include({ prevIndex: 50 });
+      });
+    }
+
+    it('it gets the log when what it lacks fits in its window', () => {
+      const rig = choosing(151, 1);
+      expect(chosen(rig)).to.equal(true);
+      rig.core.snapshotDone(rig.now, rig.fx.snapshotTo[0]!.request, 151, true);
+      rig.drain();
+      rig.ack('c', 151);
+      for (let i = 0; i < 3; i++) rig.propose(1, 16 * KiB);
+      rig.flush();
+      rig.ack('b', 154);
+      rig.flush();
+      rig.core.compacted(snapshotMeta(154, 2, trio), 2, 1);
+      rig.meet('c', { session: 2 });
+      rig.sent = [];
+      rig.drain();
+      expect(chosen(rig)).to.equal(false);
+      expect(rig.take('append', 'c')[0]).to.deep.include({ prevIndex: 151 });
+    });
+
+    it('what it acknowledges on the way below the snapshot ends nothing, what reaches it does', () => {
+      const rig = choosing(141, 1);
+      rig.ack('c', 60);
+      rig.drain();
+      rig.ack('c', 140);
+      rig.drain();
+      expect(rig.take('append', 'c')).to.deep.equal([]);
+      rig.ack('c', 141);
+      rig.drain();
+      expect(rig.take('append', 'c')[0]).to.deep.include({ prevIndex: 141 });
+    });
+
+    it('it gets the log at once when the snapshot fails, until contact is made anew', () => {
+      const rig = choosing(141, 1);
+      rig.core.snapshotDone(rig.now, rig.fx.snapshotTo[0]!.request, 0, false);
+      rig.drain();
+      expect(chosen(rig)).to.equal(false);
+      expect(rig.take('append', 'c')[0]).to.deep.include({ prevIndex: 50 });
+      rig.ack('c', 55);
+      rig.drain();
+      expect(chosen(rig)).to.equal(false);
+      rig.meet('c', { session: 2 });
+      rig.drain();
+      expect(chosen(rig)).to.equal(true);
+    });
   });
 });

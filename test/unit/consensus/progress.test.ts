@@ -54,7 +54,7 @@ describe('progress', () => {
     const progress = new Progress(1, 10, 100);
     progress.toReplicate();
     progress.sent(9, 5, 0);
-    progress.toSnapshot(7);
+    progress.toSnapshot(7, 12, false);
     expect([progress.open, progress.inflight, progress.inflightBytes, progress.snapshot]).to.deep.equal([
       false,
       0,

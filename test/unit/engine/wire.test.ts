@@ -138,6 +138,12 @@ const transferFailure = fc.constantFrom<TransferFailure>(
   'gaveUp',
 );
 const snapshotAck = fc.record({ request: count, index: count, ok: fc.boolean() });
+const snapshotResume = fc.record({
+  request: count,
+  offset: count,
+  digest: fc.oneof(constant(new Uint8Array(0)), fc.uint8Array({ minLength: 32, maxLength: 32 })),
+});
+const snapshotDelegate = fc.record({ request: count, to: name, atLeast: index });
 
 const member = fc.record({ id: fc.string({ minLength: 1, maxLength: 8 }), incarnation: name });
 const members = fc.array(member, { maxLength: 3 });
@@ -147,6 +153,7 @@ const transfer: fc.Arbitrary<TransferFrame> = fc.oneof(
     group: count,
     request: count,
     size: count,
+    resume: fc.boolean(),
     meta: fc.record({
       index,
       epoch,
@@ -162,7 +169,20 @@ const transfer: fc.Arbitrary<TransferFrame> = fc.oneof(
     }),
   }),
   fc.record({ type: constant('chunk' as const), group: count, request: count, offset: count, bytes: data }),
-  fc.record({ type: constant('end' as const), group: count, request: count, ok: fc.boolean() }),
+  fc.record({
+    type: constant('end' as const),
+    group: count,
+    request: count,
+    ok: constant(true),
+    digest: fc.uint8Array({ minLength: 32, maxLength: 32 }),
+  }),
+  fc.record({
+    type: constant('end' as const),
+    group: count,
+    request: count,
+    ok: constant(false),
+    digest: constant(new Uint8Array(0)),
+  }),
 );
 
 /** One thing that passes the wire: how it is made, written and read. */
@@ -223,6 +243,12 @@ const items: Record<string, Item<unknown>> = {
     (writer, value) => wire.encodeSnapshotAck(writer, value.request, value.index, value.ok),
     wire.decodeSnapshotAck,
   ),
+  'snapshot resumption': item(
+    snapshotResume,
+    (writer, value) => wire.encodeSnapshotResume(writer, value.request, value),
+    wire.decodeSnapshotResume,
+  ),
+  'snapshot delegation': item(snapshotDelegate, wire.encodeSnapshotDelegate, wire.decodeSnapshotDelegate),
   'raft message': item(
     message,
     (writer, value) => raftCodec.encode(writer, value),
@@ -355,7 +381,14 @@ describe('the wire of the engine', () => {
       membership: { genesis: '', founders: [], voters: [], outgoing: [], learners: [] },
     };
     const begin = (value: unknown): Uint8Array =>
-      encodeTransfer({ type: 'begin', group: 1, request: 1, size: 1, meta: value as typeof meta });
+      encodeTransfer({
+        type: 'begin',
+        group: 1,
+        request: 1,
+        size: 1,
+        resume: true,
+        meta: value as typeof meta,
+      });
     expect(decodeTransfer(begin(meta))).to.have.property('type', 'begin');
     for (const broken of [
       null,

@@ -290,7 +290,7 @@ describe('a hostile member', () => {
     it(`loses its link for a snapshot ${what}`, () =>
       punished((node, peer) => {
         const meta = { index, epoch, time: 1, membership: { ...membership, genesis }, protocol: 'raft' };
-        node.transfer(peer, { type: 'begin', group: node.number, request: 1, size: 10, meta });
+        node.transfer(peer, { type: 'begin', group: node.number, request: 1, size: 10, resume: true, meta });
       }));
   }
 

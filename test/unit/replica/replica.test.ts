@@ -430,6 +430,7 @@ describe('a replica', () => {
       [{ onNoQuorum: 'panic' }, 'ERR_CONFIG', 'onNoQuorum'],
       [{ timeout: 0 }, 'ERR_CONFIG', 'timeout'],
       [{ snapshot: { logBytes: 1 } }, 'ERR_CONFIG', 'snapshot.logBytes'],
+      [{ snapshot: { maxBytesPerSecond: 1023 } }, 'ERR_CONFIG', 'snapshot.maxBytesPerSecond'],
       [{ members: undefined }, 'ERR_GROUP_UNKNOWN', 'counter'],
     ];
     for (const [change, code, names] of wrong) {

@@ -4,6 +4,7 @@ import {
   lastOf,
   type Consensus,
   type ConsensusProtocol,
+  type CoreLoad,
   type CoreSetup,
   type CoreStatus,
   type Effects,
@@ -175,11 +176,11 @@ export class CoreWatch implements Consensus {
     this.#core.ioFailed(error);
   }
 
-  compacted(meta: SnapshotMeta, keepFrom: Index): void {
+  compacted(meta: SnapshotMeta, keepFrom: Index, bytes?: number): void {
     if (meta.index > this.#commit)
       this.#fail('order of indexes', `has a snapshot at ${meta.index}, commit is ${this.#commit}`);
     this.#view.listener.compacted(meta);
-    this.#core.compacted(meta, keepFrom);
+    this.#core.compacted(meta, keepFrom, bytes);
   }
 
   fetched(now: number, request: number, entries: readonly Entry[] | 'compacted'): void {
@@ -205,6 +206,10 @@ export class CoreWatch implements Consensus {
 
   entries(from: Index, to: Index, maxBytes: number): readonly Entry[] {
     return this.#core.entries(from, to, maxBytes);
+  }
+
+  load(): CoreLoad {
+    return this.#core.load();
   }
 
   drain(now: number, out: Effects): void {

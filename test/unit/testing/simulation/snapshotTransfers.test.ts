@@ -1,0 +1,128 @@
+/** Snapshots on their way through a simulated cluster: at a pace, over links that break, from members that die. */
+import { expect } from 'chai';
+import { elected, three, untilEqual, type KeyValueSimulation } from './support.js';
+
+const RATE = 50_000;
+const VALUE = 'v'.repeat(1000);
+const KEYS = 600;
+
+interface Stage {
+  readonly simulation: KeyValueSimulation;
+  readonly leader: string;
+  readonly source: string;
+  readonly laggard: string;
+}
+
+describe('simulation: snapshot transfers', function () {
+  this.timeout(60_000);
+
+  /** One member was down while the others wrote 600 kB and compacted their logs; it comes up again now. */
+  async function behind(maxBytesPerSecond = RATE): Promise<Stage> {
+    const simulation = await elected({
+      seed: 3,
+      snapshot: { logBytes: 64 * 1024, keepEntries: 0, maxBytesPerSecond },
+    });
+    const leader = simulation.leader()!;
+    const [laggard, source] = three.filter((id) => id !== leader) as [string, string];
+    simulation.crash(laggard, { power: false });
+    for (let n = 0; n < KEYS; n += 20) {
+      const puts = Array.from({ length: 20 }, (_, i) =>
+        // By both: a member without commands of its own takes a snapshot only when a mebibyte has come.
+        simulation.replica(i % 2 ? leader : source).submit({ op: 'put', key: String(n + i), value: VALUE }),
+      );
+      await simulation.settle(Promise.all(puts));
+    }
+    await simulation.run(3000);
+    simulation.restart(laggard);
+    const met = (): boolean =>
+      [leader, source].every((id) =>
+        simulation
+          .mesh(id)
+          .peers()
+          .every(({ state }) => state === 'up'),
+      );
+    expect(await simulation.runUntil(met, 10_000)).to.equal(true);
+    return { simulation, leader, source, laggard };
+  }
+
+  const sentBy = ({ simulation }: Stage, id: string): number => simulation.mesh(id).metrics().bytesSent;
+  const installs = ({ simulation }: Stage): number => simulation.counts()['snapshots installed'] ?? 0;
+
+  async function untilInstalled(stage: Stage, maxMs = 60_000): Promise<number> {
+    const { simulation } = stage;
+    const before = simulation.now;
+    expect(await simulation.runUntil(() => installs(stage) > 0, maxMs), 'a snapshot was installed').to.equal(
+      true,
+    );
+    return simulation.now - before;
+  }
+
+  async function allIsWell({ simulation, laggard }: Stage): Promise<void> {
+    await untilEqual(simulation);
+    expect(simulation.replica(laggard).peek({ op: 'get', key: String(KEYS - 1) })).to.equal(VALUE);
+    simulation.check();
+  }
+
+  it('come from a follower, at its pace, and cost the leader nothing', async () => {
+    const stage = await behind();
+    const before = [sentBy(stage, stage.leader), sentBy(stage, stage.source)] as const;
+    const ms = await untilInstalled(stage);
+    expect(ms).to.be.within(8000, 14_000); // 600 kB and more at 50 kB a second, of which some were sent before
+    expect(sentBy(stage, stage.source) - before[1]).to.be.greaterThan(400_000);
+    expect(sentBy(stage, stage.leader) - before[0], 'heartbeats').to.be.lessThan(100_000);
+    await allIsWell(stage);
+  });
+
+  it('go on where they ended when their link breaks, again and again', async () => {
+    const stage = await behind();
+    const { simulation, source, laggard } = stage;
+    for (let i = 0; i < 4; i++)
+      simulation.after(2400 * (i + 1), () => simulation.network.reset(source, laggard));
+    const ms = await untilInstalled(stage);
+    expect(simulation.counts()['network: resets']).to.equal(4);
+    expect(ms, 'as long as without, and what it took to meet again').to.be.lessThan(18_500);
+    await allIsWell(stage);
+  });
+
+  it('go on with the same snapshot after a break although there is a newer one by then', async () => {
+    const stage = await behind();
+    const { simulation, leader, source, laggard } = stage;
+    await simulation.run(6000);
+    const before = sentBy(stage, source);
+    simulation.network.reset(source, laggard);
+    for (let n = 0; n < 100; n += 20) {
+      const puts = Array.from({ length: 20 }, (_, i) =>
+        simulation.replica(i % 2 ? leader : source).submit({ op: 'put', key: `new ${n + i}`, value: VALUE }),
+      );
+      await simulation.settle(Promise.all(puts));
+    }
+    await untilInstalled(stage);
+    expect(sentBy(stage, source) - before, 'the rest of it').to.be.lessThan(500_000);
+    await allIsWell(stage);
+  });
+
+  it('come from the leader when the follower that sends them dies', async () => {
+    const stage = await behind();
+    const { simulation, leader, source } = stage;
+    await simulation.run(3000);
+    const before = sentBy(stage, leader);
+    simulation.crash(source, { power: false });
+    await untilInstalled(stage);
+    expect(sentBy(stage, leader) - before).to.be.greaterThan(200_000);
+    simulation.restart(source);
+    await allIsWell(stage);
+  });
+
+  it('survive that the leader dies: the next one has them go on', async () => {
+    const stage = await behind();
+    const { simulation, leader, source } = stage;
+    await simulation.run(3000);
+    simulation.crash(leader, { power: false });
+    await simulation.run(1000);
+    simulation.restart(leader);
+    const before = sentBy(stage, source);
+    await untilInstalled(stage);
+    expect(sentBy(stage, source) - before).to.be.lessThan(900_000);
+    await allIsWell(stage);
+  });
+});
