@@ -22,7 +22,7 @@ describe('a client of a group', () => {
     expect(sum).to.equal(2);
     const total: number = await client.query({ op: 'total' });
     expect(total).to.equal(2);
-    expect(await client.submit({ op: 'nothing' })).to.equal(undefined);
+    expect(await Promise.all([client.submit({ op: 'nothing' })])).to.deep.equal([undefined]);
     for (const consistency of ['committed', 'local'] as const)
       expect(await client.query({ op: 'total' }, { consistency })).to.be.oneOf([0, 2]);
   });
