@@ -2,6 +2,7 @@ import { expect } from 'chai';
 import type { GroupClient } from '../../../../lib/replica/client/groupClient.js';
 import { openClient } from '../../../../lib/replica/client/openClient.js';
 import { joinMesh } from '../../../../lib/mesh/joinMesh.js';
+import { memoryStorage } from '../../../../lib/storage/memoryStorage.js';
 import { counter, failure, GROUP, leaderOf, until, World, type Counter } from './support.js';
 
 describe('a client of a group', () => {
@@ -178,6 +179,16 @@ describe('a client of a group', () => {
     expect(new Set(results).size).to.equal(50);
     expect(await client.query({ op: 'total' })).to.equal(51);
     expect(client.status().member).to.not.equal(served);
+  });
+
+  it('hears of a replica that closes, and of one that opens, without a call', async () => {
+    const solo = await world.member('a', { members: ['a'], storage: memoryStorage() });
+    const client = await world.client();
+    await until('the member', () => client.status().member === 'a');
+    await solo.close();
+    await until('its end', () => client.status().member === undefined);
+    await world.member('a', { members: ['a'] });
+    await until('the next', () => client.status().member === 'a');
   });
 
   it('answers what is under way while its replica drains, and sends new calls elsewhere', async () => {

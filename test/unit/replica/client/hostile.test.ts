@@ -135,6 +135,21 @@ describe('hostile clients', () => {
     await stillServes();
   });
 
+  it('a member without a quorum takes nothing in that needs one', async () => {
+    const lonely = await world.member('a', { group: 'other', members: ['a', 'b', 'c'] });
+    say(open(1, 'other'), add(1));
+    const query = { op: 'query', channel: 1, body: cbor().encode({ op: 'total' }) } as const;
+    say(
+      { ...query, request: 2, consistency: 'linearizable' },
+      { ...query, request: 3, consistency: 'local' },
+    );
+    await until('the answers', () => of('failure').length === 2 && of('result').length === 1);
+    for (const message of of('failure'))
+      expect(message).to.have.property('failure').that.includes({ code: 'ERR_NOT_READY', fate: 'refused' });
+    expect(of('result')[0]).to.include({ request: 3 });
+    expect(lonely.status().pending).to.deep.equal({ commands: 0, reads: 0 });
+  });
+
   it('another version is refused with a word', async () => {
     say({ op: 'open', channel: 1, version: CLIENT_WIRE_VERSION + 1, group: GROUP });
     await until('the word', () => of('standing').length === 1);
