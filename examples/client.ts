@@ -75,8 +75,7 @@ await Promise.all(replicas.map((replica) => replica.close()));
 try {
   await client.submit({ op: 'add', by: 1 }, { timeout: 200 });
 } catch (error) {
-  if (error instanceof QuorateError)
-    console.log('without members:', error.code, error.fate ?? '');
+  if (error instanceof QuorateError) console.log('without members:', error.code, error.fate ?? '');
 }
 await Promise.all(meshes.map((one) => one.close())); // closes the client too
 await following;

@@ -202,6 +202,14 @@ describe('the way of a call from member to member', () => {
     expect(await failure(call)).to.include({ code: 'ERR_TIMEOUT', fate: 'ambiguous' });
   });
 
+  it('goes to another at once when a link breaks', () => {
+    bench.serve('a');
+    void bench.submit();
+    bench.serve('b');
+    bench.unlink('a');
+    expect(bench.asked).to.deep.equal(['a', 'b']);
+  });
+
   it('what the link did not take has not left', async () => {
     bench.serve('a');
     bench.full = true;
