@@ -61,6 +61,9 @@ export type {
   ReplicaStatus,
   SubmitOptions,
 } from './replica/replicaTypes.js';
+export { openClient } from './replica/client/openClient.js';
+export { GroupClient } from './replica/client/groupClient.js';
+export type { ClientOptions, ClientStatus } from './replica/client/clientTypes.js';
 export type { Outbox, OutboxEntry, OutboxOptions, OutboxOutcome } from './replica/outbox/outboxTypes.js';
 export type { AppliedChange, Change, ResetChange } from './replica/changes.js';
 export type * from './replica/stateMachine.js';

@@ -59,6 +59,10 @@ export class FrameRouter implements MeshPort {
     return false;
   }
 
+  maxFrameBytes(peer: NodeId): number {
+    return this.#peers.link(peer)?.maxFrameBytes ?? 0;
+  }
+
   backlog(peer: NodeId, lane: LaneName): number {
     return this.#peers.link(peer)?.backlog(lane) ?? Infinity;
   }

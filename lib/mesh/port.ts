@@ -12,6 +12,8 @@ export const FrameKind = {
   datagram: 3,
   /** What members tell each other of who hears whom. */
   gossip: 4,
+  /** Clients of groups, and the members that serve them. */
+  client: 5,
 } as const;
 export type FrameKind = (typeof FrameKind)[keyof typeof FrameKind];
 
@@ -40,6 +42,8 @@ export interface MeshPort {
    * The bytes may be kept until sent: do not change them.
    */
   send(peer: NodeId, kind: FrameKind, frame: Uint8Array, options: SendOptions): boolean;
+  /** The largest frame that the link to a peer takes, in bytes; 0 when not linked. */
+  maxFrameBytes(peer: NodeId): number;
   /** Bytes waiting in this lane's queue, credit and buffers included; Infinity when not linked. */
   backlog(peer: NodeId, lane: LaneName): number;
   /** Calls back once, when the lane's backlog has fallen below its low-water mark or the link is gone. */

@@ -82,6 +82,7 @@ class Subscription implements AsyncIterableIterator<Change> {
 
 export class ChangeFeed {
   readonly #subscriptions = new Set<Subscription>();
+  readonly #followers = new Set<() => void>();
   #kept: AppliedChange[] = [];
   /** Everything after this index is in `#kept`. */
   #keptAfter = 0;
@@ -99,12 +100,7 @@ export class ChangeFeed {
     from: number | undefined,
     signal: AbortSignal | undefined,
   ): AsyncIterableIterator<Change> {
-    if (!this.#started) {
-      // From the first consumer on the latest changes are kept, so that one that breaks off can come back.
-      this.#started = true;
-      this.#keptAfter = applied;
-      this.#onWatching(true);
-    }
+    this.#start(applied);
     const onAbort = (): void => subscription.end();
     const subscription = new Subscription((self) => {
       this.#subscriptions.delete(self);
@@ -121,6 +117,37 @@ export class ChangeFeed {
     return subscription;
   }
 
+  /** From the first consumer on the latest changes are kept, so that one that breaks off can come back. */
+  #start(applied: number): void {
+    if (this.#started) return;
+    this.#started = true;
+    this.#keptAfter = applied;
+    this.#onWatching(true);
+  }
+
+  /**
+   * For consumers that are far away: has `wake` called, often, when there may be more to read with {@link after}. Nothing is held
+   * for them beyond what is kept anyhow. The function it returns ends that.
+   */
+  follow(applied: number, wake: () => void): () => void {
+    this.#start(applied);
+    this.#followers.add(wake);
+    return () => void this.#followers.delete(wake);
+  }
+
+  /** At most `max` changes after index `from`, or a reset where they are not at hand; none if there are none yet. */
+  after(applied: number, from: number | undefined, max: number): readonly Change[] {
+    if (from === undefined || from < this.#keptAfter || from > applied)
+      return [{ type: 'reset', index: applied }];
+    let low = 0;
+    for (let high = this.#kept.length; low < high;) {
+      const middle = (low + high) >>> 1;
+      if (this.#kept[middle]!.index > from) high = middle;
+      else low = middle + 1;
+    }
+    return this.#kept.slice(low, low + max);
+  }
+
   applied(change: AppliedChange): void {
     this.#kept.push(change);
     if (this.#kept.length >= 2 * KEPT) {
@@ -128,6 +155,7 @@ export class ChangeFeed {
       this.#keptAfter = this.#kept[0]!.index - 1;
     }
     for (const subscription of this.#subscriptions) subscription.push(change);
+    for (const wake of this.#followers) wake();
   }
 
   /** The state was replaced. */
@@ -135,6 +163,7 @@ export class ChangeFeed {
     this.#kept = [];
     this.#keptAfter = index;
     for (const subscription of this.#subscriptions) subscription.push({ type: 'reset', index });
+    for (const wake of this.#followers) wake();
   }
 
   close(): void {

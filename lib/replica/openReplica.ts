@@ -4,6 +4,7 @@ import { engineOf } from '../engine/engineOf.js';
 import { configError, QuorateError } from '../errors.js';
 import { Mesh, meshEnvironment, onClosing } from '../mesh/mesh.js';
 import { isSoundBatch } from './batch.js';
+import { serveClients } from './client/service.js';
 import { checkOptions, type ReplicaOptions } from './options.js';
 import { Replica } from './replica.js';
 import type { Room } from './room.js';
@@ -50,6 +51,7 @@ export async function openReplica<M extends StateMachine>(options: ReplicaOption
     await replica.close();
     throw error;
   }
+  Replica.let(replica, (room) => serveClients(mesh, replica, room, stateMachine, checked));
   const onAbort = (): void => {
     // `close` reports through `closed`; what it waits for cannot be told to anybody here.
     replica.close().catch(() => undefined);

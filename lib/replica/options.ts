@@ -96,6 +96,13 @@ export interface ReplicaOptions<M extends StateMachine> {
    * @defaultValue 16777216 (16 MiB)
    */
   readonly maxCommandBytes?: number;
+  /**
+   * Whether this member serves clients: mesh nodes outside the group that opened one with {@link openClient}. `false` refuses them
+   * with `ERR_NOT_SERVED`; they use other members.
+   *
+   * @defaultValue true
+   */
+  readonly clients?: boolean;
   /** Ends the opening, and closes the replica when it fires later. */
   readonly signal?: AbortSignal;
 }
@@ -116,6 +123,7 @@ export interface CheckedOptions {
   readonly maxPending: number;
   readonly maxPendingBytes: number;
   readonly maxCommandBytes: number;
+  readonly clients: boolean;
 }
 
 const MAX_MEMBERS = 63;
@@ -167,7 +175,13 @@ export function checkOptions<M extends StateMachine>(
       1,
       32 * 1024 * 1024,
     ),
+    clients: checkFlag('clients', options.clients ?? true),
   };
+}
+
+function checkFlag(option: string, value: unknown): boolean {
+  if (typeof value !== 'boolean') throw configError(option, value, 'true or false');
+  return value;
 }
 
 /** Throws ERR_CONFIG for what is no state machine. @internal */

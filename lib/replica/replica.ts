@@ -29,6 +29,13 @@ import type { AnswerOf, CommandOf, QueryOf, ResultOf, StateMachine } from './sta
 
 const consistencies: readonly string[] = ['linearizable', 'committed', 'local'] satisfies Consistency[];
 
+/** What serves the clients of a replica. @internal */
+export interface ReplicaTenant {
+  statusChanged(): void;
+  /** The replica takes no calls any more; those under way may still be answered. */
+  closing(): void;
+}
+
 /**
  * This process's copy of a replicated state machine. Made by {@link openReplica}.
  *
@@ -49,6 +56,7 @@ export class Replica<M extends StateMachine = StateMachine> extends Emitter<Repl
   readonly #environment: Environment;
   readonly #room: Room;
   #engine: EngineSide | undefined;
+  #tenant: ReplicaTenant | undefined;
   /** Commands do not go straight to the log: there is no quorum, and the app did not choose to wait for one. */
   #detour = false;
   /** The core has heard of a leader, or has begun to look for one: what it says of a quorum counts from now on. */
@@ -121,6 +129,11 @@ export class Replica<M extends StateMachine = StateMachine> extends Emitter<Repl
     }
     await replica.#room.open(replica.#engine);
     replica.#route();
+  }
+
+  /** Has a tenant work on the room behind the face, unless the replica is over. @internal */
+  static let<M extends StateMachine>(replica: Replica<M>, move: (room: Room) => ReplicaTenant): void {
+    if (replica.#state === 'running' && !replica.#closing) replica.#tenant = move(replica.#room);
   }
 
   /**
@@ -423,6 +436,7 @@ export class Replica<M extends StateMachine = StateMachine> extends Emitter<Repl
   }
 
   async #close(drain: boolean, handOver: boolean, timeout: number): Promise<void> {
+    this.#tenant?.closing();
     if (drain && this.#state === 'running') await this.#drained(timeout);
     if (handOver && this.#state === 'running') await this.#handOver(timeout);
     const wasRunning = this.#state === 'running';
@@ -467,6 +481,7 @@ export class Replica<M extends StateMachine = StateMachine> extends Emitter<Repl
     const before = this.#status;
     this.#status = status;
     this.#route();
+    this.#tenant?.statusChanged();
     if (before?.membership !== status.membership) {
       this.#members = [
         ...status.membership.voters.map(({ id }): MemberStatus => ({ id, as: 'voter' })),
@@ -499,6 +514,7 @@ export class Replica<M extends StateMachine = StateMachine> extends Emitter<Repl
   #failed(error: Error): void {
     if (this.#state !== 'running') return;
     this.#state = 'failed';
+    this.#tenant?.closing();
     this.emit('replica:failed', error);
     this.#settleClosed({ type: 'failed', error });
     // What holds files and timers is released; the app may still ask for status, and close.

@@ -186,11 +186,20 @@ export interface SessionsImage {
   readonly requests: readonly RequestImage[];
 }
 
+interface Remembered {
+  readonly time: number;
+  readonly outcome: Outcome;
+  readonly cost: number;
+}
+
 /** All sessions and request ids of a group, least recently used first. */
 export class SessionTable {
   readonly #sessions = new Map<number, Session>();
-  readonly #requests = new Map<string, { time: number; outcome: Outcome; cost: number }>();
+  readonly #requests = new Map<string, Remembered>();
   #requestCost = 0;
+  // One iterator goes along with the oldest: a new one would walk over all that was deleted before it, each time.
+  #oldestFirst = this.#requests.entries();
+  #oldest: readonly [string, Remembered] | undefined;
 
   get size(): number {
     return this.#sessions.size;
@@ -252,7 +261,8 @@ export class SessionTable {
         break;
       this.#sessions.delete(session.id);
     }
-    for (const [id, request] of this.#requests) {
+    while (this.#requests.size > 0) {
+      const [id, request] = (this.#oldest ??= this.#nextOldest());
       const keep =
         request.time + SESSION_LIMITS.expiryMs >= time &&
         this.#requests.size <= SESSION_LIMITS.requests &&
@@ -260,7 +270,15 @@ export class SessionTable {
       if (keep) break;
       this.#requests.delete(id);
       this.#requestCost -= request.cost;
+      this.#oldest = undefined;
     }
+  }
+
+  #nextOldest(): readonly [string, Remembered] {
+    const next = this.#oldestFirst.next();
+    if (next.done !== true) return next.value;
+    this.#oldestFirst = this.#requests.entries(); // one that came to the end stays there
+    return this.#oldestFirst.next().value!;
   }
 
   /** A copy of what it holds now, cheap because results are never changed once recorded. */
@@ -276,6 +294,8 @@ export class SessionTable {
     this.#sessions.clear();
     this.#requests.clear();
     this.#requestCost = 0;
+    this.#oldestFirst = this.#requests.entries();
+    this.#oldest = undefined;
     for (const session of image.sessions) this.#sessions.set(session.id, Session.restore(session));
     for (const { id, time, outcome } of image.requests) {
       const cost = 64 + id.length + costOf(outcome);

@@ -1,6 +1,7 @@
 /** Every surface by its name. */
 import { Random } from './random.js';
 import type { Surface } from './surface.js';
+import { clientDesk, clientFrames } from './surfaces/clients.js';
 import { core } from './surfaces/core.js';
 import { engine } from './surfaces/engine.js';
 import { items, raft, transfer } from './surfaces/group.js';
@@ -47,6 +48,8 @@ export const makeSurfaces: Readonly<Record<string, () => Surface | Promise<Surfa
   core,
   transfer,
   engine,
+  clientFrames,
+  clientDesk,
   batches,
   registrations,
   cbor: cborValues,

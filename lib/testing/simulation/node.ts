@@ -32,6 +32,7 @@ export type NodeState = 'down' | 'starting' | 'up' | 'failed';
 
 /** What all nodes of a simulation have in common. */
 export interface World {
+  /** Those that have a replica; the others are there for clients. */
   readonly nodes: readonly string[];
   readonly scheduler: Scheduler;
   readonly random: Random;
@@ -112,6 +113,11 @@ export class SimNode {
     if (this.process !== process) return;
     world.mesh.mesh(mesh, process, ended);
     this.mesh = mesh;
+    if (!world.nodes.includes(this.id)) {
+      this.state = 'up';
+      world.trace.add(world.scheduler.now, this.id, 'up', 'without a replica');
+      return;
+    }
     const { group, fate, consensus, snapshot, timeout, onNoQuorum, segmentBytes, reserve } = world;
     const view: NodeView = {
       id: this.id,

@@ -47,6 +47,11 @@ export interface SimulationOptions<M extends StateMachine = StateMachine> {
   /** The ids of the nodes, all founders of one group. 1 to 63. */
   readonly nodes: readonly string[];
   /**
+   * The ids of more nodes, which have a mesh and no replica: for clients of the group. At most 63 nodes in all.
+   * @defaultValue none
+   */
+  readonly clients?: readonly string[];
+  /**
    * The protocol.
    * @defaultValue raft()
    */
@@ -101,6 +106,7 @@ export interface SimulationOptions<M extends StateMachine = StateMachine> {
 export interface CheckedSettings {
   readonly seed: number;
   readonly nodes: readonly string[];
+  readonly clients: readonly string[];
   readonly consensus: ConsensusOption;
   readonly machine: () => StateMachine;
   readonly applyMs: number;
@@ -121,11 +127,16 @@ export function checkSettings(options: SimulationOptions): CheckedSettings {
     throw configError('options', options, 'an object');
   const { nodes, messages = {}, clocks = {} } = options;
   const seed = checkNumber('seed', options.seed, 0, Number.MAX_SAFE_INTEGER);
+  const { clients = [] } = options;
   checkNodes(nodes);
+  const given: unknown = clients;
+  if (!Array.isArray(given)) throw configError('clients', clients, 'a list of node ids');
+  checkNodes([...nodes, ...clients]);
   const rate = (name: string, value: number): number => checkNumber(name, value, 0, 1, false);
   return {
     seed,
     nodes: [...nodes],
+    clients: [...clients],
     consensus: options.consensus ?? raft(),
     machine: machineMaker(options.stateMachine ?? ((): StateMachine => keyValue())),
     applyMs: checkNumber('applyMs', options.applyMs ?? 0, 0, 10_000, false),

@@ -30,8 +30,10 @@ import { MeshWatch } from './watch/meshWatch.js';
  */
 export class Simulation<M extends StateMachine = StateMachine> {
   readonly seed: number;
-  /** The ids of the nodes. */
+  /** The ids of the nodes that have a replica. */
   readonly nodes: readonly string[];
+  /** The ids of the nodes that have a mesh and no replica. */
+  readonly clients: readonly string[];
   /** The first invariant that did not hold; undefined while all do. */
   violation: Violation | undefined;
   /** The network, for faults beyond those that have a method here. */
@@ -55,6 +57,8 @@ export class Simulation<M extends StateMachine = StateMachine> {
     const settings = checkSettings(options);
     this.seed = settings.seed;
     this.nodes = settings.nodes;
+    this.clients = settings.clients;
+    const all = [...settings.nodes, ...settings.clients];
     const scheduler = this.#scheduler;
     const random = new Random(`quorate ${settings.seed}`);
     this.#pauses = random.stream('pauses');
@@ -72,7 +76,7 @@ export class Simulation<M extends StateMachine = StateMachine> {
       disturbances: this.disturbances,
     });
     this.#mesh = new MeshWatch({
-      nodes: settings.nodes,
+      nodes: all,
       disturbances: this.disturbances,
       lossy: isLossy(settings.network),
       now: () => scheduler.now,
@@ -103,7 +107,7 @@ export class Simulation<M extends StateMachine = StateMachine> {
       reserve: 262_144,
       count: (kind) => this.count(kind),
     };
-    for (const id of settings.nodes) {
+    for (const id of all) {
       const disk = new SimDisk({
         node: id,
         scheduler,
@@ -198,7 +202,7 @@ export class Simulation<M extends StateMachine = StateMachine> {
    * hold before.
    */
   async ready(maxMs = 30_000): Promise<void> {
-    const up = (): boolean => this.nodes.every((id) => this.state(id) === 'up');
+    const up = (): boolean => [...this.nodes, ...this.clients].every((id) => this.state(id) === 'up');
     const isReady = (): boolean => this.#group.allMet && this.leader() !== undefined && up();
     if (await this.runUntil(isReady, maxMs)) return;
     if (this.violation !== undefined) throw violationError(this.seed, this.violation);

@@ -192,4 +192,24 @@ export const replicaMutants: readonly Mutant[] = [
     pitfall: 'liveness: a hello is sent only when a group is opened',
     within: 60,
   },
+  {
+    name: 'a client calls refused what a member may have taken',
+    file: 'replica/client/call.ts',
+    find: 'const ambiguous = this.unsure || this.at !== undefined;',
+    replace: 'const ambiguous = this.at !== undefined;',
+    pitfall: 'a command that was sent to a member that is lost is called refused',
+    within: 1,
+    tests: 'replica/client/simulation.test.ts',
+  },
+  {
+    name: 'what a client sends again has another request id',
+    file: 'replica/client/call.ts',
+    find: 'return { channel, request: this.request, ...this.asked };',
+    replace: `const { attempts, asked } = this;
+    const own = asked.op === 'submit' ? { requestId: \`\${asked.requestId}/\${attempts}\` } : {};
+    return { channel, request: this.request, ...asked, ...own } as ClientMessage;`,
+    pitfall: 'a command is sent to another member as a new one',
+    within: 1,
+    tests: 'replica/client/simulation.test.ts',
+  },
 ];

@@ -102,4 +102,34 @@ describe('sessions', () => {
     expect(copy.image().sessions.map(({ id }) => id)).to.deep.equal([2, 1]);
     expect(copy.request('order-1')).to.have.property('outcome').that.deep.equals({ ok: true });
   });
+
+  it('forget request ids by age, oldest first, also when none was left between and after a restore', () => {
+    const steps = fc.array(
+      fc.tuple(fc.integer({ min: 0, max: 2 }), fc.integer({ min: 1, max: 3 }), fc.boolean()),
+    );
+    fc.assert(
+      fc.property(steps, (list) => {
+        let table = new SessionTable();
+        let model: { id: string; time: number }[] = [];
+        let time = 0;
+        for (const [n, [pause, count, restored]] of list.entries()) {
+          time += pause * 0.6 * SESSION_LIMITS.expiryMs;
+          for (let i = 0; i < count; i++) {
+            const id = `r${n}-${i}`;
+            table.recordRequest(id, id, time);
+            model.push({ id, time });
+          }
+          model = model.filter((request) => request.time + SESSION_LIMITS.expiryMs >= time);
+          if (restored) {
+            const image = table.image();
+            table = new SessionTable();
+            table.recordRequest('gone', 1, time);
+            table.forget(time);
+            table.restore(image);
+          }
+          expect(table.image().requests.map(({ id }) => id)).to.deep.equal(model.map(({ id }) => id));
+        }
+      }),
+    );
+  });
 });

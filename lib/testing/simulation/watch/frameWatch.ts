@@ -51,7 +51,7 @@ export class FrameWatch {
     port.send = (peer, kind, frame, options): boolean => {
       const session = port.linked().get(peer);
       // Other kinds are the mesh's own, and do not come through the door.
-      const watched = kind === FrameKind.group || kind === FrameKind.snapshot;
+      const watched = kind !== FrameKind.datagram && kind !== FrameKind.gossip;
       if (session === undefined || !watched) return send(peer, kind, frame, options);
       let counted = sent.get(session);
       if (counted === undefined) sent.set(session, (counted = new Counted()));
