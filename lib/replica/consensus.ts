@@ -4,7 +4,7 @@ import { raftDefaults, type RaftOptions } from '../consensus/raft/options.js';
 import type { WiredProtocol } from '../engine/codec.js';
 import { raftCodec } from '../engine/raftCodec.js';
 import { MAX_PRIORITY } from '../engine/wire.js';
-import { checkNumber, QuorateError } from '../errors.js';
+import { checkNumber, configError, QuorateError } from '../errors.js';
 
 /** A consensus protocol with its options, as {@link raft} makes it. */
 export interface ConsensusOption {
@@ -38,6 +38,7 @@ export function raft(options: RaftOptions = {}): ConsensusOption {
   checkNumber('raft.cacheBytes', merged.cacheBytes, 0, 4 * GIB);
   checkNumber('raft.maxPendingReads', merged.maxPendingReads, 1, 1_048_576);
   checkNumber('raft.priority', merged.priority, 0, MAX_PRIORITY);
+  if (typeof merged.readmit !== 'boolean') throw configError('raft.readmit', merged.readmit, 'true or false');
   atMost(
     'raft.heartbeatMs',
     merged.heartbeatMs,

@@ -203,12 +203,13 @@ describe('a replica', () => {
     expect(again[0]!.status().members.map(({ id }) => id)).to.deep.equal(ids);
   });
 
-  it('a member that lost its memory follows, but neither votes nor counts', async () => {
-    const [a] = await openAll();
+  it('a member that lost its memory follows, but neither votes nor counts unless it is admitted again', async () => {
+    const strict = { consensus: raft({ readmit: false }) };
+    const [a] = await openAll(() => strict);
     await a!.submit({ op: 'add', by: 1 });
     await until('b to be recorded', () => a!.status().commitIndex > 1);
     await stop('b');
-    const blank = await open('b');
+    const blank = await open('b', strict);
     await until('b to follow', () => blank.peek({ op: 'total' }) === 1);
     expect(await a!.submit({ op: 'add', by: 1 }), 'a and c are a quorum').to.equal(2);
     await stop('c');
@@ -216,6 +217,22 @@ describe('a replica', () => {
     expect(refused.code, 'a and a blank b are none').to.equal('ERR_TIMEOUT');
     expect(blank.peek({ op: 'total' })).to.equal(2);
     expect(blank.status().role).to.not.equal('leader');
+  });
+
+  it('a member that lost its memory is admitted again by itself', async () => {
+    const [a] = await openAll();
+    await a!.submit({ op: 'add', by: 1 });
+    await until('b to be recorded', () => a!.status().commitIndex > 1);
+    await stop('b');
+    const blank = await open('b');
+    let changes = 0;
+    blank.on('members:changed', () => changes++);
+    // Into the joint membership, and out of it.
+    await until('b to count again', () => changes >= 2);
+    await blank.ready();
+    await stop('c');
+    expect(await a!.submit({ op: 'add', by: 1 }), 'a and the new b are a quorum').to.equal(2);
+    expect(blank.status().members).to.have.length(3);
   });
 
   it('sends a snapshot to a member that was away for longer than the log', async () => {
