@@ -11,6 +11,7 @@ import type {
   Role,
   SnapshotMeta,
   TransferRefusal,
+  MembershipChange,
 } from '../consensus/consensus.js';
 import type { Membership } from '../consensus/membership.js';
 
@@ -18,8 +19,15 @@ import type { Membership } from '../consensus/membership.js';
 export type ProposalRefusal =
   'notLeader' | 'overloaded' | 'diskFull' | 'tooLarge' | 'stopped' | 'transferring';
 
-/** Why the leadership stays where it is. `gaveUp`: the target did not take over in time. */
-export type TransferFailure = TransferRefusal | 'gaveUp';
+/** What only a leader can do; a follower forwards it. */
+export type LeaderRequest =
+  /** The leadership should go to `to`; to anyone, when that is empty. */
+  | { readonly type: 'transfer'; readonly to: NodeId }
+  /** The members should be others. */
+  | { readonly type: 'change'; readonly change: MembershipChange };
+
+/** Why a request came to nothing. `gaveUp`: the target of a transfer did not take over in time. */
+export type RequestFailure = TransferRefusal | 'gaveUp' | 'invalid' | 'noQuorum';
 
 /** A batch of commands on its way to the log. */
 export interface Proposal {
@@ -62,8 +70,8 @@ export type AppNotice =
   /** Ready for the next chunk of the snapshot that is being restored. */
   | { readonly type: 'restorePull' }
   | { readonly type: 'restored' }
-  /** The leadership should go to `to`; to anyone, when that is empty. Answered with `transferRefused`, or by a new leader. */
-  | { readonly type: 'transfer'; readonly token: number; readonly to: NodeId }
+  /** Answered with `requestRefused`, or by its effect: another leader, another membership. */
+  | { readonly type: 'request'; readonly token: number; readonly request: LeaderRequest }
   /** The app's side broke; the replica is over. */
   | { readonly type: 'failed'; readonly error: Error };
 
@@ -93,7 +101,7 @@ export type EngineNotice =
   | { readonly type: 'restoreBegin'; readonly meta: SnapshotMeta }
   /** The next chunk; empty at the end. */
   | { readonly type: 'restoreChunk'; readonly chunk: Uint8Array }
-  | { readonly type: 'transferRefused'; readonly token: number; readonly why: TransferFailure }
+  | { readonly type: 'requestRefused'; readonly token: number; readonly why: RequestFailure }
   /** A peer was refused, or something else a person should know. */
   | { readonly type: 'warning'; readonly error: Error }
   /** The engine gave the group up: the replica is over. */

@@ -20,13 +20,8 @@ import type { WiredProtocol } from './codec.js';
 import { Contacts } from './contacts.js';
 import type { AppNotice, AppSide, EngineNotice, GroupStatus, Proposal, ProposalRefusal } from './door.js';
 import { Handover } from './handover.js';
-import { Leadership } from './leadership.js';
-import {
-  decodeLeadership,
-  decodeLeadershipRefused,
-  encodeLeadership,
-  encodeLeadershipRefused,
-} from './leadershipWire.js';
+import { Requests } from './requests.js';
+import { decodeRequest, decodeRequestRefused, encodeRequest, encodeRequestRefused } from './requestWire.js';
 import type { Outbox } from './outbox.js';
 import { LocalSnapshots } from './localSnapshots.js';
 import { TransferPace } from './transferPace.js';
@@ -108,7 +103,7 @@ export class Group {
   readonly #hellos = new TokenBuckets(HELLOS_PER_SECOND, HELLO_BURST);
   readonly #instance: string;
   readonly #handover: Handover;
-  readonly #leadership: Leadership;
+  readonly #requests: Requests;
   readonly #effects: Effects = createEffects();
   #refused: { token: number; why: ProposalRefusal }[] = [];
   #readsFailed: number[] = [];
@@ -154,12 +149,12 @@ export class Group {
       },
       failed: (error) => this.fail(error),
     });
-    this.#leadership = new Leadership(setup.core, {
-      forward: (leader, token, to) =>
-        this.#item(leader, ItemType.leadership, (writer) => encodeLeadership(writer, token, to)),
+    this.#requests = new Requests(setup.core, {
+      forward: (leader, token, request) =>
+        this.#item(leader, ItemType.request, (writer) => encodeRequest(writer, token, request)),
       refuse: (peer, token, why) =>
-        this.#item(peer, ItemType.leadershipRefused, (writer) => encodeLeadershipRefused(writer, token, why)),
-      tell: (token, why) => this.tell({ type: 'transferRefused', token, why }),
+        this.#item(peer, ItemType.requestRefused, (writer) => encodeRequestRefused(writer, token, why)),
+      tell: (token, why) => this.tell({ type: 'requestRefused', token, why }),
     });
     if (setup.snapshot) this.#restore();
   }
@@ -200,7 +195,7 @@ export class Group {
 
   #takeNotice(now: number, notice: AppNotice): void {
     if (notice.type === 'failed') this.fail(notice.error);
-    else if (notice.type === 'transfer') this.#leadership.ask(now, notice.token, notice.to);
+    else if (notice.type === 'request') this.#requests.ask(now, notice.token, notice.request);
     else this.snapshots.take(notice);
   }
 
@@ -321,13 +316,13 @@ export class Group {
       case ItemType.proposalRefused:
         this.#refused.push(decodeProposalRefused(body));
         return this.#refused.length <= MAX_REFUSED;
-      case ItemType.leadership: {
-        const { token, to } = decodeLeadership(body);
-        this.#leadership.heard(now, peer, token, to);
+      case ItemType.request: {
+        const { token, request } = decodeRequest(body);
+        this.#requests.heard(now, peer, token, request);
         return true;
       }
-      case ItemType.leadershipRefused:
-        this.tell({ type: 'transferRefused', ...decodeLeadershipRefused(body) });
+      case ItemType.requestRefused:
+        this.tell({ type: 'requestRefused', ...decodeRequestRefused(body) });
         return this.#notices.length <= MAX_REFUSED;
       case ItemType.bye:
         expectEnd(body);
@@ -379,7 +374,7 @@ export class Group {
     for (const wanted of effects.snapshotTo) this.#host.sendSnapshot(this, wanted);
     if (effects.changed) {
       this.#statusChanged = true;
-      this.#leadership.statusChanged();
+      this.#requests.statusChanged();
     }
     if (this.core.status.stopped) this.fail(this.core.status.stopped);
     return effects.io;

@@ -26,8 +26,9 @@ export const ItemType = {
   proposal: 5,
   proposalRefused: 6,
   snapshotAck: 7,
-  leadership: 8,
-  leadershipRefused: 9,
+  /** What only the leader can do. */
+  request: 8,
+  requestRefused: 9,
   /** From the receiver of a snapshot: go on from here. From a member that sends one for another: so far it got. */
   snapshotResume: 10,
   /** Asks a member to send its snapshot to another one. */

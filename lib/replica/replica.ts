@@ -25,6 +25,7 @@ import type {
   SubmitOptions,
 } from './replicaTypes.js';
 import { Room, type RoomSetup } from './room.js';
+import { transferTo } from './transferCall.js';
 import type { AnswerOf, CommandOf, QueryOf, ResultOf, StateMachine } from './stateMachine.js';
 
 const consistencies: readonly string[] = ['linearizable', 'committed', 'local'] satisfies Consistency[];
@@ -357,7 +358,7 @@ export class Replica<M extends StateMachine = StateMachine> extends Emitter<Repl
       throw configError('to', to, `a voter of the group: ${voters.join(', ')}`);
     if (to === this.id && this.#status?.role === 'leader')
       throw configError('to', to, 'another member: this one leads already');
-    await this.#room.leadership.transfer(to ?? '', { ...options, timeout });
+    await this.#room.leaderCalls.ask(transferTo(to ?? ''), { ...options, timeout });
   }
 
   /** Where this replica stands, now. */
@@ -453,8 +454,9 @@ export class Replica<M extends StateMachine = StateMachine> extends Emitter<Repl
   async #handOver(timeout: number): Promise<void> {
     if (this.#status?.role !== 'leader' || this.#members.length < 2) return;
     const transferMs = this.#options.wired.protocol.transferMs ?? 1000;
-    const { leadership } = this.#room;
-    await leadership.transfer('', { timeout: Math.min(timeout, transferMs) }, true).catch(() => undefined);
+    const { leaderCalls } = this.#room;
+    const limits = { timeout: Math.min(timeout, transferMs) };
+    await leaderCalls.ask(transferTo('', true), limits).catch(() => undefined);
   }
 
   #drained(timeout: number): Promise<void> {

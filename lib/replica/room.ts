@@ -15,7 +15,7 @@ import { AppSnapshots } from './appSnapshots.js';
 import { ChangeFeed } from './changes.js';
 import { batchCodec, type BatchCodec, type Codec } from './codec.js';
 import type { SubmitLimits } from './load.js';
-import { LeadershipCalls } from './leadership.js';
+import { LeaderCalls } from './leaderCalls.js';
 import { Failure } from './outcome.js';
 import { OutboxQueue, type OutboxEvents, type OutboxLimits } from './outbox/outboxQueue.js';
 import { Replay } from './outbox/replay.js';
@@ -50,7 +50,7 @@ export interface RoomSetup {
 export class Room implements AppSide {
   readonly submitter: Submitter;
   readonly reads: Reads;
-  readonly leadership: LeadershipCalls;
+  readonly leaderCalls: LeaderCalls;
   readonly applier: Applier;
   readonly snapshots: AppSnapshots;
   readonly changes: ChangeFeed;
@@ -76,7 +76,7 @@ export class Room implements AppSide {
     const wake = (): void => this.#wake();
     this.submitter = new Submitter(setup.self, environment, this.#codec, limits, wake);
     this.reads = new Reads(environment, limits.maxPendingCommands, limits.submitTimeoutMs, wake);
-    this.leadership = new LeadershipCalls(environment, (notice) => this.#say(notice));
+    this.leaderCalls = new LeaderCalls(environment, (notice) => this.#say(notice));
     this.applier = new Applier(machine, this.#codec, environment, {
       batch: (session, first, outcomes) => {
         this.#replay.applied(session, first, outcomes);
@@ -202,7 +202,7 @@ export class Room implements AppSide {
       if (!this.#failed) {
         this.submitter.statusChanged(batch.status);
         this.reads.statusChanged(batch.status);
-        this.leadership.statusChanged(batch.status);
+        this.leaderCalls.statusChanged(batch.status);
         this.#replay.statusChanged(batch.status.quorum);
         this.#events.status(batch.status);
       }
@@ -210,7 +210,7 @@ export class Room implements AppSide {
     for (const notice of batch.notices) {
       if (notice.type === 'failed') this.#fail(notice.error, false);
       else if (notice.type === 'warning') this.#warn(notice.error);
-      else if (notice.type === 'transferRefused') this.leadership.refused(notice.token, notice.why);
+      else if (notice.type === 'requestRefused') this.leaderCalls.refused(notice.token, notice.why);
       else if (!this.#failed) this.snapshots.take(notice);
     }
     if (this.#failed) return;
@@ -256,7 +256,7 @@ export class Room implements AppSide {
     this.outbox.end('ERR_REPLICA_FAILED', `the replica has failed: ${error.message}`);
     this.submitter.close('ERR_REPLICA_FAILED', `the replica has failed: ${error.message}`);
     this.reads.close('ERR_REPLICA_FAILED', `the replica has failed: ${error.message}`);
-    this.leadership.close('ERR_REPLICA_FAILED', `the replica has failed: ${error.message}`);
+    this.leaderCalls.close('ERR_REPLICA_FAILED', `the replica has failed: ${error.message}`);
     this.snapshots.close();
     this.changes.close();
     this.#maybeOpen();
@@ -270,7 +270,7 @@ export class Room implements AppSide {
     this.outbox.end('ERR_CLOSED', 'the replica was closed');
     this.submitter.close('ERR_CLOSED', 'the replica was closed');
     this.reads.close('ERR_CLOSED', 'the replica was closed');
-    this.leadership.close('ERR_CLOSED', 'the replica was closed');
+    this.leaderCalls.close('ERR_CLOSED', 'the replica was closed');
     this.snapshots.close();
     this.changes.close();
     this.#failed = true;

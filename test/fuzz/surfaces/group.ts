@@ -2,11 +2,11 @@
 import { createHash } from 'node:crypto';
 import { ByteReader, ByteWriter } from '../../../lib/bytes.js';
 import {
-  decodeLeadership,
-  decodeLeadershipRefused,
-  encodeLeadership,
-  encodeLeadershipRefused,
-} from '../../../lib/engine/leadershipWire.js';
+  decodeRequest,
+  decodeRequestRefused,
+  encodeRequest,
+  encodeRequestRefused,
+} from '../../../lib/engine/requestWire.js';
 import { raftCodec } from '../../../lib/engine/raftCodec.js';
 import { decodeTransfer, encodeTransfer, type TransferFrame } from '../../../lib/engine/transferWire.js';
 import * as wire from '../../../lib/engine/wire.js';
@@ -53,8 +53,16 @@ export function groupFrames(number: number, group: string): Uint8Array[] {
     ]),
     [ItemType.proposal, (w) => wire.encodeProposal(w, 7, 2, new Uint8Array(20))],
     [ItemType.proposalRefused, (w) => wire.encodeProposalRefused(w, 7, 'overloaded')],
-    [ItemType.leadership, (w) => encodeLeadership(w, 3, 'a')],
-    [ItemType.leadershipRefused, (w) => encodeLeadershipRefused(w, 3, 'lagging')],
+    [ItemType.request, (w) => encodeRequest(w, 3, { type: 'transfer', to: 'a' })],
+    [
+      ItemType.request,
+      (w) =>
+        encodeRequest(w, 4, {
+          type: 'change',
+          change: { addVoters: ['d'], addLearners: ['e', 'f'], remove: ['a'] },
+        }),
+    ],
+    [ItemType.requestRefused, (w) => encodeRequestRefused(w, 3, 'lagging')],
     [ItemType.snapshotAck, (w) => wire.encodeSnapshotAck(w, 3, 50, true)],
     [
       ItemType.snapshotResume,
@@ -98,13 +106,13 @@ function readItem(type: number, body: ByteReader): (writer: ByteWriter) => void 
       const { token, why } = wire.decodeProposalRefused(body);
       return (w) => wire.encodeProposalRefused(w, token, why);
     }
-    case ItemType.leadership: {
-      const { token, to } = decodeLeadership(body);
-      return (w) => encodeLeadership(w, token, to);
+    case ItemType.request: {
+      const { token, request } = decodeRequest(body);
+      return (w) => encodeRequest(w, token, request);
     }
-    case ItemType.leadershipRefused: {
-      const { token, why } = decodeLeadershipRefused(body);
-      return (w) => encodeLeadershipRefused(w, token, why);
+    case ItemType.requestRefused: {
+      const { token, why } = decodeRequestRefused(body);
+      return (w) => encodeRequestRefused(w, token, why);
     }
     case ItemType.snapshotAck: {
       const { request, index, ok } = wire.decodeSnapshotAck(body);

@@ -3,13 +3,13 @@ import fc from 'fast-check';
 import { ByteReader, ByteWriter } from '../../../lib/bytes.js';
 import type { Entry, Epoch } from '../../../lib/consensus/consensus.js';
 import type { RaftMessage } from '../../../lib/consensus/raft/messages.js';
-import type { TransferFailure } from '../../../lib/engine/door.js';
+import type { RequestFailure } from '../../../lib/engine/door.js';
 import {
-  decodeLeadership,
-  decodeLeadershipRefused,
-  encodeLeadership,
-  encodeLeadershipRefused,
-} from '../../../lib/engine/leadershipWire.js';
+  decodeRequest,
+  decodeRequestRefused,
+  encodeRequest,
+  encodeRequestRefused,
+} from '../../../lib/engine/requestWire.js';
 import { raftCodec } from '../../../lib/engine/raftCodec.js';
 import { decodeTransfer, encodeTransfer, type TransferFrame } from '../../../lib/engine/transferWire.js';
 import * as wire from '../../../lib/engine/wire.js';
@@ -126,7 +126,7 @@ const proposalRefused = fc.record({
     'transferring' as const,
   ),
 });
-const transferFailure = fc.constantFrom<TransferFailure>(
+const requestFailure = fc.constantFrom<RequestFailure>(
   'notLeader',
   'notVoter',
   'notLinked',
@@ -136,6 +136,17 @@ const transferFailure = fc.constantFrom<TransferFailure>(
   'configPending',
   'stopped',
   'gaveUp',
+  'invalid',
+  'noQuorum',
+);
+const filled = name.filter((text) => text !== '');
+const ids = fc.array(filled, { maxLength: 4 });
+const leaderRequest = fc.oneof(
+  fc.record({ type: fc.constant('transfer' as const), to: name }),
+  fc.record({
+    type: fc.constant('change' as const),
+    change: fc.record({ addVoters: ids, addLearners: ids, remove: ids }),
+  }),
 );
 const snapshotAck = fc.record({ request: count, index: count, ok: fc.boolean() });
 const snapshotResume = fc.record({
@@ -228,15 +239,15 @@ const items: Record<string, Item<unknown>> = {
     (writer, value) => wire.encodeProposalRefused(writer, value.token, value.why),
     wire.decodeProposalRefused,
   ),
-  'request for the leadership': item(
-    fc.record({ token: count, to: name }),
-    (writer, value) => encodeLeadership(writer, value.token, value.to),
-    decodeLeadership,
+  'request to the leader': item(
+    fc.record({ token: count, request: leaderRequest }),
+    (writer, value) => encodeRequest(writer, value.token, value.request),
+    decodeRequest,
   ),
-  'refused leadership': item(
-    fc.record({ token: count, why: transferFailure }),
-    (writer, value) => encodeLeadershipRefused(writer, value.token, value.why),
-    decodeLeadershipRefused,
+  'refused request': item(
+    fc.record({ token: count, why: requestFailure }),
+    (writer, value) => encodeRequestRefused(writer, value.token, value.why),
+    decodeRequestRefused,
   ),
   'snapshot acknowledgement': item(
     snapshotAck,

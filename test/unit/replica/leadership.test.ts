@@ -8,7 +8,8 @@ import { joinMesh } from '../../../lib/mesh/joinMesh.js';
 import { memoryNetwork } from '../../../lib/mesh/memory/network.js';
 import type { Mesh } from '../../../lib/mesh/mesh.js';
 import { raft } from '../../../lib/replica/consensus.js';
-import { LeadershipCalls } from '../../../lib/replica/leadership.js';
+import { LeaderCalls } from '../../../lib/replica/leaderCalls.js';
+import { transferTo } from '../../../lib/replica/transferCall.js';
 import { openReplica } from '../../../lib/replica/openReplica.js';
 import type { Replica } from '../../../lib/replica/replica.js';
 import { memoryStorage } from '../../../lib/storage/memoryStorage.js';
@@ -144,7 +145,7 @@ describe('calls for another leader', () => {
   class Rig {
     readonly environment = new Virtual(1);
     readonly said: AppNotice[] = [];
-    readonly calls = new LeadershipCalls(this.environment, (notice) => this.said.push(notice));
+    readonly calls = new LeaderCalls(this.environment, (notice) => this.said.push(notice));
 
     status(leader: string, n = 1, contact = 1): this {
       const epoch = { config: 0, n, priority: 0, node: leader };
@@ -155,7 +156,7 @@ describe('calls for another leader', () => {
 
     call(to: string, once = false): { end: ErrorCode | 'done' | undefined; message: string } {
       const seen: { end: ErrorCode | 'done' | undefined; message: string } = { end: undefined, message: '' };
-      this.calls.transfer(to, { timeout: 1000 }, once).then(
+      this.calls.ask(transferTo(to, once), { timeout: 1000 }).then(
         () => (seen.end = 'done'),
         (error: unknown) => {
           const { code, message } = error as QuorateError;
@@ -166,7 +167,11 @@ describe('calls for another leader', () => {
     }
 
     asked(): string[] {
-      return this.said.splice(0).map((notice) => (notice.type === 'transfer' ? notice.to : notice.type));
+      return this.said
+        .splice(0)
+        .map((notice) =>
+          notice.type === 'request' && notice.request.type === 'transfer' ? notice.request.to : notice.type,
+        );
     }
   }
 
@@ -262,8 +267,8 @@ describe('calls for another leader', () => {
       remove(...args);
     };
     const calls = [
-      rig.calls.transfer('c', { timeout: 1000, signal }),
-      rig.calls.transfer('', { timeout: 1000 }),
+      rig.calls.ask(transferTo('c'), { timeout: 1000, signal }),
+      rig.calls.ask(transferTo(''), { timeout: 1000 }),
     ];
     expect([open.size, listeners]).to.deep.equal([2, 1]);
     rig.status('c', 2);

@@ -1,8 +1,8 @@
 /**
- * Calls that want the leadership handed over. Each asks the leader, again where the answer may be another soon, until the new
- * leader is known here, or it is said why not.
+ * Calls that only a leader can fulfil: to hand the leadership over, to change the members. Each asks the leader, again where the
+ * answer may be another soon, until its effect is known here, or it is said why not.
  */
-import type { AppNotice, GroupStatus, TransferFailure } from '../engine/door.js';
+import type { AppNotice, GroupStatus, LeaderRequest, RequestFailure } from '../engine/door.js';
 import type { Environment, Timer } from '../environment.js';
 import { QuorateError, type ErrorCode } from '../errors.js';
 import { armLimits } from './callLimits.js';
@@ -14,7 +14,7 @@ const RETRY_MS = 50;
 const MAX_CALLS = 64;
 
 /** What may change by itself: the leader is asked again. */
-const passing: ReadonlySet<TransferFailure> = new Set([
+const passing: ReadonlySet<RequestFailure> = new Set([
   'notLeader',
   'transferring',
   'preparing',
@@ -22,23 +22,35 @@ const passing: ReadonlySet<TransferFailure> = new Set([
   'stopped',
 ] as const);
 
+/** What is wanted, and how to speak of it. */
+export interface Wanted {
+  readonly request: LeaderRequest;
+  /** Whether it has come about. `from`: the leader that was asked first, empty before. */
+  readonly reached: (status: GroupStatus, from: string) => boolean;
+  /** What has not come about, for the error of a time-out; and what to say of a refusal. */
+  readonly missing: string;
+  readonly refused: string;
+  /** Why it will not, for an error. */
+  readonly explain: (why: RequestFailure) => string;
+  readonly code: ErrorCode;
+  /** Any refusal is final, instead of being asked again. */
+  readonly once?: boolean;
+}
+
 interface Call {
   readonly token: number;
-  /** Empty: anyone but who leads. */
-  readonly to: string;
-  /** Gives up instead of asking again. */
-  readonly once: boolean;
+  readonly wanted: Wanted;
   /** Who was asked, in which epoch and by which way; undefined: nobody, since the last refusal. */
   asked: { readonly leader: string; readonly epoch: number; readonly contact: number } | undefined;
   /** The first leader that was asked. */
   from: string;
   /** Why not, as of the last refusal. */
-  why: TransferFailure | undefined;
+  why: RequestFailure | undefined;
   readonly resolve: () => void;
   readonly reject: (error: QuorateError) => void;
 }
 
-export class LeadershipCalls {
+export class LeaderCalls {
   readonly #environment: Environment;
   readonly #say: (notice: AppNotice) => void;
   readonly #calls = new Map<number, Call>();
@@ -51,19 +63,22 @@ export class LeadershipCalls {
     this.#say = say;
   }
 
-  /** Resolves when `to` (anyone else than now, when empty) is known to lead. With `once`, any refusal is final. */
-  transfer(to: string, limits: CallOptions & { readonly timeout: number }, once = false): Promise<void> {
+  /** Resolves when what is wanted has come about, as far as this member knows. */
+  ask(wanted: Wanted, limits: CallOptions & { readonly timeout: number }): Promise<void> {
     return new Promise((resolve, reject) => {
       if (limits.signal?.aborted === true)
         throw new QuorateError('ERR_ABORTED', 'the signal had fired already');
       if (this.#calls.size >= MAX_CALLS)
-        throw new QuorateError('ERR_OVERLOADED', `${MAX_CALLS} transfers of the leadership wait already`);
+        throw new QuorateError('ERR_OVERLOADED', `${MAX_CALLS} requests to the leader wait already`);
       const token = ++this.#tokens;
       const disarm = armLimits(
         this.#environment,
         limits,
         () => call.reject(this.#late(call, limits.timeout)),
-        () => call.reject(new QuorateError('ERR_ABORTED', 'the transfer of the leadership was aborted')),
+        () =>
+          call.reject(
+            new QuorateError('ERR_ABORTED', `the request was aborted; it may come about all the same`),
+          ),
       );
       const end = (): void => {
         disarm();
@@ -71,8 +86,7 @@ export class LeadershipCalls {
       };
       const call: Call = {
         token,
-        to,
-        once,
+        wanted,
         asked: undefined,
         from: '',
         why: undefined,
@@ -95,14 +109,14 @@ export class LeadershipCalls {
     for (const call of [...this.#calls.values()]) this.#look(call, status);
   }
 
-  /** The leader did not, or could not, hand over. */
-  refused(token: number, why: TransferFailure): void {
+  /** The leader did not, or could not. */
+  refused(token: number, why: RequestFailure): void {
     const call = this.#calls.get(token);
     if (!call) return;
     call.why = why;
-    if (call.once || !passing.has(why)) {
-      const message = `the leadership stays where it is: ${explain(why, call.to)}`;
-      call.reject(new QuorateError('ERR_TRANSFER_FAILED', message));
+    const { wanted } = call;
+    if (wanted.once === true || !passing.has(why)) {
+      call.reject(new QuorateError(wanted.code, `${wanted.refused}: ${wanted.explain(why)}`));
       return;
     }
     call.asked = undefined;
@@ -119,46 +133,22 @@ export class LeadershipCalls {
     for (const call of [...this.#calls.values()]) call.reject(new QuorateError(code, why));
   }
 
-  #look(call: Call, { leader, epoch, contact }: GroupStatus): void {
-    if (leader === '' || contact === 0) return;
-    if (call.to === '' ? call.from !== '' && leader !== call.from : leader === call.to) {
+  #look(call: Call, status: GroupStatus): void {
+    const { leader, epoch, contact } = status;
+    if (call.wanted.reached(status, call.from)) {
       call.resolve();
       return;
     }
+    if (leader === '' || contact === 0) return;
     const { asked } = call;
     if (asked?.leader === leader && asked.epoch === epoch.n && asked.contact === contact) return;
     if (call.from === '') call.from = leader;
     call.asked = { leader, epoch: epoch.n, contact };
-    this.#say({ type: 'transfer', token: call.token, to: call.to });
+    this.#say({ type: 'request', token: call.token, request: call.wanted.request });
   }
 
-  #late(call: Call, timeout: number): QuorateError {
-    const last = call.why === undefined ? '' : `; the last answer: ${explain(call.why, call.to)}`;
-    const who = call.to === '' ? 'no other member leads' : `${call.to} does not lead`;
-    return new QuorateError('ERR_TIMEOUT', `${who} after ${timeout} ms${last}`);
-  }
-}
-
-function explain(why: TransferFailure, to: string): string {
-  const who = to === '' ? 'another voter' : to;
-  switch (why) {
-    case 'notLeader':
-      return 'no leader could be asked';
-    case 'notVoter':
-      return to === '' ? 'there is no other voter on record' : `${to} is no voter on record`;
-    case 'notLinked':
-      return `the leader has no link to ${who}`;
-    case 'lagging':
-      return to === '' ? 'no other voter has caught up' : `${to} has not caught up`;
-    case 'transferring':
-      return 'another transfer is under way, or there were too many just now';
-    case 'preparing':
-      return 'the leader is new, and nothing of its reign is committed yet';
-    case 'configPending':
-      return 'the membership is being changed';
-    case 'stopped':
-      return 'the leader has stopped';
-    case 'gaveUp':
-      return `${who} did not take over within an election time-out`;
+  #late({ wanted, why }: Call, timeout: number): QuorateError {
+    const last = why === undefined ? '' : `; the last answer: ${wanted.explain(why)}`;
+    return new QuorateError('ERR_TIMEOUT', `${wanted.missing} after ${timeout} ms${last}`);
   }
 }
