@@ -27,6 +27,7 @@ export type ErrorCode =
   // groups
   | 'ERR_GROUP_EXISTS' // this mesh already runs a replica of that group
   | 'ERR_GROUP_UNKNOWN' // storage holds no such group, and no members were given
+  | 'ERR_MEMBERSHIP' // the members stay as they are; the message says why
   | 'ERR_TRANSFER_FAILED' // the leadership stays where it is; the message says why
   | 'ERR_MEMBERS_DIFFER' // the founders' lists of two members differ
   | 'ERR_GENESIS_DIFFERS' // two groups of the same name that were founded apart

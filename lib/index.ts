@@ -55,6 +55,7 @@ export type {
   CloseReason,
   Consistency,
   MemberStatus,
+  MembersChange,
   QueryOptions,
   ReplicaEvents,
   ReplicaMetrics,

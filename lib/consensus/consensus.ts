@@ -155,6 +155,8 @@ export interface CoreStatus {
   /** Leader: whom it is handing the leadership to. Otherwise empty. */
   readonly transferring: NodeId;
   readonly membership: Membership;
+  /** The newest membership that is known to be committed. */
+  readonly stable: Membership;
   /** The group's genesis once it is known to be committed, or empty: what a hello tells. */
   readonly genesis: string;
   readonly commitIndex: Index;

@@ -128,6 +128,8 @@ function judge(
     return { group, code: 'ERR_GENESIS_DIFFERS', message };
   }
   const { founders } = status.membership;
+  // Who joins names none, and takes part only once a leader has let it in.
+  if (founders.length === 0 || hello.founders.length === 0) return undefined;
   if (founders.length === hello.founders.length && founders.every((id, i) => id === hello.founders[i]))
     return undefined;
   const message = `group ${group}: ${peer} names the founders ${list(hello.founders)}, ${self} names ${list(founders)}`;

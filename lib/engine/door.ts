@@ -45,6 +45,8 @@ export interface GroupStatus {
   readonly epoch: Epoch;
   readonly quorum: boolean;
   readonly membership: Membership;
+  /** The newest that is known to be committed. */
+  readonly stable: Membership;
   /** Changes whenever proposals sent to the leader before may have been lost: a new leader, or a new link to it. 0: no way to it. */
   readonly contact: number;
 }

@@ -36,6 +36,8 @@ export interface OpenGroup {
   readonly storage: Storage;
   /** Who founds it; undefined reopens what the storage holds. */
   readonly founders: readonly NodeId[] | undefined;
+  /** Asks to be let in, unless the storage says that this node is a member. */
+  readonly join?: 'voter' | 'learner' | undefined;
   readonly snapshotLogBytes: number;
   readonly keepEntries: number;
   /** Of all snapshots of the group that this node sends; without it there is no limit. */
@@ -129,10 +131,10 @@ export class Engine {
   async #createGroup(options: OpenGroup, store: NodeStore): Promise<Group> {
     const { name, wired, founders, app } = options;
     const recovered = await store.recover(name);
-    if (!recovered && !founders) {
+    if (!recovered && !founders && options.join === undefined) {
       throw new QuorateError(
         'ERR_GROUP_UNKNOWN',
-        `the storage holds no group ${name}; give \`members\` to found it`,
+        `the storage holds no group ${name}; give \`members\` to found it, or \`join\` to enter it`,
       );
     }
     const environment = this.#environment;
@@ -172,6 +174,7 @@ export class Engine {
       keepEntries: options.keepEntries,
       snapshotBytesPerSecond: options.snapshotBytesPerSecond ?? Infinity,
       soundProposal: options.soundProposal,
+      join: options.join,
     });
     this.#groups.set(name, group);
     for (const peer of this.#port.linked().keys()) group.greet(peer, true);

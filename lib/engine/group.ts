@@ -18,8 +18,17 @@ import type { Environment } from '../environment.js';
 import type { GroupWrite, NodeStore } from '../storage/storage.js';
 import type { WiredProtocol } from './codec.js';
 import { Contacts } from './contacts.js';
-import type { AppNotice, AppSide, EngineNotice, GroupStatus, Proposal, ProposalRefusal } from './door.js';
+import type {
+  AppNotice,
+  AppSide,
+  EngineNotice,
+  GroupStatus,
+  LeaderRequest,
+  Proposal,
+  ProposalRefusal,
+} from './door.js';
 import { Handover } from './handover.js';
+import { Joining } from './joining.js';
 import { Requests } from './requests.js';
 import { decodeRequest, decodeRequestRefused, encodeRequest, encodeRequestRefused } from './requestWire.js';
 import type { Outbox } from './outbox.js';
@@ -79,6 +88,7 @@ export interface GroupSetup {
   readonly keepEntries: number;
   readonly snapshotBytesPerSecond: number;
   readonly soundProposal: SoundProposal | undefined;
+  readonly join?: 'voter' | 'learner' | undefined;
 }
 
 /**
@@ -104,6 +114,7 @@ export class Group {
   readonly #instance: string;
   readonly #handover: Handover;
   readonly #requests: Requests;
+  readonly #joining: Joining | undefined;
   readonly #effects: Effects = createEffects();
   #refused: { token: number; why: ProposalRefusal }[] = [];
   #readsFailed: number[] = [];
@@ -156,6 +167,14 @@ export class Group {
         this.#item(peer, ItemType.requestRefused, (writer) => encodeRequestRefused(writer, token, why)),
       tell: (token, why) => this.tell({ type: 'requestRefused', token, why }),
     });
+    const { join } = setup;
+    if (join !== undefined) {
+      const { self, environment } = host;
+      const ask = (peer: NodeId, request: LeaderRequest): void =>
+        void this.#item(peer, ItemType.request, (writer) => encodeRequest(writer, 0, request));
+      const contacts = (): Iterable<NodeId> => [...this.contacts.entries()].map(([peer]) => peer);
+      this.#joining = new Joining({ self, environment, contacts, ask, status: () => this.core.status }, join);
+    }
     if (setup.snapshot) this.#restore();
   }
 
@@ -274,6 +293,7 @@ export class Group {
     const { incarnation, genesis, priority } = hello;
     this.core.link(now, peer, verdict.contact.session, true, { incarnation, genesis, priority });
     this.#statusChanged = true;
+    this.#joining?.met();
     this.#host.schedule(this);
   }
 
@@ -460,7 +480,7 @@ export class Group {
   }
 
   #status(): GroupStatus {
-    const { role, leader, epoch, quorum, membership } = this.core.status;
+    const { role, leader, epoch, quorum, membership, stable } = this.core.status;
     if (membership !== this.#membershipTold) {
       this.#membershipTold = membership;
       this.#host.voters(
@@ -469,7 +489,7 @@ export class Group {
       );
     }
     const contact = role === 'leader' ? 1 : (this.contacts.get(leader)?.session ?? 0);
-    return { role, leader, epoch, quorum, membership, contact };
+    return { role, leader, epoch, quorum, membership, stable, contact };
   }
 
   /** Gives the group up: the app's side is told, nothing more is sent or written. */
@@ -485,6 +505,7 @@ export class Group {
     if (this.#over) return;
     this.#over = true;
     this.contacts.close();
+    this.#joining?.close();
     this.snapshots.close();
     for (const [peer] of this.contacts.entries()) {
       this.#host.outbox.item(peer, this.number, ItemType.bye, true, () => undefined);

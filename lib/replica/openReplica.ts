@@ -39,6 +39,7 @@ export async function openReplica<M extends StateMachine>(options: ReplicaOption
         wired: checked.wired,
         storage,
         founders: checked.members,
+        join: checked.join,
         snapshotLogBytes: checked.snapshotLogBytes,
         keepEntries: checked.keepEntries,
         snapshotBytesPerSecond: checked.snapshotBytesPerSecond,

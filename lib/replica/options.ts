@@ -47,6 +47,19 @@ export interface ReplicaOptions<M extends StateMachine> {
    */
   readonly members?: readonly string[];
   /**
+   * Enter a group that exists: this node asks every member it meets to be let in, and needs nothing but the mesh and the group's
+   * name. Not with `members`. What the storage holds wins: who is a member already just goes on.
+   *
+   * @defaultValue false
+   */
+  readonly join?: boolean;
+  /**
+   * What to enter the group as. A voter learns first, and counts once it has caught up. Only with `join`.
+   *
+   * @defaultValue 'voter'
+   */
+  readonly as?: 'voter' | 'learner';
+  /**
    * The protocol that orders the commands.
    *
    * @defaultValue raft()
@@ -111,6 +124,7 @@ export interface ReplicaOptions<M extends StateMachine> {
 export interface CheckedOptions {
   readonly group: string;
   readonly members: readonly string[] | undefined;
+  readonly join: 'voter' | 'learner' | undefined;
   readonly wired: WiredProtocol;
   readonly snapshotLogBytes: number;
   readonly keepEntries: number;
@@ -148,6 +162,7 @@ export function checkOptions<M extends StateMachine>(
   return {
     group,
     members: members === undefined ? undefined : checkMembers(members, self),
+    join: checkJoin(options),
     wired: (options.consensus ?? raft()).wired,
     snapshotLogBytes: checkNumber('snapshot.logBytes', snapshot.logBytes ?? 64 * 1024 * 1024, 4096, 2 ** 40),
     keepEntries: checkNumber('snapshot.keepEntries', snapshot.keepEntries ?? 10_000, 0, 1e9),
@@ -182,6 +197,20 @@ export function checkOptions<M extends StateMachine>(
 function checkFlag(option: string, value: unknown): boolean {
   if (typeof value !== 'boolean') throw configError(option, value, 'true or false');
   return value;
+}
+
+function checkJoin({
+  join = false,
+  as,
+  members,
+}: Pick<ReplicaOptions<StateMachine>, 'join' | 'as' | 'members'>): 'voter' | 'learner' | undefined {
+  if (typeof join !== 'boolean') throw configError('join', join, 'true or false');
+  if (join && members !== undefined)
+    throw configError('join', join, 'left out where members found the group');
+  if (!join && as !== undefined) throw configError('as', as, 'left out unless join is true');
+  if (as !== undefined && as !== 'voter' && as !== 'learner')
+    throw configError('as', as, "'voter' or 'learner'");
+  return join ? (as ?? 'voter') : undefined;
 }
 
 /** Throws ERR_CONFIG for what is no state machine. @internal */

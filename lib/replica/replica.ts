@@ -6,6 +6,7 @@ import { checkNumber, configError, QuorateError, type ErrorCode } from '../error
 import { Emitter } from '../events.js';
 import type { Storage } from '../storage/storage.js';
 import { armLimits, checkTimeout } from './callLimits.js';
+import { checkChange, membersChanged } from './changeCall.js';
 import type { Change } from './changes.js';
 import { detach } from './detach.js';
 import type { CheckedOptions } from './options.js';
@@ -18,6 +19,7 @@ import type {
   CloseReason,
   Consistency,
   MemberStatus,
+  MembersChange,
   QueryOptions,
   ReplicaEvents,
   ReplicaMetrics,
@@ -359,6 +361,41 @@ export class Replica<M extends StateMachine = StateMachine> extends Emitter<Repl
     if (to === this.id && this.#status?.role === 'leader')
       throw configError('to', to, 'another member: this one leads already');
     await this.#room.leaderCalls.ask(transferTo(to ?? ''), { ...options, timeout });
+  }
+
+  /**
+   * Changes who takes part in the group, from any member (Raft, section 6: joint consensus). Resolves when the new members are
+   * committed; new voters have caught up by then. The group goes on all the while. One change at a time: a second one waits for
+   * the first.
+   *
+   * Throws {@link QuorateError}: `ERR_MEMBERSHIP` when the members stay as they are, since nobody would vote or too few of the
+   * voters that would be left answer; `ERR_TIMEOUT`, `ERR_ABORTED` (the change may come about all the same: a newcomer that never
+   * comes is taken back by removing it), `ERR_CONFIG`, `ERR_OVERLOADED`, `ERR_CLOSED`, `ERR_REPLICA_FAILED`.
+   *
+   * @example
+   * ```ts
+   * await replica.changeMembers({ add: [{ id: 'd' }, { id: 'e' }], remove: ['a', 'b'] });
+   * ```
+   */
+  async changeMembers(change: MembersChange, options: CallOptions = {}): Promise<void> {
+    this.#checkOpen();
+    const { timeout = this.#options.timeout } = options;
+    checkTimeout(timeout);
+    await this.#room.leaderCalls.ask(membersChanged(checkChange(change)), { ...options, timeout });
+  }
+
+  /** Adds a member, or changes its part: {@link Replica.changeMembers} for one. */
+  async addMember(
+    id: string,
+    options: CallOptions & { readonly as?: 'voter' | 'learner' } = {},
+  ): Promise<void> {
+    const { as = 'voter', ...limits } = options;
+    await this.changeMembers({ add: [{ id, as }] }, limits);
+  }
+
+  /** Removes a member: {@link Replica.changeMembers} for one. */
+  async removeMember(id: string, options: CallOptions = {}): Promise<void> {
+    await this.changeMembers({ remove: [id] }, options);
   }
 
   /** Where this replica stands, now. */

@@ -64,6 +64,19 @@ export interface MemberStatus {
   readonly as: 'voter' | 'learner';
 }
 
+/** A change of the members. All of it takes effect at once. */
+export interface MembersChange {
+  /**
+   * Who is to take part, from now on or in another way than now. A `voter` that is no member yet learns first; it counts when it
+   * has caught up. A `learner` has the state and answers queries, but counts for no quorum.
+   *
+   * @defaultValue none; `as` is `'voter'`
+   */
+  readonly add?: readonly { readonly id: string; readonly as?: 'voter' | 'learner' }[];
+  /** Who is to take part no longer. */
+  readonly remove?: readonly string[];
+}
+
 /** Where a replica stands. */
 export interface ReplicaStatus {
   readonly id: string;

@@ -362,6 +362,7 @@ class RaftCore implements Consensus<RaftMessage> {
       quorum: leader !== '' || succession,
       transferring: transferee,
       membership: configs.latest,
+      stable: configs.stable,
       genesis,
       commitIndex: commit,
       lastIndex: log.last,

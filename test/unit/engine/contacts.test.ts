@@ -24,6 +24,7 @@ function own(genesis = '', founders = ['c', 'b', 'a']) {
     quorum: false,
     transferring: '',
     membership: foundingMembership(founders),
+    stable: foundingMembership(founders),
     genesis,
     commitIndex: 0,
     lastIndex: 0,

@@ -149,7 +149,15 @@ describe('calls for another leader', () => {
 
     status(leader: string, n = 1, contact = 1): this {
       const epoch = { config: 0, n, priority: 0, node: leader };
-      const status: GroupStatus = { role: 'follower', leader, epoch, quorum: true, membership, contact };
+      const status: GroupStatus = {
+        role: 'follower',
+        leader,
+        epoch,
+        quorum: true,
+        membership,
+        stable: membership,
+        contact,
+      };
       this.calls.statusChanged(status);
       return this;
     }

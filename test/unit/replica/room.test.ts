@@ -110,6 +110,7 @@ class Engine {
       epoch: this.#epoch,
       quorum: true,
       membership,
+      stable: membership,
       contact: this.#contact,
     };
   }

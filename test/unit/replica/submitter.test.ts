@@ -44,7 +44,15 @@ class Rig {
 
   route(n: number, contact: number): void {
     const epoch = { config: 0, n, priority: 0, node: 'b' };
-    this.submitter.statusChanged({ role: 'follower', leader: 'b', epoch, quorum: true, membership, contact });
+    this.submitter.statusChanged({
+      role: 'follower',
+      leader: 'b',
+      epoch,
+      quorum: true,
+      membership,
+      stable: membership,
+      contact,
+    });
   }
 
   collect(): Proposal[] {

@@ -1,0 +1,52 @@
+/** A node that wants to take part in a group it is no member of: it asks every member it meets until it is one. */
+import { findMember } from '../consensus/membership.js';
+import type { CoreStatus, NodeId } from '../consensus/consensus.js';
+import type { Environment, Timer } from '../environment.js';
+import type { LeaderRequest } from './door.js';
+
+/** How often it asks. Only the leader can do it, and which of the members it is need not be known. */
+const ASK_MS = 250;
+
+/** What joining needs of its group. @internal */
+export interface JoiningHost {
+  readonly self: NodeId;
+  readonly environment: Environment;
+  status(): CoreStatus;
+  /** The members that were met. */
+  contacts(): Iterable<NodeId>;
+  ask(peer: NodeId, request: LeaderRequest): void;
+}
+
+/** @internal */
+export class Joining {
+  readonly #host: JoiningHost;
+  readonly #request: LeaderRequest;
+  #timer: Timer | undefined;
+  #over = false;
+
+  constructor(host: JoiningHost, as: 'voter' | 'learner') {
+    this.#host = host;
+    const change = as === 'voter' ? { addVoters: [host.self] } : { addLearners: [host.self] };
+    this.#request = { type: 'change', change };
+  }
+
+  /** A member was met. */
+  met(): void {
+    if (this.#timer === undefined) this.#ask();
+  }
+
+  close(): void {
+    this.#over = true;
+    this.#timer?.cancel();
+  }
+
+  #ask(): void {
+    const { self, environment, status, contacts, ask } = this.#host;
+    if (this.#over || findMember(status().membership, self) !== undefined) return;
+    for (const peer of contacts()) ask(peer, this.#request);
+    this.#timer = environment.setTimer(ASK_MS, () => {
+      this.#timer = undefined;
+      this.#ask();
+    });
+  }
+}
