@@ -207,8 +207,11 @@ class GossipTrial implements Trial {
     must(own.entries.length < maxRowNodes, 'a row above its cap');
     must(table.rows().length <= maxRowNodes && table.nodes().length <= maxRowNodes, 'a table above its cap');
     must(table.lostVersions().length <= maxRowNodes, 'more memories than the cap');
+    const isVersions = ({ bytes }: { bytes: Uint8Array }): boolean => bytes[0] === 2;
     const size = (to: string): number =>
-      this.#sent.reduce((sum, message) => sum + (message.to === to ? message.bytes.length : 0), 0);
+      this.#sent.reduce((sum, one) => sum + (one.to === to && !isVersions(one) ? one.bytes.length : 0), 0);
+    // Whose digest differs is asked what it has, by a list of what is known here: once a while, whatever it says.
+    must(this.#sent.filter((one) => one.to === 'c' && isVersions(one)).length <= 1, 'it is asked twice');
     const whole = encodeRows([own]).length + 64;
     // News go to the others, each once; to the sender go this node's own row and what it lacks.
     must(size('b') <= 2 * input.length + whole, 'one message makes many');

@@ -1,6 +1,6 @@
 /**
- * Datagrams that members carry for each other, seen on the wire: no member sends the same one twice, and each hop leaves it fewer
- * hops. So none runs in a circle, however the members' views of the mesh differ.
+ * Datagrams that members carry for each other, seen on the wire: no run of a member sends the same one twice, and each hop leaves it
+ * fewer hops. So none runs in a circle, however the members' views of the mesh differ.
  */
 import { ByteReader } from '../../../bytes.js';
 import type { NodeId } from '../../../consensus/consensus.js';
@@ -31,6 +31,14 @@ export class DatagramWatch {
   constructor(nodes: readonly NodeId[], report: Report) {
     this.#nodes = new Set(nodes);
     this.#report = report;
+  }
+
+  /** A run of `node` begins: it does not know what the one before it carried. Its own numbers it must not use again. */
+  started(node: NodeId): void {
+    for (const [name, seen] of [...this.#old, ...this.#young]) {
+      seen.got.delete(node);
+      if (!name.startsWith(`${node} `)) seen.senders.delete(node);
+    }
   }
 
   /** A lane message leaves `from` for its neighbour `to`. */

@@ -44,6 +44,7 @@ export class MeshWatch {
 
   /** The transport of one run of a node. `given`: what is told of the links that the mesh ends by itself. */
   transport(inner: Transport, node: NodeId, ended: Ended): Transport {
+    this.#datagrams.started(node);
     return {
       kind: inner.kind,
       start: (host) =>

@@ -96,17 +96,33 @@ describe('simulation: the watch over the mesh', () => {
       writer.add(FrameKind.datagram, frame, 0, frame.length, false);
       return writer.take().slice();
     };
-    const walk = (...hops: [from: string, to: string, left: number][]): string => {
+    const walk = (
+      ...steps: ([from: string, to: string, left: number] | { readonly started: string })[]
+    ): string => {
       const { said, report } = reports();
       const watch = new DatagramWatch(['a', 'b', 'c', 'd'], report);
-      for (const [from, to, left] of hops) watch.message(from, to, message(left));
-      expect(watch.hops).to.equal(hops.length);
+      for (const step of steps)
+        if ('started' in step) watch.started(step.started);
+        else watch.message(step[0], step[1], message(step[2]));
+      expect(watch.hops).to.equal(steps.filter((step) => !('started' in step)).length);
       return said.join();
     };
     expect(walk(['a', 'b', 16], ['b', 'c', 15], ['c', 'd', 14])).to.equal('');
     expect(walk(['a', 'b', 16], ['b', 'c', 16])).to.include('hops left');
     expect(walk(['a', 'b', 16], ['b', 'c', 15], ['c', 'b', 14], ['b', 'c', 13])).to.include('twice');
     expect(walk(['a', 'b', 16], ['c', 'd', 15])).to.include('came with undefined');
+    // A run that begins has carried nothing, and has nothing to carry; but an origin's numbers are its own for good.
+    const around = [
+      ['a', 'b', 16],
+      ['b', 'c', 15],
+      { started: 'b' },
+      ['c', 'b', 14],
+      ['b', 'd', 13],
+    ] as const satisfies Parameters<typeof walk>[number][];
+    expect(walk(...around)).to.equal('');
+    expect(walk(...around, ['b', 'd', 12])).to.include('twice');
+    expect(walk(['a', 'b', 16], { started: 'b' }, ['b', 'c', 15])).to.include('came with undefined');
+    expect(walk(['a', 'b', 16], { started: 'a' }, ['a', 'b', 16])).to.include('twice');
   });
 
   it('sees who judges after an own stall, and who judges a peer that nobody touched', () => {
