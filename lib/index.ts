@@ -17,7 +17,7 @@ export type {
   Recovered,
   SnapshotMeta,
 } from './consensus/consensus.js';
-export type { Member, Membership } from './consensus/membership.js';
+export type { Member, Membership, NextMembership } from './consensus/membership.js';
 export { joinMesh, type JoinMeshOptions } from './mesh/joinMesh.js';
 export { Mesh, type MeshEvents, type PeerStatus } from './mesh/mesh.js';
 export { generateIdentity, publicKeyOf, type NodeIdentity, type NodeKey } from './mesh/identity.js';

@@ -3,6 +3,7 @@ import type { ByteReader, ByteWriter } from '../bytes.js';
 import {
   createEffects,
   type Consensus,
+  type CoreStatus,
   type Effects,
   type Entry,
   type Index,
@@ -169,11 +170,13 @@ export class Group {
     });
     const { join } = setup;
     if (join !== undefined) {
-      const { self, environment } = host;
       const ask = (peer: NodeId, request: LeaderRequest): void =>
         void this.#item(peer, ItemType.request, (writer) => encodeRequest(writer, 0, request));
       const contacts = (): Iterable<NodeId> => [...this.contacts.entries()].map(([peer]) => peer);
-      this.#joining = new Joining({ self, environment, contacts, ask, status: () => this.core.status }, join);
+      const { self, environment } = host;
+      const { incarnation } = setup.store;
+      const status = (): CoreStatus => this.core.status;
+      this.#joining = new Joining({ self, incarnation, environment, contacts, ask, status }, join);
     }
     if (setup.snapshot) this.#restore();
   }
@@ -395,6 +398,7 @@ export class Group {
     if (effects.changed) {
       this.#statusChanged = true;
       this.#requests.statusChanged();
+      this.#joining?.statusChanged();
     }
     if (this.core.status.stopped) this.fail(this.core.status.stopped);
     return effects.io;

@@ -1,4 +1,4 @@
-/** A node that wants to take part in a group it is no member of: it asks every member it meets until it is one. */
+/** A node that wants to take part in a group it is no member of: it asks every member it meets until it is one, and never after. */
 import { findMember } from '../consensus/membership.js';
 import type { CoreStatus, NodeId } from '../consensus/consensus.js';
 import type { Environment, Timer } from '../environment.js';
@@ -10,6 +10,8 @@ const ASK_MS = 250;
 /** What joining needs of its group. @internal */
 export interface JoiningHost {
   readonly self: NodeId;
+  /** Of this node's storage: a member of that id with another one is a life that is over. */
+  readonly incarnation: string;
   readonly environment: Environment;
   status(): CoreStatus;
   /** The members that were met. */
@@ -35,16 +37,22 @@ export class Joining {
     if (this.#timer === undefined) this.#ask();
   }
 
+  /** It may have become a member: whoever removes it from now on means it. */
+  statusChanged(): void {
+    const { self, incarnation } = this.#host;
+    if (findMember(this.#host.status().membership, self)?.incarnation === incarnation) this.close();
+  }
+
   close(): void {
     this.#over = true;
     this.#timer?.cancel();
   }
 
   #ask(): void {
-    const { self, environment, status, contacts, ask } = this.#host;
-    if (this.#over || findMember(status().membership, self) !== undefined) return;
-    for (const peer of contacts()) ask(peer, this.#request);
-    this.#timer = environment.setTimer(ASK_MS, () => {
+    const host = this.#host;
+    if (this.#over) return;
+    for (const peer of host.contacts()) host.ask(peer, this.#request);
+    this.#timer = host.environment.setTimer(ASK_MS, () => {
       this.#timer = undefined;
       this.#ask();
     });

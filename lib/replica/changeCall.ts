@@ -10,10 +10,8 @@ const maxChanges = 63;
 
 /** Checks a change; throws ERR_CONFIG. */
 export function checkChange({ add = [], remove = [] }: MembersChange): Required<MembershipChange> {
-  if (!Array.isArray(add) || add.length > maxChanges)
-    throw configError('add', add, `a list of at most ${maxChanges} members`);
-  if (!Array.isArray(remove) || remove.length > maxChanges)
-    throw configError('remove', remove, `a list of at most ${maxChanges} ids`);
+  if (!isShortList(add)) throw configError('add', add, `a list of at most ${maxChanges} members`);
+  if (!isShortList(remove)) throw configError('remove', remove, `a list of at most ${maxChanges} ids`);
   const seen = new Set<string>();
   const once = (option: string, id: string): string => {
     checkName(option, id);
@@ -22,12 +20,22 @@ export function checkChange({ add = [], remove = [] }: MembersChange): Required<
     return id;
   };
   const [addVoters, addLearners]: [string[], string[]] = [[], []];
-  for (const [at, { id, as = 'voter' }] of add.entries()) {
+  for (const [at, given] of add.entries()) {
+    const { id, as = 'voter' } = Object(given) as (typeof add)[number];
     once(`add[${at}].id`, id);
-    if (as !== 'voter' && as !== 'learner') throw configError(`add[${at}].as`, as, "'voter' or 'learner'");
-    (as === 'voter' ? addVoters : addLearners).push(id);
+    (checkPart(`add[${at}].as`, as) === 'voter' ? addVoters : addLearners).push(id);
   }
   return { addVoters, addLearners, remove: remove.map((id, at) => once(`remove[${at}]`, id)) };
+}
+
+/** Checks as what a node becomes a member; throws ERR_CONFIG. */
+export function checkPart(option: string, as: unknown): 'voter' | 'learner' {
+  if (as !== 'voter' && as !== 'learner') throw configError(option, as, "'voter' or 'learner'");
+  return as;
+}
+
+function isShortList(value: unknown): boolean {
+  return Array.isArray(value) && value.length <= maxChanges;
 }
 
 /** The members are as the change wants them, and that is committed. */

@@ -4,6 +4,7 @@ import { checkName, checkNumber, configError } from '../errors.js';
 import type { Mesh } from '../mesh/mesh.js';
 import type { Storage } from '../storage/storage.js';
 import { raft, type ConsensusOption } from './consensus.js';
+import { checkPart } from './changeCall.js';
 import { cbor, type Codec } from './codec.js';
 import type { OutboxOptions } from './outbox/outboxTypes.js';
 import type { StateMachine } from './stateMachine.js';
@@ -208,9 +209,8 @@ function checkJoin({
   if (join && members !== undefined)
     throw configError('join', join, 'left out where members found the group');
   if (!join && as !== undefined) throw configError('as', as, 'left out unless join is true');
-  if (as !== undefined && as !== 'voter' && as !== 'learner')
-    throw configError('as', as, "'voter' or 'learner'");
-  return join ? (as ?? 'voter') : undefined;
+  const part = checkPart('as', as ?? 'voter');
+  return join ? part : undefined;
 }
 
 /** Throws ERR_CONFIG for what is no state machine. @internal */

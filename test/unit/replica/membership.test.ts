@@ -128,6 +128,7 @@ describe('the members of a group', () => {
   it('are checked', async () => {
     const first = await open('a', { members: ['a'] });
     const bad: [object, RegExp][] = [
+      [{ add: [null] }, /^add\[0\]\.id must be /],
       [{ add: [{ id: 'b', as: 'king' }] }, /^add\[0\]\.as must be 'voter' or 'learner'/],
       [{ add: [{ id: 'no good' }] }, /^add\[0\]\.id must be/],
       [{ add: [{ id: 'b' }], remove: ['b'] }, /^remove\[0\] must be an id that the change names once/],
