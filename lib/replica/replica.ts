@@ -9,6 +9,7 @@ import { armLimits, checkTimeout } from './callLimits.js';
 import { checkChange, membersChanged } from './changeCall.js';
 import type { Change } from './changes.js';
 import { detach } from './detach.js';
+import { memberList } from './memberList.js';
 import type { CheckedOptions } from './options.js';
 import { Waiter } from './pending.js';
 import type { Outbox } from './outbox/outboxTypes.js';
@@ -521,12 +522,8 @@ export class Replica<M extends StateMachine = StateMachine> extends Emitter<Repl
     this.#status = status;
     this.#route();
     this.#tenant?.statusChanged();
-    if (before?.membership !== status.membership) {
-      this.#members = [
-        ...status.membership.voters.map(({ id }): MemberStatus => ({ id, as: 'voter' })),
-        ...status.membership.learners.map(({ id }): MemberStatus => ({ id, as: 'learner' })),
-      ];
-    }
+    const members = this.#members;
+    if (before?.membership !== status.membership) this.#members = memberList(status.membership, members);
     if (!before) {
       if (status.quorum) this.emit('quorum:regained');
       if (status.leader !== '') this.emit('leader:changed', status.leader);
@@ -537,7 +534,7 @@ export class Replica<M extends StateMachine = StateMachine> extends Emitter<Repl
       this.#leaderChanges++;
       this.emit('leader:changed', status.leader === '' ? undefined : status.leader);
     }
-    if (before.membership !== status.membership) this.emit('members:changed', this.#members);
+    if (members !== this.#members) this.emit('members:changed', this.#members);
     if (before.quorum !== status.quorum) this.emit(status.quorum ? 'quorum:regained' : 'quorum:lost');
   }
 

@@ -82,6 +82,8 @@ describe('the members of a group', () => {
 
   it('may be learners, which are fed and asked, and voters later', async () => {
     const first = await open('a', { members: ['a'] });
+    const said: string[] = [];
+    first.on('members:changed', () => said.push(members(first)));
     const learner = await open('b', { join: true, as: 'learner' });
     await first.submit({ op: 'put', key: 'k', value: 1 });
     await until('b to learn', () => members(learner) === '(b) a');
@@ -92,6 +94,7 @@ describe('the members of a group', () => {
     await learner.addMember('b', { as: 'learner' });
     await until('b to learn again', () => learner.status().role === 'learner');
     expect(await first.submit({ op: 'put', key: 'k', value: 2 })).to.deep.equal({ ok: true });
+    expect(said, 'what an app sees of it is told once').to.deep.equal(['(b) a', 'a b', '(b) a']);
   });
 
   it('stay as they are where nobody would vote, or nobody would answer', async () => {

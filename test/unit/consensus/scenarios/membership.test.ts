@@ -93,6 +93,14 @@ describe('a change of the membership', () => {
     expect(steps(s, 'a')).to.deep.equal(['a/ab', 'a']);
   });
 
+  it('when a learner was added and that is not committed, then the next has to wait as well', () => {
+    const s = group();
+    expect(s.change('a', { addLearners: ['d'] })).to.equal('ok');
+    expect(s.change('a', { addLearners: ['e'] })).to.equal('configPending');
+    s.deliver();
+    expect(s.change('a', { addLearners: ['e'] })).to.equal('ok');
+  });
+
   it('when a newcomer never comes, then it can be taken back, and the group was never held up', () => {
     const s = group();
     s.crash('d');
