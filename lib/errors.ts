@@ -31,6 +31,7 @@ export type ErrorCode =
   | 'ERR_TRANSFER_FAILED' // the leadership stays where it is; the message says why
   | 'ERR_MEMBERS_DIFFER' // the founders' lists of two members differ
   | 'ERR_GENESIS_DIFFERS' // two groups of the same name that were founded apart
+  | 'ERR_WITNESS' // this member holds no state
   | 'ERR_NOT_SERVED' // the linked members of the group do not serve clients
   | 'ERR_NOT_A_MEMBER' // this node is not in the group's membership
   | 'ERR_REPLICA_FAILED' // the replica stopped itself after a fault

@@ -67,8 +67,14 @@ export function lastOf(entry: Entry): Index {
   return entry.index + entry.count - 1;
 }
 
+/** What a hard state says that wrote the log: what a witness wrote holds no data, so nothing else can go on from it. */
+export function diskProtocol(protocol: string, witness: boolean): string {
+  return witness ? `${protocol}/witness` : protocol;
+}
+
 /** What must survive a crash besides the log. Written together with the entries of the same token. */
 export interface HardState {
+  /** See {@link diskProtocol}. */
   readonly protocol: string;
   /** The configuration this state belongs to; 0 until protocols are switched. */
   readonly config: number;
@@ -104,6 +110,8 @@ export interface PeerHello {
   readonly genesis: string;
   /** How much the peer would like to lead; 0 when it does not say. */
   readonly priority?: number;
+  /** It keeps the log without what the entries carry, and can take part as a witness only. */
+  readonly witness?: boolean;
 }
 
 /** Why a core did not take a proposal, a read or a request. */
@@ -139,7 +147,7 @@ export type Accepted =
   | { readonly ok: false; readonly why: Refusal };
 
 /** A node's part in a group. */
-export type Role = 'leader' | 'candidate' | 'follower' | 'learner';
+export type Role = 'leader' | 'candidate' | 'follower' | 'learner' | 'witness';
 
 /** Where a core stands. A fresh object whenever something but an index changed. */
 export interface CoreStatus {
@@ -195,6 +203,8 @@ export interface SnapshotRequest {
   readonly atLeast: Index;
   /** Other members that hold the log up to `atLeast`, and so may have such a snapshot: any of them can stream it instead. */
   readonly sources: readonly NodeId[];
+  /** For a witness: only what the snapshot says of itself, without the state. */
+  readonly bare: boolean;
 }
 
 /**
@@ -254,6 +264,8 @@ export interface MembershipChange {
   readonly addVoters?: readonly NodeId[];
   /** New members, or voters that are to learn only. */
   readonly addLearners?: readonly NodeId[];
+  /** New members that vote and hold no data. A member that holds some cannot become one, nor the other way round. */
+  readonly addWitnesses?: readonly NodeId[];
   readonly remove?: readonly NodeId[];
 }
 
@@ -283,7 +295,8 @@ export interface Consensus<M extends MessageBase = MessageBase> {
   /**
    * Begins a change of the membership, at the leader. `ok` with the index of the entry that begins it, or of the membership in
    * force when that is as it should be. One at a time: `configPending` while the step before is under way. `invalid`: nobody would
-   * vote. `noQuorum`: too few of those who are to vote are there.
+   * vote, witnesses alone could be a quorum, or a member would have to hold data that it lacks. `noQuorum`: too few of those who
+   * are to vote are there.
    */
   changeMembership(now: number, change: MembershipChange): Accepted;
   /** Asks for an index that makes a read linearizable; answered in `reads` or `readsFailed`, exactly once. */
@@ -327,6 +340,8 @@ export interface CoreSetup {
   readonly self: NodeId;
   /** The incarnation of this node's storage. */
   readonly incarnation: string;
+  /** Take part as a witness: the entries come without what they carry. @defaultValue false */
+  readonly witness?: boolean;
   /** Who founds the group; only used when nothing is recovered. */
   readonly founders: readonly NodeId[];
   /** A random id, used as genesis if this node turns out to be the founding leader. */

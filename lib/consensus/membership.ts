@@ -9,6 +9,8 @@ export interface Member {
    * A member that comes with another one lost its memory: it neither votes nor counts.
    */
   readonly incarnation: string;
+  /** It votes and keeps the log without what the entries carry: it has no state, never leads, and is no copy of the data. */
+  readonly witness?: true;
 }
 
 /** The members of a group. Immutable; a change makes a new one. */
@@ -60,7 +62,7 @@ export function allMembers(membership: Membership): Member[] {
 
 /** The same membership with the incarnation of one member recorded. */
 export function withIncarnation(membership: Membership, id: NodeId, incarnation: string): Membership {
-  const record = (member: Member): Member => (member.id === id ? { id, incarnation } : member);
+  const record = (member: Member): Member => (member.id === id ? { ...member, incarnation } : member);
   return {
     ...membership,
     voters: membership.voters.map(record),
@@ -125,9 +127,10 @@ function checkMembers(value: unknown): Member[] | undefined {
   const members: Member[] = [];
   for (const member of value as readonly unknown[]) {
     if (typeof member !== 'object' || member === null) return undefined;
-    const { id, incarnation } = member as Record<string, unknown>;
+    const { id, incarnation, witness } = member as Record<string, unknown>;
     if (!isShort(id) || id === '' || !isShort(incarnation)) return undefined;
-    members.push({ id, incarnation });
+    if (witness !== undefined && witness !== true) return undefined;
+    members.push(witness === true ? { id, incarnation, witness } : { id, incarnation });
   }
   return members;
 }

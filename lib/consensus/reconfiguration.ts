@@ -3,7 +3,8 @@
  * must agree, and which ends by itself (Raft paper §6, dissertation §4.3): so any number of them may come and go at once. Who is
  * to vote learns first (§4.2.1): until then the change waits in `next`.
  */
-import { maxMembers } from './membership.js';
+import { allMembers, maxMembers } from './membership.js';
+import { majority } from './quorum.js';
 import type { MembershipChange, NodeId } from './consensus.js';
 import type { Member, Membership } from './membership.js';
 
@@ -12,7 +13,8 @@ export type Met = (id: NodeId) => string;
 
 /**
  * The membership after a change was taken: who is new learns from now on, and a change of voters waits in `next`. The same object
- * when nothing changes; undefined when the change makes no sense: nobody would vote, or there would be too many.
+ * when nothing changes; undefined when the change makes no sense: nobody would vote, there would be too many, a witness would have
+ * to hold data, or witnesses alone could be a quorum.
  *
  * @internal
  */
@@ -31,13 +33,17 @@ export function plan(membership: Membership, change: MembershipChange, met: Met)
     learners.add(id);
     voters.delete(id);
   }
+  for (const id of change.addWitnesses ?? []) voters.add(id);
   if (voters.size === 0 || voters.size + learners.size > maxMembers) return undefined;
+  const witnesses = witnessesAfter(membership, change);
+  // Each quorum must have somebody who holds what was committed, and who may lead.
+  if (witnesses === undefined || count(voters, witnesses) >= majority(voters.size)) return undefined;
   const { next: before, ...current } = membership;
   const now = new Set(membership.voters.map(({ id }) => id));
   const wanted = [...voters, ...learners].filter((id) => !now.has(id));
-  const learning = wanted.map(
-    (id) => membership.learners.find((one) => one.id === id) ?? { id, incarnation: met(id) },
-  );
+  const admit = (id: NodeId): Member =>
+    witnesses.has(id) ? { id, incarnation: met(id), witness: true } : { id, incarnation: met(id) };
+  const learning = wanted.map((id) => membership.learners.find((one) => one.id === id) ?? admit(id));
   const sameLearners = sameIds(learning, membership.learners);
   if (sameIds(membership.voters, voters)) {
     if (sameLearners && before === undefined) return membership;
@@ -47,6 +53,25 @@ export function plan(membership: Membership, change: MembershipChange, met: Met)
   const same = before !== undefined && sameIds(before.voters, voters) && sameIds(before.learners, learners);
   if (same && sameLearners) return membership;
   return { ...current, learners: learning, next };
+}
+
+/** Who is a witness, now or by a change; undefined when a member would become another kind of member than it is. */
+function witnessesAfter(
+  membership: Membership,
+  { addVoters = [], addLearners = [], addWitnesses = [] }: MembershipChange,
+): ReadonlySet<NodeId> | undefined {
+  const members = allMembers(membership);
+  const witnesses = new Set(members.filter(({ witness }) => witness).map(({ id }) => id));
+  if ([...addVoters, ...addLearners].some((id) => witnesses.has(id))) return undefined;
+  if (addWitnesses.some((id) => !witnesses.has(id) && members.some((member) => member.id === id)))
+    return undefined;
+  return new Set([...witnesses, ...addWitnesses]);
+}
+
+function count(ids: Iterable<NodeId>, among: ReadonlySet<NodeId>): number {
+  let n = 0;
+  for (const id of ids) if (among.has(id)) n++;
+  return n;
 }
 
 /** Whether the voters that a membership waits for would be a group, as far as `answers` goes; newcomers may still come. @internal */

@@ -2,7 +2,7 @@
  * The engine of a node: drives the cores of its groups over mesh and storage, turn by turn. All that arrived in a turn of the
  * event loop becomes one write with one flush, and one frame a peer; it never calls user code.
  */
-import type { NodeId } from '../consensus/consensus.js';
+import { diskProtocol, type NodeId } from '../consensus/consensus.js';
 import type { Environment, Timer } from '../environment.js';
 import { QuorateError } from '../errors.js';
 import { FrameKind, type MeshPort } from '../mesh/port.js';
@@ -10,6 +10,7 @@ import type { GroupWrite, NodeStore, Storage } from '../storage/storage.js';
 import type { WiredProtocol } from './codec.js';
 import type { AppSide, EngineSide } from './door.js';
 import { Group, type GroupHost, type SoundProposal } from './group.js';
+import type { JoinAs } from './joining.js';
 import { Outbox } from './outbox.js';
 import { Transfers } from './transfers.js';
 import {
@@ -37,7 +38,7 @@ export interface OpenGroup {
   /** Who founds it; undefined reopens what the storage holds. */
   readonly founders: readonly NodeId[] | undefined;
   /** Asks to be let in, unless the storage says that this node is a member. */
-  readonly join?: 'voter' | 'learner' | undefined;
+  readonly join?: JoinAs | undefined;
   readonly snapshotLogBytes: number;
   readonly keepEntries: number;
   /** Of all snapshots of the group that this node sends; without it there is no limit. */
@@ -137,11 +138,14 @@ export class Engine {
         `the storage holds no group ${name}; give \`members\` to found it, or \`join\` to enter it`,
       );
     }
+    const witness = options.join === 'witness';
+    checkKind(name, wired.protocol.name, witness, recovered?.hard?.protocol);
     const environment = this.#environment;
     const now = environment.now();
     const core = wired.protocol.create({
       self: this.#port.id,
       incarnation: store.incarnation,
+      witness,
       founders: founders ?? [],
       genesisCandidate: Buffer.from(environment.randomBytes(16)).toString('hex'),
       now,
@@ -153,8 +157,8 @@ export class Engine {
       environment,
       outbox: this.#outbox,
       schedule: (group) => this.#schedule(group),
-      sendSnapshot: (group, { to, request, atLeast, sources }) =>
-        this.#transfers.send(group, to, request, atLeast, sources),
+      sendSnapshot: (group, { to, request, atLeast, sources, bare }) =>
+        this.#transfers.send(group, to, request, atLeast, sources, bare),
       keepFrom: (group) => this.#transfers.holds.keepFrom(group, environment.now()),
       voters: (group, voters) => this.#port.expect(group.name, voters),
       ended: (group) => {
@@ -410,4 +414,14 @@ function attempt(group: Group, work: () => void): void {
 
 function asError(error: unknown): Error {
   return error instanceof Error ? error : new Error(String(error));
+}
+
+/** What a witness wrote, only a witness can go on from, and the other way round. */
+function checkKind(group: string, protocol: string, witness: boolean, written: string | undefined): void {
+  if (written === undefined || written === diskProtocol(protocol, witness)) return;
+  const message =
+    written === diskProtocol(protocol, !witness)
+      ? `this node is ${witness ? 'no' : 'a'} witness of group ${group}: open it ${witness ? 'without' : 'with join: true and'} as: 'witness', or remove the member and its storage first`
+      : `the storage holds group ${group} as ${written} wrote it, not ${protocol}`;
+  throw new QuorateError('ERR_CONFIG', message);
 }

@@ -29,7 +29,7 @@ import type {
   ProposalRefusal,
 } from './door.js';
 import { Handover } from './handover.js';
-import { Joining } from './joining.js';
+import { Joining, type JoinAs } from './joining.js';
 import { Requests } from './requests.js';
 import { decodeRequest, decodeRequestRefused, encodeRequest, encodeRequestRefused } from './requestWire.js';
 import type { Outbox } from './outbox.js';
@@ -89,7 +89,7 @@ export interface GroupSetup {
   readonly keepEntries: number;
   readonly snapshotBytesPerSecond: number;
   readonly soundProposal: SoundProposal | undefined;
-  readonly join?: 'voter' | 'learner' | undefined;
+  readonly join?: JoinAs | undefined;
 }
 
 /**
@@ -116,6 +116,7 @@ export class Group {
   readonly #handover: Handover;
   readonly #requests: Requests;
   readonly #joining: Joining | undefined;
+  readonly #witness: boolean;
   readonly #effects: Effects = createEffects();
   #refused: { token: number; why: ProposalRefusal }[] = [];
   #readsFailed: number[] = [];
@@ -169,6 +170,7 @@ export class Group {
       tell: (token, why) => this.tell({ type: 'requestRefused', token, why }),
     });
     const { join } = setup;
+    this.#witness = join === 'witness';
     if (join !== undefined) {
       const ask = (peer: NodeId, request: LeaderRequest): void =>
         void this.#item(peer, ItemType.request, (writer) => encodeRequest(writer, 0, request));
@@ -269,6 +271,7 @@ export class Group {
       founders: membership.founders,
       wantsAnswer,
       priority: this.#wired.protocol.priority ?? 0,
+      witness: this.#witness,
     };
     this.#host.outbox.item(peer, this.number, ItemType.hello, true, (writer) => encodeHello(writer, hello));
     this.#host.schedule(this);
@@ -293,8 +296,8 @@ export class Group {
     if (hello.wantsAnswer) this.greet(peer, false);
     else this.contacts.confirm(peer);
     if (verdict.type === 'known') return;
-    const { incarnation, genesis, priority } = hello;
-    this.core.link(now, peer, verdict.contact.session, true, { incarnation, genesis, priority });
+    const { incarnation, genesis, priority, witness } = hello;
+    this.core.link(now, peer, verdict.contact.session, true, { incarnation, genesis, priority, witness });
     this.#statusChanged = true;
     this.#joining?.met();
     this.#host.schedule(this);

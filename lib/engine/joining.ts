@@ -7,6 +7,9 @@ import type { LeaderRequest } from './door.js';
 /** How often it asks. Only the leader can do it, and which of the members it is need not be known. */
 const ASK_MS = 250;
 
+/** What a node may join a group as. @internal */
+export type JoinAs = 'voter' | 'learner' | 'witness';
+
 /** What joining needs of its group. @internal */
 export interface JoiningHost {
   readonly self: NodeId;
@@ -26,10 +29,15 @@ export class Joining {
   #timer: Timer | undefined;
   #over = false;
 
-  constructor(host: JoiningHost, as: 'voter' | 'learner') {
+  constructor(host: JoiningHost, as: JoinAs) {
     this.#host = host;
-    const change = as === 'voter' ? { addVoters: [host.self] } : { addLearners: [host.self] };
-    this.#request = { type: 'change', change };
+    const ids = [host.self];
+    const changes = {
+      voter: { addVoters: ids },
+      learner: { addLearners: ids },
+      witness: { addWitnesses: ids },
+    };
+    this.#request = { type: 'change', change: changes[as] };
   }
 
   /** A member was met. */

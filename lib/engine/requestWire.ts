@@ -28,8 +28,8 @@ export function encodeRequest(writer: ByteWriter, token: number, request: Leader
     writer.string(request.to);
     return;
   }
-  const { addVoters = [], addLearners = [], remove = [] } = request.change;
-  for (const ids of [addVoters, addLearners, remove]) {
+  const { addVoters = [], addLearners = [], addWitnesses = [], remove = [] } = request.change;
+  for (const ids of [addVoters, addLearners, addWitnesses, remove]) {
     writer.varint(ids.length);
     for (const id of ids) writer.string(id);
   }
@@ -47,7 +47,15 @@ function readRequest(reader: ByteReader): LeaderRequest {
   const type = types[reader.u8()];
   if (type === 'transfer') return { type, to: reader.string(MAX_NAME) };
   if (type === undefined) throw new QuorateError('ERR_CODEC', 'a request to the leader has an unknown type');
-  return { type, change: { addVoters: names(reader), addLearners: names(reader), remove: names(reader) } };
+  return {
+    type,
+    change: {
+      addVoters: names(reader),
+      addLearners: names(reader),
+      addWitnesses: names(reader),
+      remove: names(reader),
+    },
+  };
 }
 
 function names(reader: ByteReader): string[] {

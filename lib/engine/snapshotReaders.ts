@@ -68,3 +68,13 @@ export class SnapshotReaders {
     kept.expiry.cancel();
   }
 }
+
+/** What a snapshot says of itself, without the state. */
+export function bareSnapshot(whole: SnapshotReader): SnapshotReader {
+  return {
+    meta: whole.meta,
+    size: 0,
+    read: () => Promise.resolve(new Uint8Array(0)),
+    close: () => whole.close(),
+  };
+}

@@ -12,7 +12,7 @@ import { BROKEN, Exchange, FAILED, type Ending } from './exchange.js';
 import type { Group } from './group.js';
 import { Holds } from './holds.js';
 import { IncomingTransfers, type IncomingHost } from './incomingTransfers.js';
-import { SnapshotReaders } from './snapshotReaders.js';
+import { bareSnapshot, SnapshotReaders } from './snapshotReaders.js';
 import { SnapshotStream } from './snapshotStream.js';
 import type { Delegation, Resumption } from './wire.js';
 
@@ -83,12 +83,19 @@ export class Transfers {
 
   /**
    * Brings a snapshot of a group that covers `atLeast` to a peer, from one of `sources` if one of them has it, and tells the core
-   * how that ended.
+   * how that ended. `bare`: without the state.
    */
-  send(group: Group, to: NodeId, request: number, atLeast: Index, sources: readonly NodeId[] = []): void {
+  send(
+    group: Group,
+    to: NodeId,
+    request: number,
+    atLeast: Index,
+    sources: readonly NodeId[] = [],
+    bare = false,
+  ): void {
     const transfer = async (): Promise<void> => {
       const asked = { request, to, atLeast };
-      const { index, ok } = await this.#try(group, asked, sources).catch(() => FAILED);
+      const { index, ok } = await this.#try(group, asked, sources, bare).catch(() => FAILED);
       if (group.over) return;
       group.core.snapshotDone(this.#host.now(), request, index, ok);
       this.#host.schedule(group);
@@ -98,14 +105,14 @@ export class Transfers {
     );
   }
 
-  async #try(group: Group, asked: Delegation, sources: readonly NodeId[]): Promise<Ending> {
+  async #try(group: Group, asked: Delegation, sources: readonly NodeId[], bare: boolean): Promise<Ending> {
     const { to } = asked;
     const circuit = this.#circuits.get(group)?.get(to);
     const permit = circuit?.tryAcquire();
     if (circuit !== undefined && permit === undefined) return FAILED;
     try {
       let ending = await this.#askOthers(group, asked, sources);
-      if (!ending.ok) ending = await this.#queue.add(() => this.#sendOwn(group, asked));
+      if (!ending.ok) ending = await this.#queue.add(() => this.#sendOwn(group, asked, bare));
       if (ending.ok) this.#circuits.get(group)?.delete(to);
       else if (ending.blamed && !group.over) (permit ?? this.#circuit(group, to).tryAcquire())?.fail();
       return ending;
@@ -231,11 +238,12 @@ export class Transfers {
   }
 
   /** Sends this node's own snapshot. */
-  async #sendOwn(group: Group, { to, request, atLeast }: Delegation): Promise<Ending> {
+  async #sendOwn(group: Group, { to, request, atLeast }: Delegation, bare: boolean): Promise<Ending> {
     const contact = group.contacts.get(to);
     if (!contact || group.over || !(await group.contacts.confirmed(contact))) return FAILED;
-    const reader = await this.#open(group, to, atLeast);
-    if (!reader) return FAILED;
+    const whole = await this.#open(group, to, atLeast);
+    if (!whole) return FAILED;
+    const reader = bare ? bareSnapshot(whole) : whole;
     const release = this.holds.hold(group, reader.meta.index);
     let ending = FAILED;
     try {

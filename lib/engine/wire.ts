@@ -49,6 +49,8 @@ export interface Hello {
   readonly wantsAnswer: boolean;
   /** How much the sender would like to lead, from 0 to {@link MAX_PRIORITY}. */
   readonly priority: number;
+  /** The sender keeps no data: it can be a witness, and nothing else. */
+  readonly witness: boolean;
 }
 
 const refusalReasons: readonly ProposalRefusal[] = [
@@ -71,6 +73,7 @@ export function encodeHello(writer: ByteWriter, hello: Hello): void {
   for (const founder of hello.founders) writer.string(founder);
   writer.u8(hello.wantsAnswer ? 1 : 0);
   writer.u8(hello.priority);
+  writer.u8(hello.witness ? 1 : 0);
 }
 
 export function decodeHello(reader: ByteReader): Hello {
@@ -87,16 +90,17 @@ export function decodeHello(reader: ByteReader): Hello {
   for (let i = 0; i < count; i++) founders.push(reader.string(MAX_NAME));
   const wantsAnswer = reader.u8() === 1;
   // A later version may say more; it is refused with a word, not with the loss of its link.
-  if (version !== GROUP_WIRE_VERSION)
-    return { version, group, instance, protocol, incarnation, genesis, founders, wantsAnswer, priority: 0 };
+  const told = { version, group, instance, protocol, incarnation, genesis, founders, wantsAnswer };
+  if (version !== GROUP_WIRE_VERSION) return { ...told, priority: 0, witness: false };
   const priority = reader.u8();
   if (priority > MAX_PRIORITY)
     throw new QuorateError(
       'ERR_CODEC',
       `a hello has priority ${priority}, at most ${MAX_PRIORITY} is allowed`,
     );
+  const witness = reader.u8() === 1;
   expectEnd(reader);
-  return { version, group, instance, protocol, incarnation, genesis, founders, wantsAnswer, priority };
+  return { ...told, priority, witness };
 }
 
 /** Why contact for a group was refused. */

@@ -55,7 +55,17 @@ class ChunkPipe implements AsyncIterator<Uint8Array> {
   }
 }
 
-export class AppSnapshots {
+/** The app's end of snapshots, of a member that holds the state, or of one that does not. */
+export interface RoomSnapshots {
+  /** Nothing is to be opened before it is over. */
+  readonly restoring: boolean;
+  take(notice: Exclude<EngineNotice, { type: 'failed' | 'warning' }>): void;
+  /** The state moved on. */
+  progress(): void;
+  close(): void;
+}
+
+export class AppSnapshots implements RoomSnapshots {
   readonly #machine: StateMachine;
   readonly #codec: Codec;
   readonly #applier: Applier;

@@ -74,6 +74,8 @@ export class Applier {
   #protocol = '';
   /** Whether `command` should be told of each command. */
   watching = false;
+  /** There is no state here, and the entries are empty: all that is applied is who takes part. */
+  witness = false;
 
   constructor(machine: StateMachine, codec: BatchCodec, environment: Environment, listener: AppliedListener) {
     this.#machine = machine;
@@ -175,7 +177,7 @@ export class Applier {
   }
 
   #start(entry: Entry): void {
-    if (entry.kind === 'user') {
+    if (entry.kind === 'user' && !this.witness) {
       this.#startUser(entry);
       return;
     }

@@ -2,6 +2,7 @@
 import type { MembershipChange } from '../consensus/consensus.js';
 import { allMembers, type Member } from '../consensus/membership.js';
 import type { RequestFailure } from '../engine/door.js';
+import type { JoinAs } from '../engine/joining.js';
 import { checkName, configError } from '../errors.js';
 import type { Wanted } from './leaderCalls.js';
 import type { MembersChange } from './replicaTypes.js';
@@ -19,18 +20,24 @@ export function checkChange({ add = [], remove = [] }: MembersChange): Required<
     seen.add(id);
     return id;
   };
-  const [addVoters, addLearners]: [string[], string[]] = [[], []];
+  const added: Record<JoinAs, string[]> = { voter: [], learner: [], witness: [] };
   for (const [at, given] of add.entries()) {
     const { id, as = 'voter' } = Object(given) as (typeof add)[number];
     once(`add[${at}].id`, id);
-    (checkPart(`add[${at}].as`, as) === 'voter' ? addVoters : addLearners).push(id);
+    added[checkPart(`add[${at}].as`, as)].push(id);
   }
-  return { addVoters, addLearners, remove: remove.map((id, at) => once(`remove[${at}]`, id)) };
+  return {
+    addVoters: added.voter,
+    addLearners: added.learner,
+    addWitnesses: added.witness,
+    remove: remove.map((id, at) => once(`remove[${at}]`, id)),
+  };
 }
 
 /** Checks as what a node becomes a member; throws ERR_CONFIG. */
-export function checkPart(option: string, as: unknown): 'voter' | 'learner' {
-  if (as !== 'voter' && as !== 'learner') throw configError(option, as, "'voter' or 'learner'");
+export function checkPart(option: string, as: unknown): JoinAs {
+  if (as !== 'voter' && as !== 'learner' && as !== 'witness')
+    throw configError(option, as, "'voter', 'learner' or 'witness'");
   return as;
 }
 
@@ -40,10 +47,11 @@ function isShortList(value: unknown): boolean {
 
 /** The members are as the change wants them, and that is committed. */
 export function membersChanged(change: Required<MembershipChange>): Wanted {
-  const { addVoters, addLearners, remove } = change;
+  const { addVoters, addLearners, addWitnesses, remove } = change;
   const names = [
     ...addVoters.map((id) => `${id} is no voter`),
     ...addLearners.map((id) => `${id} is no learner`),
+    ...addWitnesses.map((id) => `${id} is no witness`),
     ...remove.map((id) => `${id} is a member still`),
   ];
   return {
@@ -54,7 +62,7 @@ export function membersChanged(change: Required<MembershipChange>): Wanted {
         members.some((member) => member.id === id);
       const everybody = allMembers(stable);
       return (
-        addVoters.every((id) => among(stable.voters, id)) &&
+        [...addVoters, ...addWitnesses].every((id) => among(stable.voters, id)) &&
         addLearners.every((id) => among(stable.learners, id) && stable.next?.voters.includes(id) !== true) &&
         remove.every((id) => !among(everybody, id))
       );
@@ -69,7 +77,7 @@ export function membersChanged(change: Required<MembershipChange>): Wanted {
 function explain(why: RequestFailure): string {
   switch (why) {
     case 'invalid':
-      return 'nobody would be left to vote, or there would be too many';
+      return 'nobody would be left to vote, there would be too many, witnesses alone could be a majority, or one would have to hold data';
     case 'noQuorum':
       return 'of the voters that would be left, too few answer the leader';
     case 'configPending':

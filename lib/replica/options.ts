@@ -1,5 +1,6 @@
 /** What openReplica takes, and what holds where it is left out. */
 import type { WiredProtocol } from '../engine/codec.js';
+import type { JoinAs } from '../engine/joining.js';
 import { checkName, checkNumber, configError } from '../errors.js';
 import type { Mesh } from '../mesh/mesh.js';
 import type { Storage } from '../storage/storage.js';
@@ -14,7 +15,7 @@ export interface SnapshotOptions {
   /**
    * Take a snapshot when the log has grown by this many bytes since the last one. From 4096 to 2^40.
    *
-   * @defaultValue 67108864 (64 MiB)
+   * @defaultValue 67108864 (64 MiB); 1048576 (1 MiB) on a witness, whose log is small
    */
   readonly logBytes?: number;
   /**
@@ -55,11 +56,13 @@ export interface ReplicaOptions<M extends StateMachine> {
    */
   readonly join?: boolean;
   /**
-   * What to enter the group as. A voter learns first, and counts once it has caught up. Only with `join`.
+   * What to enter the group as. A voter learns first, and counts once it has caught up. A witness votes, and has no state: its
+   * `stateMachine` is not used, and calls that need the state fail with `ERR_WITNESS` (docs/witnesses.md); it is opened with
+   * `join: true` and `as: 'witness'` each time. Only with `join`.
    *
    * @defaultValue 'voter'
    */
-  readonly as?: 'voter' | 'learner';
+  readonly as?: 'voter' | 'learner' | 'witness';
   /**
    * The protocol that orders the commands.
    *
@@ -125,7 +128,7 @@ export interface ReplicaOptions<M extends StateMachine> {
 export interface CheckedOptions {
   readonly group: string;
   readonly members: readonly string[] | undefined;
-  readonly join: 'voter' | 'learner' | undefined;
+  readonly join: JoinAs | undefined;
   readonly wired: WiredProtocol;
   readonly snapshotLogBytes: number;
   readonly keepEntries: number;
@@ -160,12 +163,24 @@ export function checkOptions<M extends StateMachine>(
     throw configError('storage', storage, "one that can keep an outbox, for onNoQuorum: 'queue'");
   if (onNoQuorum !== 'queue' && options.outbox !== undefined)
     throw configError('outbox', options.outbox, "left out unless onNoQuorum is 'queue'");
+  const join = checkJoin(options);
+  if (join === 'witness' && onNoQuorum === 'queue')
+    throw configError(
+      'onNoQuorum',
+      onNoQuorum,
+      "'wait' or 'reject' where as is 'witness', which takes no commands",
+    );
   return {
     group,
     members: members === undefined ? undefined : checkMembers(members, self),
-    join: checkJoin(options),
+    join,
     wired: (options.consensus ?? raft()).wired,
-    snapshotLogBytes: checkNumber('snapshot.logBytes', snapshot.logBytes ?? 64 * 1024 * 1024, 4096, 2 ** 40),
+    snapshotLogBytes: checkNumber(
+      'snapshot.logBytes',
+      snapshot.logBytes ?? (join === 'witness' ? 2 ** 20 : 2 ** 26),
+      4096,
+      2 ** 40,
+    ),
     keepEntries: checkNumber('snapshot.keepEntries', snapshot.keepEntries ?? 10_000, 0, 1e9),
     snapshotBytesPerSecond:
       snapshot.maxBytesPerSecond === undefined
@@ -204,7 +219,7 @@ function checkJoin({
   join = false,
   as,
   members,
-}: Pick<ReplicaOptions<StateMachine>, 'join' | 'as' | 'members'>): 'voter' | 'learner' | undefined {
+}: Pick<ReplicaOptions<StateMachine>, 'join' | 'as' | 'members'>): JoinAs | undefined {
   if (typeof join !== 'boolean') throw configError('join', join, 'true or false');
   if (join && members !== undefined)
     throw configError('join', join, 'left out where members found the group');

@@ -97,6 +97,7 @@ export class Replica<M extends StateMachine = StateMachine> extends Emitter<Repl
       },
       outbox: options.outbox,
       protocol: options.wired.protocol.name,
+      witness: options.join === 'witness',
       events: {
         status: (status) => this.#statusChanged(status),
         warning: (error) => this.emit('warning', error),
@@ -168,7 +169,7 @@ export class Replica<M extends StateMachine = StateMachine> extends Emitter<Repl
    */
   submit<const C extends CommandOf<M>>(command: C, options?: SubmitOptions): Promise<ResultOf<M, C>> {
     return new Promise<unknown>((resolve, reject) => {
-      this.#checkOpen('refused');
+      this.#checkState('refused');
       if (this.#detour && this.#options.onNoQuorum === 'reject') throw noQuorum('refused');
       this.#machine.validate?.(command);
       if (this.#detour) this.#enqueue(command, options ?? {}, resolve, reject);
@@ -263,6 +264,7 @@ export class Replica<M extends StateMachine = StateMachine> extends Emitter<Repl
    * `ERR_QUERY_FAILED` or `ERR_UNKNOWN_OPERATION` from the machine.
    */
   async query<const Q extends QueryOf<M>>(query: Q, options: QueryOptions = {}): Promise<AnswerOf<M, Q>> {
+    this.#checkState();
     const { consistency = 'linearizable' } = options;
     this.#queries++;
     if (consistency === 'linearizable') {
@@ -277,7 +279,7 @@ export class Replica<M extends StateMachine = StateMachine> extends Emitter<Repl
 
   /** Asks the state as it is here and now; for user interfaces. Only what is committed shows. */
   peek<const Q extends QueryOf<M>>(query: Q): AnswerOf<M, Q> {
-    this.#checkOpen();
+    this.#checkState();
     return this.#ask(query);
   }
 
@@ -388,7 +390,7 @@ export class Replica<M extends StateMachine = StateMachine> extends Emitter<Repl
   /** Adds a member, or changes its part: {@link Replica.changeMembers} for one. */
   async addMember(
     id: string,
-    options: CallOptions & { readonly as?: 'voter' | 'learner' } = {},
+    options: CallOptions & { readonly as?: 'voter' | 'learner' | 'witness' } = {},
   ): Promise<void> {
     const { as = 'voter', ...limits } = options;
     await this.changeMembers({ add: [{ id, as }] }, limits);
@@ -426,7 +428,7 @@ export class Replica<M extends StateMachine = StateMachine> extends Emitter<Repl
   changes(
     options: { readonly from?: number; readonly signal?: AbortSignal } = {},
   ): AsyncIterableIterator<Change<CommandOf<M>>> {
-    this.#checkOpen();
+    this.#checkState();
     const { from, signal } = options;
     if (from !== undefined) checkNumber('from', from, 0, Number.MAX_SAFE_INTEGER);
     const stream = this.#room.changes.subscribe(this.#room.applier.appliedIndex, from, signal);
@@ -438,7 +440,7 @@ export class Replica<M extends StateMachine = StateMachine> extends Emitter<Repl
    * where it differs has a state machine that is not deterministic.
    */
   async digest(): Promise<{ readonly index: number; readonly digest: string }> {
-    this.#checkOpen();
+    this.#checkState();
     const index = this.#room.applier.appliedIndex;
     const hash = createHash('sha256');
     for await (const chunk of this.#machine.snapshot()) hash.update(chunk);
@@ -508,6 +510,14 @@ export class Replica<M extends StateMachine = StateMachine> extends Emitter<Repl
       };
       look();
     });
+  }
+
+  /** For what needs the state. */
+  #checkState(fate?: 'refused'): void {
+    this.#checkOpen(fate);
+    if (this.#options.join !== 'witness') return;
+    const message = 'this member is a witness and holds no state: ask another member, or through openClient';
+    throw new QuorateError('ERR_WITNESS', message, { fate });
   }
 
   #checkOpen(fate?: 'refused'): void {

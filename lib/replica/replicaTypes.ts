@@ -61,18 +61,19 @@ export interface CloseOptions {
 /** A member of the group. */
 export interface MemberStatus {
   readonly id: string;
-  readonly as: 'voter' | 'learner';
+  readonly as: 'voter' | 'learner' | 'witness';
 }
 
 /** A change of the members. All of it takes effect at once. */
 export interface MembersChange {
   /**
    * Who is to take part, from now on or in another way than now. A `voter` that is no member yet learns first; it counts when it
-   * has caught up. A `learner` has the state and answers queries, but counts for no quorum.
+   * has caught up. A `learner` has the state and answers queries, but counts for no quorum. A `witness` votes and counts, but has no
+   * state: see docs/witnesses.md.
    *
    * @defaultValue none; `as` is `'voter'`
    */
-  readonly add?: readonly { readonly id: string; readonly as?: 'voter' | 'learner' }[];
+  readonly add?: readonly { readonly id: string; readonly as?: 'voter' | 'learner' | 'witness' }[];
   /** Who is to take part no longer. */
   readonly remove?: readonly string[];
 }
@@ -82,7 +83,7 @@ export interface ReplicaStatus {
   readonly id: string;
   readonly group: string;
   readonly state: 'running' | 'closed' | 'failed';
-  readonly role: 'leader' | 'candidate' | 'follower' | 'learner';
+  readonly role: 'leader' | 'candidate' | 'follower' | 'learner' | 'witness';
   /** The leader's id as far as this member knows, or undefined. */
   readonly leader: string | undefined;
   /** The number of the current reign: Raft's term. */

@@ -11,7 +11,7 @@ import type {
 } from '../engine/door.js';
 import type { Environment } from '../environment.js';
 import { Applier } from './applier.js';
-import { AppSnapshots } from './appSnapshots.js';
+import { AppSnapshots, type AppSnapshotHost, type RoomSnapshots } from './appSnapshots.js';
 import { ChangeFeed } from './changes.js';
 import { batchCodec, type BatchCodec, type Codec } from './codec.js';
 import type { SubmitLimits } from './load.js';
@@ -23,6 +23,7 @@ import type { RecordFile } from '../storage/storage.js';
 import { Reads } from './reads.js';
 import type { StateMachine } from './stateMachine.js';
 import { Submitter } from './submitter.js';
+import { WitnessSnapshots } from './witnessSnapshots.js';
 
 /** Entries of this size may wait on this side before the engine is told of progress out of turn. */
 const UNTOLD_BYTES = 1024 * 1024;
@@ -44,6 +45,8 @@ export interface RoomSetup {
   readonly limits: SubmitLimits;
   readonly outbox: Pick<OutboxLimits, 'maxEntries' | 'maxBytes'>;
   readonly protocol: string;
+  /** It votes, and holds no state. */
+  readonly witness?: boolean;
   readonly events: RoomEvents;
 }
 
@@ -52,7 +55,7 @@ export class Room implements AppSide {
   readonly reads: Reads;
   readonly leaderCalls: LeaderCalls;
   readonly applier: Applier;
-  readonly snapshots: AppSnapshots;
+  readonly snapshots: RoomSnapshots;
   readonly changes: ChangeFeed;
   readonly outbox: OutboxQueue;
   readonly #replay: Replay;
@@ -102,6 +105,7 @@ export class Room implements AppSide {
       failed: (error) => this.#fail(error),
     });
     this.applier.protocol = setup.protocol;
+    this.applier.witness = setup.witness === true;
     const { maxCommandBytes } = limits;
     this.outbox = new OutboxQueue(
       environment,
@@ -128,11 +132,14 @@ export class Room implements AppSide {
       failed: (error) => this.#fail(error),
     });
     this.changes = new ChangeFeed((watching) => (this.applier.watching = watching));
-    this.snapshots = new AppSnapshots(machine, this.#codec, this.applier, {
+    const host: AppSnapshotHost = {
       say: (notice) => this.#say(notice),
       restored: (meta) => this.#restored(meta),
       failed: (error) => this.#fail(error),
-    });
+    };
+    this.snapshots = setup.witness
+      ? new WitnessSnapshots(this.applier, host)
+      : new AppSnapshots(machine, this.#codec, this.applier, host);
   }
 
   /** Where the group stands; undefined until the engine has said so. */

@@ -16,6 +16,7 @@ export interface Standing {
   /** Of its storage. While a voter is admitted again it has two: that of the new voters comes first. */
   readonly incarnations: readonly string[];
   readonly voter: boolean;
+  readonly witness: boolean;
 }
 
 /** The memberships of a log, oldest first. @internal */
@@ -111,9 +112,10 @@ export class Configs {
     this.#records = records;
     const standings = new Map<NodeId, Standing>();
     const { voters, outgoing, learners } = this.latest;
-    const note = (voter: boolean, { id, incarnation }: Member): void => {
+    const note = (voter: boolean, { id, incarnation, witness }: Member): void => {
       const known = standings.get(id);
-      if (known === undefined) standings.set(id, { incarnations: [incarnation], voter });
+      if (known === undefined)
+        standings.set(id, { incarnations: [incarnation], voter, witness: witness === true });
       else if (!known.incarnations.includes(incarnation))
         standings.set(id, { ...known, incarnations: [...known.incarnations, incarnation] });
     };

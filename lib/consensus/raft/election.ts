@@ -133,6 +133,8 @@ export class Election {
   #mayRun(): boolean {
     const state = this.#state;
     const { configs, self, incarnation } = state;
+    // Nobody could learn from it what was committed.
+    if (state.witness) return false;
     // Who is to be removed may have to finish that, when it alone has the entry: so it runs, without a vote of its own, until the
     // removal is committed (dissertation §4.2.2).
     const { voters, outgoing } = configs.stable;

@@ -6,7 +6,7 @@
  * Theory and Practice (dissertation, 2014).
  */
 import { MAX_INDEX } from '../bounds.js';
-import { compareEpochs } from '../consensus.js';
+import { compareEpochs, diskProtocol } from '../consensus.js';
 import { Election } from './election.js';
 import { Follower } from './follower.js';
 import { raftDefaults } from './options.js';
@@ -275,7 +275,7 @@ class RaftCore implements Consensus<RaftMessage> {
     let peer = state.peers.get(id);
     // The end of a link that was replaced by now.
     if (peer !== undefined && session < peer.session) return;
-    peer ??= { id, session, up: false, incarnation: '', priority: 0, progress: undefined };
+    peer ??= { id, session, up: false, incarnation: '', priority: 0, witness: false, progress: undefined };
     state.peers.set(id, peer);
     if (!up || session > peer.session) {
       this.#reads.unlinked(id);
@@ -297,6 +297,8 @@ class RaftCore implements Consensus<RaftMessage> {
     if (peer.incarnation !== incarnation) peer.progress = undefined;
     peer.incarnation = incarnation;
     peer.priority = hello?.priority ?? 0;
+    peer.witness = hello?.witness ?? false;
+    if (!state.isMember(peer)) peer.progress = undefined;
     state.learn(hello?.genesis ?? '');
     if (state.phase === 'leader') this.#replication.linked(peer);
     else this.#election.linked(peer);
@@ -341,7 +343,7 @@ class RaftCore implements Consensus<RaftMessage> {
     const { config, term, vote, log, genesis } = state;
     state.writtenCommit = Math.min(state.commit, log.last);
     return {
-      protocol: 'raft',
+      protocol: diskProtocol('raft', state.witness),
       config,
       epoch: { config, n: term, priority: 0, node: '' },
       vote,
@@ -353,7 +355,8 @@ class RaftCore implements Consensus<RaftMessage> {
   #newStatus(): CoreStatus & { commitIndex: Index; lastIndex: Index } {
     const { phase, leader, epoch, configs, genesis, commit, log, stopped, self } = this.#state;
     const { transferee, succession } = this.#state;
-    let role: Role = configs.standingOf(self)?.voter === true ? 'follower' : 'learner';
+    const { voter = false, witness = false } = configs.standingOf(self) ?? {};
+    let role: Role = witness ? 'witness' : voter ? 'follower' : 'learner';
     if (phase !== 'follower') role = phase === 'leader' ? 'leader' : 'candidate';
     return {
       role,

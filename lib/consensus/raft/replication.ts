@@ -163,7 +163,7 @@ export class Replication {
   linked(peer: Peer): void {
     const state = this.#state;
     const next = state.log.last + 1;
-    if (state.configs.standingOf(peer.id) === undefined) return;
+    if (!state.isMember(peer)) return;
     if (peer.progress === undefined) peer.progress = this.#track(next);
     else peer.progress.toProbe(peer.progress.matched > 0 ? peer.progress.matched + 1 : next);
     peer.progress.logOnly = false;
@@ -265,8 +265,7 @@ export class Replication {
   #trackMembers(): void {
     const { peers, configs, log } = this.#state;
     for (const peer of peers.values()) {
-      const stays = configs.standingOf(peer.id) !== undefined;
-      if (stays) peer.progress ??= this.#track(log.last + 1);
+      if (this.#state.isMember(peer)) peer.progress ??= this.#track(log.last + 1);
       // Who is to be removed has to learn that it is.
       else if (findMember(configs.stable, peer.id) === undefined) peer.progress = undefined;
     }
@@ -345,6 +344,7 @@ export class Replication {
           return;
         }
         progress.next = entries[0]!.index;
+        if (peer.witness) entries = entries.map(bare);
       }
       if (!this.#sendAppend(peer, progress.next - 1, entries)) {
         this.#snapshot(peer, progress);
@@ -395,8 +395,8 @@ export class Replication {
     const needed = log.epochAt(log.start) === undefined ? log.start + 1 : log.start;
     const atLeast = Math.max(needed, chosen);
     progress.toSnapshot(++this.#requests, atLeast, chosen > 0);
-    const sources = snapshotSources(peers, peer.id, atLeast);
-    this.snapshotTo.push({ request: progress.snapshot, to: peer.id, atLeast, sources });
+    const sources = peer.witness ? [] : snapshotSources(peers, peer.id, atLeast);
+    this.snapshotTo.push({ request: progress.snapshot, to: peer.id, atLeast, sources, bare: peer.witness });
   }
 
   /** A commit that no append carried is told at once: followers apply, and answer, on it. No answer is wanted. */
@@ -419,4 +419,11 @@ export class Replication {
       this.#state.dirty = true;
     }
   }
+}
+
+const nothing = new Uint8Array(0);
+
+/** What a witness keeps of an entry. */
+function bare(entry: Entry): Entry {
+  return entry.kind === 'user' ? { ...entry, data: nothing } : entry;
 }

@@ -36,8 +36,8 @@ export class SnapshotChoice {
 /** The members that keep up and hold the log up to `atLeast`: each may have a snapshot that will do. @internal */
 export function snapshotSources(peers: ReadonlyMap<NodeId, Peer>, to: NodeId, atLeast: Index): NodeId[] {
   const sources: NodeId[] = [];
-  for (const { id, up, progress } of peers.values()) {
-    if (id === to || !up || progress?.state !== 'replicate') continue;
+  for (const { id, up, witness, progress } of peers.values()) {
+    if (id === to || !up || witness || progress?.state !== 'replicate') continue;
     if (progress.matched >= atLeast) sources.push(id);
   }
   return sources;

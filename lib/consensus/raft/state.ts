@@ -24,6 +24,8 @@ export interface Peer {
   incarnation: string;
   /** How much it would like to lead. */
   priority: number;
+  /** It can take part as a witness, and as nothing else. */
+  witness: boolean;
   /** Only while this node leads and the peer is a member. */
   progress: Progress | undefined;
 }
@@ -33,6 +35,8 @@ export class State {
   readonly options: Required<RaftOptions>;
   readonly self: NodeId;
   readonly incarnation: string;
+  /** The entries here come without what they carry. */
+  readonly witness: boolean;
   readonly genesisCandidate: string;
   readonly random: () => number;
   readonly log: Log;
@@ -69,6 +73,7 @@ export class State {
     this.options = options;
     this.self = setup.self;
     this.incarnation = setup.incarnation;
+    this.witness = setup.witness ?? false;
     this.genesisCandidate = setup.genesisCandidate;
     this.random = setup.random;
     this.now = setup.now;
@@ -115,6 +120,11 @@ export class State {
   countsFrom({ id, incarnation }: Member): Index {
     const linked = id === this.self ? this.incarnation : this.peers.get(id)?.incarnation;
     return linked === incarnation ? this.configs.recordOf(id, incarnation) : Infinity;
+  }
+
+  /** Whether a peer is a member, and of the kind that it is able to be. */
+  isMember(peer: Peer): boolean {
+    return this.configs.standingOf(peer.id)?.witness === peer.witness;
   }
 
   /** Whether the storage that a node is linked with, or the own one, is on record. */

@@ -105,8 +105,9 @@ export class Transfer {
   #refusalOf(id: NodeId): TransferRefusal | undefined {
     const state = this.#state;
     const { log, options, now } = state;
-    // A learner, and a storage that is not on record, could not even run (pitfall 9).
-    if (state.configs.standingOf(id)?.voter !== true) return 'notVoter';
+    // A learner, a witness, and a storage that is not on record could not even run (pitfall 9).
+    const standing = state.configs.standingOf(id);
+    if (standing?.voter !== true || standing.witness) return 'notVoter';
     const peer = state.peers.get(id);
     if (peer?.up !== true) return 'notLinked';
     if (!state.isRecorded(id)) return 'notVoter';

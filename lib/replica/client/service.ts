@@ -8,6 +8,7 @@ import { QuorateError, type ErrorCode, type Fate } from '../../errors.js';
 import type { Mesh } from '../../mesh/mesh.js';
 import type { NodeId } from '../../consensus/consensus.js';
 import type { Codec } from '../codec.js';
+import type { CheckedOptions } from '../options.js';
 import { Waiter } from '../pending.js';
 import type { Replica, ReplicaTenant } from '../replica.js';
 import { parseRequestId } from '../requestId.js';
@@ -31,11 +32,13 @@ export function serveClients(
   replica: unknown,
   room: Room,
   machine: StateMachine,
-  options: { readonly group: string; readonly codec: Codec; readonly clients: boolean },
+  options: Pick<CheckedOptions, 'group' | 'codec' | 'clients' | 'join'>,
 ): ReplicaTenant {
   const desk = deskOf(mesh);
-  if (options.clients) return new ClientService(desk, replica as ServedReplica, room, machine, options.codec);
-  const message = `the replica of ${options.group} on ${mesh.id} does not serve clients (clients: false)`;
+  const witness = options.join === 'witness';
+  if (options.clients && !witness)
+    return new ClientService(desk, replica as ServedReplica, room, machine, options.codec);
+  const message = `the replica of ${options.group} on ${mesh.id} does not serve clients (${witness ? 'it is a witness' : 'clients: false'})`;
   const closing = desk.serve(options.group, {
     opened: (channel) =>
       desk.tell(channel, () => standing(channel.number, 'refused', { code: 'ERR_NOT_SERVED', message })),

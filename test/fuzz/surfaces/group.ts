@@ -34,6 +34,7 @@ export const helloOf = (group: string, more: Partial<wire.Hello> = {}): wire.Hel
   founders: ['a', 'b', 'c'],
   wantsAnswer: true,
   priority: 0,
+  witness: false,
   ...more,
 });
 

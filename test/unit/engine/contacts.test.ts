@@ -14,6 +14,7 @@ const hello: Hello = {
   founders: ['a', 'b', 'c'],
   wantsAnswer: true,
   priority: 0,
+  witness: false,
 };
 
 function own(genesis = '', founders = ['c', 'b', 'a']) {

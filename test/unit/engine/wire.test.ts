@@ -103,6 +103,7 @@ const hello: fc.Arbitrary<wire.Hello> = fc.record({
   founders: fc.array(name, { maxLength: 5 }),
   wantsAnswer: fc.boolean(),
   priority: fc.integer({ min: 0, max: 100 }),
+  witness: fc.boolean(),
 });
 const refusal = fc.record({
   group: name,
@@ -145,7 +146,7 @@ const leaderRequest = fc.oneof(
   fc.record({ type: fc.constant('transfer' as const), to: name }),
   fc.record({
     type: fc.constant('change' as const),
-    change: fc.record({ addVoters: ids, addLearners: ids, remove: ids }),
+    change: fc.record({ addVoters: ids, addLearners: ids, addWitnesses: ids, remove: ids }),
   }),
 );
 const snapshotAck = fc.record({ request: count, index: count, ok: fc.boolean() });
@@ -380,7 +381,7 @@ describe('the wire of the engine', () => {
     const [value] = fc.sample(hello, { numRuns: 1, seed: 1 });
     const other = { ...value!, version: wire.GROUP_WIRE_VERSION + 1, priority: 7 };
     const read = wire.decodeHello(new ByteReader(written((w) => wire.encodeHello(w, other))));
-    expect(read).to.deep.equal({ ...other, priority: 0 });
+    expect(read).to.deep.equal({ ...other, priority: 0, witness: false });
   });
 
   it('refuses a transfer whose description is no snapshot', () => {

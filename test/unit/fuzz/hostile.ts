@@ -47,6 +47,7 @@ export function helloItem(more: Partial<Hello> = {}): Uint8Array {
     founders: FOUNDERS,
     wantsAnswer: true,
     priority: 0,
+    witness: false,
     ...more,
   };
   return item(ItemType.hello, (writer) => encodeHello(writer, hello));
