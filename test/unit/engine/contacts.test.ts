@@ -124,7 +124,7 @@ describe('contacts', () => {
   it('a refused hello leaves the contact to whoever asked', () => {
     const contacts = new Contacts();
     contacts.hear('b', 1, 1, hello, own());
-    const verdict = contacts.hear('b', 2, 1, { ...hello, founders: [] }, own());
+    const verdict = contacts.hear('b', 2, 1, { ...hello, founders: ['b', 'z'] }, own());
     expect(verdict.type).to.equal('refused');
     expect(contacts.get('b')?.number).to.equal(1);
   });
