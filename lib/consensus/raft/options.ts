@@ -69,6 +69,52 @@ export interface RaftOptions {
    * @defaultValue 0
    */
   readonly priority?: number;
+  /**
+   * Lets a leader answer linearizable reads at once, without a round to a quorum, as long as enough voters have promised to
+   * elect nobody else. It makes reads depend on clocks: see {@link LeaseOptions}. On a group's members alike; a follower whose
+   * `electionTimeoutMs` is shorter than the promise wanted gives none, and reads then take a round as ever.
+   *
+   * @defaultValue false
+   */
+  readonly lease?: false | LeaseOptions;
+}
+
+/**
+ * A leader's lease (Ongaro's dissertation, section 6.4.1). It is right as long as every member's monotonic clock runs at a rate
+ * within `maxDrift` of true time, or stands still with the machine while the wall clock goes on, which is noticed.
+ */
+export interface LeaseOptions {
+  /**
+   * For how long a voter that heard a heartbeat promises to vote for nobody else, also after a restart, which waits as long
+   * before it votes. In milliseconds, an integer from 1 to `electionTimeoutMs`.
+   *
+   * @defaultValue electionTimeoutMs
+   */
+  readonly promiseMs?: number;
+  /**
+   * By how much the rate of a member's clock may be off, as a share: 0.05 is 5 %. The lease is shorter than the promise by as much
+   * as two such clocks can part. From 0 to 0.5.
+   *
+   * @defaultValue 0.05
+   */
+  readonly maxDrift?: number;
+}
+
+/** By how much clocks may be off where a lease does not say. */
+export const DEFAULT_MAX_DRIFT = 0.05;
+
+/** What leases come to: what followers are asked to promise, and for how long from the sending of that question a leader trusts it. */
+export interface LeaseTerms {
+  readonly promiseMs: number;
+  readonly validMs: number;
+}
+
+/** Undefined: there are no leases. */
+export function leaseTerms({ lease, electionTimeoutMs }: Required<RaftOptions>): LeaseTerms | undefined {
+  if (lease === false) return undefined;
+  const { promiseMs = Math.floor(electionTimeoutMs), maxDrift = DEFAULT_MAX_DRIFT } = lease;
+  // The follower's clock may run as fast, and the leader's as slow, as is allowed.
+  return { promiseMs, validMs: (promiseMs * (1 - maxDrift)) / (1 + maxDrift) };
 }
 
 /** The values that hold where an option is left out. */
@@ -83,4 +129,5 @@ export const raftDefaults: Required<RaftOptions> = {
   maxPendingReads: 65_536,
   readmit: true,
   priority: 0,
+  lease: false,
 };

@@ -8,6 +8,7 @@ import { encodeMembership, findMember, withIncarnation } from '../membership.js'
 import { hasQuorum, quorumValue } from '../quorum.js';
 import type { Member, Membership } from '../membership.js';
 import { bytesOf, weightOf } from '../log.js';
+import { ReadLease } from './lease.js';
 import { Progress } from './progress.js';
 import { SnapshotChoice, snapshotSources } from './snapshotChoice.js';
 import type {
@@ -31,6 +32,7 @@ export class Replication {
   snapshotTo: SnapshotRequest[] = [];
   /** Of the newest snapshot of this node, over all its reigns. */
   readonly choice = new SnapshotChoice();
+  readonly lease: ReadLease;
   readonly #state: State;
   #epoch: Epoch;
   /** The index of this reign's first entry, Infinity without a reign. */
@@ -42,11 +44,13 @@ export class Replication {
   #requests = 0;
   readonly #matchedOf: (voter: Member) => Index;
   readonly #roundOf: (voter: Member) => number;
+  readonly #promisedOf: (voter: Member) => number;
   /** Something happened that a change of the membership may have waited for. */
   onProgress: () => void = () => undefined;
 
   constructor(state: State) {
     this.#state = state;
+    this.lease = new ReadLease(state);
     this.#epoch = state.epoch;
     this.#matchedOf = (voter) => {
       const { id } = voter;
@@ -57,6 +61,12 @@ export class Replication {
     this.#roundOf = (voter) => {
       if (this.#matchedOf(voter) < state.countsFrom(voter)) return 0;
       return voter.id === state.self ? Infinity : (state.peers.get(voter.id)?.progress?.ackedRound ?? 0);
+    };
+    this.#promisedOf = (voter) => {
+      if (this.#matchedOf(voter) < state.countsFrom(voter)) return -Infinity;
+      // Its own promise need not outlast its reign, and the lease does not.
+      if (voter.id === state.self) return Infinity;
+      return state.peers.get(voter.id)?.progress?.promisedAt ?? -Infinity;
     };
   }
 
@@ -82,6 +92,14 @@ export class Replication {
     return quorumValue(this.#state.configs.latest, this.#roundOf);
   }
 
+  /**
+   * Whether nobody else can be elected now, so that what is committed here is all that is. Counted by the membership of this
+   * moment: whoever decides from now on must have promised (dissertation §6.4.1).
+   */
+  get leaseHolds(): boolean {
+    return this.lease.holds(quorumValue(this.#state.configs.latest, this.#promisedOf));
+  }
+
   /** Begins a reign. `met`: the incarnations of those that voted for it. */
   begin(met: ReadonlyMap<NodeId, string>): void {
     const state = this.#state;
@@ -90,6 +108,7 @@ export class Replication {
     this.#reignStart = log.last + 1;
     this.#ledSince = this.#heartbeatAt = state.now;
     this.#round = 1;
+    this.lease.begin();
     this.#uncommitted = log.weigh(state.commit + 1, log.last);
     this.#trackMembers();
     if (configs.latest.genesis !== '') {
@@ -141,6 +160,8 @@ export class Replication {
     }
     if (now < this.#heartbeatAt) return;
     this.#heartbeatAt = now + options.heartbeatMs;
+    // Only the answer to a round of its own tells how old a promise is.
+    if (this.lease.promiseMs > 0) this.#round++;
     this.#beat();
   }
 
@@ -186,6 +207,7 @@ export class Replication {
     if (m.conflict !== undefined && m.conflict.prevIndex > state.log.last) return false;
     progress.heardAt = state.now;
     progress.ackedRound = Math.max(progress.ackedRound, m.round);
+    if (m.promised) progress.promisedAt = Math.max(progress.promisedAt, this.lease.sentAt(m.round));
     const moved = progress.acknowledged(m.matched, state.now);
     if (m.conflict !== undefined) this.#conflict(progress, m.conflict);
     else this.#agree(peer, progress, m.matched);
@@ -405,17 +427,20 @@ export class Replication {
     const known = Math.min(commit, progress.matched);
     if (known <= progress.toldCommit) return;
     progress.toldCommit = known;
-    disk.send(peer.id, { type: 'heartbeat', term, commit: known, round: 0, genesis: '' });
+    disk.send(peer.id, { type: 'heartbeat', term, commit: known, round: 0, genesis: '', promiseMs: 0 });
   }
 
   #beat(): void {
     const { peers, commit, term, disk, genesis } = this.#state;
+    const round = this.#round;
+    const { promiseMs } = this.lease;
+    this.lease.sent(round);
     for (const { id, up, progress } of peers.values()) {
       if (!up || progress === undefined) continue;
       const known = Math.min(commit, progress.matched);
       progress.toldCommit = Math.max(progress.toldCommit, known);
       const news = progress.matched === 0 ? genesis : '';
-      disk.send(id, { type: 'heartbeat', term, commit: known, round: this.#round, genesis: news });
+      disk.send(id, { type: 'heartbeat', term, commit: known, round, genesis: news, promiseMs });
       this.#state.dirty = true;
     }
   }

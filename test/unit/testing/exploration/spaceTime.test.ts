@@ -177,10 +177,10 @@ describe('exploration: what messages say', () => {
       { type: 'append', term: 4, prevIndex: 4, prevEpoch: epoch, entries: [], commit: 2 },
       'append nothing after 4 t4 commit 2',
     ],
-    [{ type: 'heartbeat', term: 4, commit: 2, round: 1, genesis: '' }, 'heartbeat t4 commit 2'],
-    [{ type: 'ack', term: 4, matched: 6, round: 0, conflict: undefined }, 'ack 6 t4'],
+    [{ type: 'heartbeat', term: 4, commit: 2, round: 1, genesis: '', promiseMs: 0 }, 'heartbeat t4 commit 2'],
+    [{ type: 'ack', term: 4, matched: 6, round: 0, promised: false, conflict: undefined }, 'ack 6 t4'],
     [
-      { type: 'ack', term: 4, matched: 0, round: 0, conflict: { prevIndex: 8, index: 7, epoch } },
+      { type: 'ack', term: 4, matched: 0, round: 0, promised: false, conflict: { prevIndex: 8, index: 7, epoch } },
       'ack 0 conflict at 8 t4',
     ],
     [{ type: 'readReply', batch: 3, index: 0 }, 'read ask again'],
