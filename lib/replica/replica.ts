@@ -8,6 +8,7 @@ import type { Storage } from '../storage/storage.js';
 import { armLimits, checkTimeout } from './callLimits.js';
 import { checkChange, membersChanged } from './changeCall.js';
 import type { Change } from './changes.js';
+import { checkConsistency, needsQuorum } from './consistency.js';
 import { detach } from './detach.js';
 import type { CheckedOptions } from './options.js';
 import { Waiter } from './pending.js';
@@ -17,7 +18,6 @@ import type {
   CallOptions,
   CloseOptions,
   CloseReason,
-  Consistency,
   MemberStatus,
   MembersChange,
   QueryOptions,
@@ -29,8 +29,6 @@ import type {
 import { Room, type RoomSetup } from './room.js';
 import { transferTo } from './transferCall.js';
 import type { AnswerOf, CommandOf, QueryOf, ResultOf, StateMachine } from './stateMachine.js';
-
-const consistencies: readonly string[] = ['linearizable', 'committed', 'local'] satisfies Consistency[];
 
 /** What serves the clients of a replica. @internal */
 export interface ReplicaTenant {
@@ -258,20 +256,18 @@ export class Replica<M extends StateMachine = StateMachine> extends Emitter<Repl
    * anybody was given, before the call; any member can answer. Answers share nothing with the state.
    *
    * Throws {@link QuorateError}: `ERR_TIMEOUT`, `ERR_ABORTED`, `ERR_CLOSED`, `ERR_REPLICA_FAILED`, `ERR_OVERLOADED`,
-   * `ERR_NOT_READY` (linearizable, with `onNoQuorum: 'reject'`, while no quorum answers), and
+   * `ERR_NOT_READY` (linearizable or with a `maxLagMs` that the local state does not meet, with `onNoQuorum: 'reject'`, while no
+   * quorum answers), and
    * `ERR_QUERY_FAILED` or `ERR_UNKNOWN_OPERATION` from the machine.
    */
   async query<const Q extends QueryOf<M>>(query: Q, options: QueryOptions = {}): Promise<AnswerOf<M, Q>> {
-    const { consistency = 'linearizable' } = options;
+    const consistency = checkConsistency(options.consistency ?? 'linearizable');
     this.#queries++;
-    if (consistency === 'linearizable') {
-      if (this.#detour && this.#options.onNoQuorum === 'reject') throw noQuorum();
-      return this.#linearize(() => this.#ask(query), options);
-    }
-    if (!consistencies.includes(consistency)) {
-      throw configError('consistency', consistency, "'linearizable', 'committed' or 'local'");
-    }
-    return this.peek(query);
+    if (!needsQuorum(consistency)) return this.peek(query);
+    if (typeof consistency === 'object' && this.#room.reads.isWithin(consistency.maxLagMs))
+      return this.peek(query);
+    if (this.#detour && this.#options.onNoQuorum === 'reject') throw noQuorum();
+    return this.#linearize(() => this.#ask(query), options);
   }
 
   /** Asks the state as it is here and now; for user interfaces. Only what is committed shows. */
