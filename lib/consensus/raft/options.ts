@@ -77,6 +77,33 @@ export interface RaftOptions {
    * @defaultValue false
    */
   readonly lease?: false | LeaseOptions;
+  /**
+   * How many voters decide (flexible quorums). It counts when the group is founded, and is part of its membership from then on: of
+   * founders that name different ones, the first leader's hold.
+   *
+   * @defaultValue 'majority'
+   */
+  readonly quorums?: 'majority' | QuorumOptions;
+}
+
+/**
+ * How many voters decide, in place of majorities: fewer to commit, so that commands wait for fewer disks, and more to elect; or the
+ * other way round. See {@link RaftOptions.quorums}.
+ */
+export interface QuorumOptions {
+  /**
+   * How many voters hold a command before it counts as committed, the leader among them. As many also confirm reads, give promises
+   * for a lease, and have to answer a leader that goes on leading. From 1 to the number of members. With fewer voters than that later, all of
+   * them.
+   */
+  readonly commit: number;
+  /**
+   * How many voters elect a leader. More than half of the members, and together with `commit` more than all of them. With another
+   * number of voters later it is as much above the least possible as it is at the founding.
+   *
+   * @defaultValue the least possible: members - commit + 1, or a majority where that is more
+   */
+  readonly election?: number;
 }
 
 /**
@@ -130,4 +157,5 @@ export const raftDefaults: Required<RaftOptions> = {
   readmit: true,
   priority: 0,
   lease: false,
+  quorums: 'majority',
 };

@@ -4,8 +4,8 @@
  * catching up from storage or by snapshot.
  */
 import { compareEpochs, lastOf } from '../consensus.js';
-import { encodeMembership, findMember, withIncarnation } from '../membership.js';
-import { hasQuorum, quorumValue } from '../quorum.js';
+import { encodeMembership, findMember, jointWith, withIncarnation } from '../membership.js';
+import { hasQuorum, quorumsFor, quorumValue } from '../quorum.js';
 import type { Member, Membership } from '../membership.js';
 import { bytesOf, weightOf } from '../log.js';
 import { ReadLease } from './lease.js';
@@ -122,7 +122,14 @@ export class Replication {
       const incarnation = met.get(id) ?? (peer?.up === true ? peer.incarnation : '');
       if (id !== state.self && incarnation !== '') membership = withIncarnation(membership, id, incarnation);
     }
-    this.#append('config', encodeMembership({ ...membership, genesis: state.genesisCandidate }), 1, 0);
+    const founded = { ...membership, genesis: state.genesisCandidate };
+    const { quorums } = state.options;
+    // Who has not heard of the founding elects by majorities: so a majority, too, has to hold it before other quorums count.
+    const first =
+      quorums === 'majority'
+        ? founded
+        : jointWith(membership, { ...founded, quorums: quorumsFor(membership.voters.length, quorums) });
+    this.#append('config', encodeMembership(first), 1, 0);
   }
 
   end(): void {
