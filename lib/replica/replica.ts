@@ -1,5 +1,7 @@
 /** The face of a replica: what an app holds in its hand. */
 import { createHash } from 'node:crypto';
+import type { Membership } from '../consensus/membership.js';
+import { commitSize, electionSize } from '../consensus/quorum.js';
 import type { EngineSide, GroupStatus } from '../engine/door.js';
 import type { Environment } from '../environment.js';
 import { checkNumber, configError, QuorateError, type ErrorCode } from '../errors.js';
@@ -408,6 +410,7 @@ export class Replica<M extends StateMachine = StateMachine> extends Emitter<Repl
       commitIndex: this.#room.commitIndex,
       appliedIndex: this.#room.applier.appliedIndex,
       members: this.#members,
+      quorums: quorumsOf(status?.membership),
       pending: { commands: this.#room.submitter.pendingCommands, reads: this.#room.reads.pending },
       outbox: { size: this.#room.outbox.size, bytes: this.#room.outbox.bytes },
     };
@@ -559,6 +562,11 @@ export class Replica<M extends StateMachine = StateMachine> extends Emitter<Repl
       : this.#engine?.close();
     closing?.catch(() => undefined);
   }
+}
+
+function quorumsOf(membership: Membership | undefined): ReplicaStatus['quorums'] {
+  const { voters = [], quorums } = membership ?? {};
+  return { commit: commitSize(voters.length, quorums), election: electionSize(voters.length, quorums) };
 }
 
 function noQuorum(fate?: 'refused'): QuorateError {

@@ -96,6 +96,8 @@ export interface ReplicaStatus {
   /** The last index that this member has applied. */
   readonly appliedIndex: number;
   readonly members: readonly MemberStatus[];
+  /** How many voters hold what is committed, and how many elect a leader; by the newest membership that this member knows. */
+  readonly quorums: { readonly commit: number; readonly election: number };
   /** Commands and reads of this replica that are not settled. */
   readonly pending: { readonly commands: number; readonly reads: number };
   /** How many commands wait in the outbox, and how many bytes they take. */

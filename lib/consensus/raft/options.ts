@@ -139,7 +139,7 @@ export interface LeaseTerms {
 /** Undefined: there are no leases. */
 export function leaseTerms({ lease, electionTimeoutMs }: Required<RaftOptions>): LeaseTerms | undefined {
   if (lease === false) return undefined;
-  const { promiseMs = Math.floor(electionTimeoutMs), maxDrift = DEFAULT_MAX_DRIFT } = lease;
+  const { promiseMs = electionTimeoutMs, maxDrift = DEFAULT_MAX_DRIFT } = lease;
   // The follower's clock may run as fast, and the leader's as slow, as is allowed.
   return { promiseMs, validMs: (promiseMs * (1 - maxDrift)) / (1 + maxDrift) };
 }
