@@ -8,7 +8,7 @@
  * promises for a lease, and are heard. Any two of different kinds share a voter. Raft needs more than Paxos: two elections of one
  * term must share a voter as well, since a term names no candidate, and logs are compared by terms.
  */
-import type { Member, Membership, Quorums } from './membership.js';
+import { jointWith, type Member, type Membership, type Quorums } from './membership.js';
 
 /** How many of `n` voters make a majority. @internal */
 export function majority(n: number): number {
@@ -28,9 +28,26 @@ export function electionSize(n: number, quorums?: Quorums): number {
 }
 
 /** The rule that gives these sizes with `n` voters. @internal */
-export function quorumsFor(n: number, sizes: { readonly commit: number; readonly election?: number }): Quorums {
+export function quorumsFor(
+  n: number,
+  sizes: { readonly commit: number; readonly election?: number },
+): Quorums {
   const { commit, election = 0 } = sizes;
   return { commit, spare: Math.max(0, election - electionSize(n, { commit, spare: 0 })) };
+}
+
+/**
+ * The first membership of a group with such quorums. Who has not heard of the founding elects by majorities; so a majority, too, has
+ * to hold it before other quorums count.
+ *
+ * @internal
+ */
+export function foundedWith(
+  membership: Membership,
+  sizes: 'majority' | Parameters<typeof quorumsFor>[1],
+): Membership {
+  if (sizes === 'majority') return membership;
+  return jointWith(membership, { ...membership, quorums: quorumsFor(membership.voters.length, sizes) });
 }
 
 /** Which of the two sizes. @internal */

@@ -12,7 +12,7 @@ export const MAX_LAG_MS = 2 ** 31 - 1;
 export function checkConsistency(consistency: Consistency): Consistency {
   const given: unknown = consistency;
   if (typeof given === 'object' && given !== null && 'maxLagMs' in given)
-    return { maxLagMs: checkNumber('consistency.maxLagMs', given.maxLagMs as number, 1, MAX_LAG_MS) };
+    return { maxLagMs: checkNumber('consistency.maxLagMs', given.maxLagMs, 1, MAX_LAG_MS) };
   if (plainConsistencies.includes(given as (typeof plainConsistencies)[number])) return consistency;
   throw configError('consistency', given, "'linearizable', 'committed', 'local' or { maxLagMs }");
 }

@@ -60,7 +60,12 @@ export const raftConflicts: readonly Conflict[] = [
   },
 ];
 
-function atMost(value: number, limit: number, rule = 'at most', shown = limit): ReturnType<Conflict['found']> {
+function atMost(
+  value: number,
+  limit: number,
+  rule = 'at most',
+  shown = limit,
+): ReturnType<Conflict['found']> {
   return value > limit ? [value, rule, shown] : undefined;
 }
 
@@ -116,7 +121,8 @@ export function checkQuorumsOf(n: number, quorums: 'majority' | QuorumOptions): 
   };
   if (commit > n) refuse(`raft.quorums.commit (${commit}) must be at most the number of members (${n})`);
   if (election === undefined) return;
-  if (election > n) refuse(`raft.quorums.election (${election}) must be at most the number of members (${n})`);
+  if (election > n)
+    refuse(`raft.quorums.election (${election}) must be at most the number of members (${n})`);
   if (election + commit <= n)
     refuse(
       `raft.quorums.election (${election}) and raft.quorums.commit (${commit}) must together be more than ` +

@@ -10,7 +10,9 @@
  * - A follower keeps its promise after a restart. It does not know by then whom it gave one, or when: so it waits for the longest
  *   it may have given, which is on disk before the first one leaves. What its options say by then does not count.
  */
-import type { NodeId } from '../consensus.js';
+import { quorumValue } from '../quorum.js';
+import type { Index, NodeId } from '../consensus.js';
+import type { Member } from '../membership.js';
 import { leaseTerms, type LeaseTerms } from './options.js';
 import type { State } from './state.js';
 
@@ -78,6 +80,7 @@ const MARKS = 64;
 /** A leader's end: what it was promised, and for how long it may rely on that. @internal */
 export class ReadLease {
   readonly #state: State;
+  readonly #matchedOf: (voter: Member) => Index;
   readonly #terms: LeaseTerms | undefined;
   /** When rounds were first sent, oldest first. */
   #marks: { readonly round: number; readonly at: number }[] = [];
@@ -85,8 +88,10 @@ export class ReadLease {
   #newest = 0;
   #ended = false;
 
-  constructor(state: State) {
+  /** `matchedOf`: how far a voter has acknowledged, as far as that counts. */
+  constructor(state: State, matchedOf: (voter: Member) => Index) {
     this.#state = state;
+    this.#matchedOf = matchedOf;
     this.#terms = leaseTerms(state.options);
   }
 
@@ -118,10 +123,24 @@ export class ReadLease {
     return this.#marks.findLast((mark) => mark.round <= round)?.at ?? -Infinity;
   }
 
-  /** Whether it holds now, a quorum having promised in answer to rounds sent no earlier than `promisedAt`. */
-  holds(promisedAt: number): boolean {
-    return this.promiseMs > 0 && this.#state.now < promisedAt + this.#terms!.validMs;
+  /**
+   * Whether nobody else can be elected now, so that what is committed here is all that is. Counted by the membership of this
+   * moment: whoever decides from now on must have promised.
+   */
+  get holds(): boolean {
+    if (this.promiseMs === 0) return false;
+    const { configs, now } = this.#state;
+    return now < quorumValue(configs.latest, this.#promisedAt) + this.#terms!.validMs;
   }
+
+  /** When the newest round was sent in answer to which a voter promised. */
+  readonly #promisedAt = (voter: Member): number => {
+    const state = this.#state;
+    if (this.#matchedOf(voter) < state.countsFrom(voter)) return -Infinity;
+    // Its own promise need not outlast its reign, and the lease does not.
+    if (voter.id === state.self) return Infinity;
+    return state.peers.get(voter.id)?.progress?.promisedAt ?? -Infinity;
+  };
 
   /** What was promised so far counts no more; answers to rounds yet to come do. */
   void(): void {

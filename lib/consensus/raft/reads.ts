@@ -137,7 +137,7 @@ export class Reads {
       if (!this.#replication.settled) return;
       // Another may lead by now: how the transfer ends decides over them.
       if (state.handedOff) return;
-      if (this.#replication.leaseHolds) {
+      if (this.#replication.lease.holds) {
         const [contexts, questions] = [this.#contexts, this.#questions];
         this.#contexts = [];
         this.#questions = [];

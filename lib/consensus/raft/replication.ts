@@ -4,8 +4,8 @@
  * catching up from storage or by snapshot.
  */
 import { compareEpochs, lastOf } from '../consensus.js';
-import { encodeMembership, findMember, jointWith, withIncarnation } from '../membership.js';
-import { hasQuorum, quorumsFor, quorumValue } from '../quorum.js';
+import { encodeMembership, findMember, withIncarnation } from '../membership.js';
+import { foundedWith, hasQuorum, quorumValue } from '../quorum.js';
 import type { Member, Membership } from '../membership.js';
 import { bytesOf, weightOf } from '../log.js';
 import { ReadLease } from './lease.js';
@@ -44,13 +44,11 @@ export class Replication {
   #requests = 0;
   readonly #matchedOf: (voter: Member) => Index;
   readonly #roundOf: (voter: Member) => number;
-  readonly #promisedOf: (voter: Member) => number;
   /** Something happened that a change of the membership may have waited for. */
   onProgress: () => void = () => undefined;
 
   constructor(state: State) {
     this.#state = state;
-    this.lease = new ReadLease(state);
     this.#epoch = state.epoch;
     this.#matchedOf = (voter) => {
       const { id } = voter;
@@ -58,15 +56,10 @@ export class Replication {
         id === state.self ? state.disk.persistedIndex : (state.peers.get(id)?.progress?.matched ?? 0);
       return matched >= state.countsFrom(voter) ? matched : 0;
     };
+    this.lease = new ReadLease(state, this.#matchedOf);
     this.#roundOf = (voter) => {
       if (this.#matchedOf(voter) < state.countsFrom(voter)) return 0;
       return voter.id === state.self ? Infinity : (state.peers.get(voter.id)?.progress?.ackedRound ?? 0);
-    };
-    this.#promisedOf = (voter) => {
-      if (this.#matchedOf(voter) < state.countsFrom(voter)) return -Infinity;
-      // Its own promise need not outlast its reign, and the lease does not.
-      if (voter.id === state.self) return Infinity;
-      return state.peers.get(voter.id)?.progress?.promisedAt ?? -Infinity;
     };
   }
 
@@ -92,14 +85,6 @@ export class Replication {
     return quorumValue(this.#state.configs.latest, this.#roundOf);
   }
 
-  /**
-   * Whether nobody else can be elected now, so that what is committed here is all that is. Counted by the membership of this
-   * moment: whoever decides from now on must have promised (dissertation §6.4.1).
-   */
-  get leaseHolds(): boolean {
-    return this.lease.holds(quorumValue(this.#state.configs.latest, this.#promisedOf));
-  }
-
   /** Begins a reign. `met`: the incarnations of those that voted for it. */
   begin(met: ReadonlyMap<NodeId, string>): void {
     const state = this.#state;
@@ -122,14 +107,8 @@ export class Replication {
       const incarnation = met.get(id) ?? (peer?.up === true ? peer.incarnation : '');
       if (id !== state.self && incarnation !== '') membership = withIncarnation(membership, id, incarnation);
     }
-    const founded = { ...membership, genesis: state.genesisCandidate };
-    const { quorums } = state.options;
-    // Who has not heard of the founding elects by majorities: so a majority, too, has to hold it before other quorums count.
-    const first =
-      quorums === 'majority'
-        ? founded
-        : jointWith(membership, { ...founded, quorums: quorumsFor(membership.voters.length, quorums) });
-    this.#append('config', encodeMembership(first), 1, 0);
+    const founded = foundedWith({ ...membership, genesis: state.genesisCandidate }, state.options.quorums);
+    this.#append('config', encodeMembership(founded), 1, 0);
   }
 
   end(): void {

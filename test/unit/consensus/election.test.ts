@@ -387,7 +387,14 @@ describe('elections', () => {
       { type: 'heartbeat', term: Number.NaN, commit: 0, round: 1, genesis: '', promiseMs: 0 },
       { type: 'heartbeat', term: 3, commit: 0, round: 1, genesis: 'x'.repeat(1000), promiseMs: 0 },
       { type: 'ack', term: 2, matched: 2 ** 60, round: 0, promised: false, conflict: undefined },
-      { type: 'ack', term: 2, matched: 0, round: 0, promised: false, conflict: { prevIndex: 1, index: 2, epoch: epoch(1) } },
+      {
+        type: 'ack',
+        term: 2,
+        matched: 0,
+        round: 0,
+        promised: false,
+        conflict: { prevIndex: 1, index: 2, epoch: epoch(1) },
+      },
       { type: 'append', term: 3, prevIndex: 2, prevEpoch: epoch(1), commit: 0, entries: [entry(4, 2)] },
       {
         type: 'append',

@@ -8,7 +8,10 @@ const trio = members(['a', 'b', 'c']);
 const lease: RaftOptions = { lease: { maxDrift: 0 } };
 
 /** A leader in term 2 whose reign is settled at index 3; b and c hold all of it, and have promised nothing yet. */
-function leader(options: RaftOptions = lease, recovered: Recovered = found(trio, [1, 1], { commit: 2 })): Rig {
+function leader(
+  options: RaftOptions = lease,
+  recovered: Recovered = found(trio, [1, 1], { commit: 2 }),
+): Rig {
   const rig = new Rig({ recovered, options });
   rig.link('b', 'c').lead('b').flush();
   for (const id of ['b', 'c']) rig.ack(id, 3);
@@ -51,7 +54,10 @@ function follower(o: { options?: RaftOptions; recovered?: Recovered } = {}): Rig
 }
 
 /** Whether c gets the vote, or the pre-vote. */
-function grants(rig: Rig, o: { pre?: boolean; transfer?: boolean; to?: NodeId; term?: number } = {}): boolean {
+function grants(
+  rig: Rig,
+  o: { pre?: boolean; transfer?: boolean; to?: NodeId; term?: number } = {},
+): boolean {
   rig.sent = [];
   const { pre = false, transfer = false, to = 'c', term = 3 } = o;
   rig.ask(to, { term, pre, transfer });

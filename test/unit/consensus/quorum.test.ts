@@ -211,7 +211,9 @@ describe('quorums', () => {
     ] as const)
       it(`of ${n}: ${commit} to commit${election === undefined ? '' : `, ${election} to elect`}`, () => {
         const quorums = quorumsFor(n, election === undefined ? { commit } : { commit, election });
-        expect({ commit: commitSize(n, quorums), election: electionSize(n, quorums) }).to.deep.equal(expected);
+        expect({ commit: commitSize(n, quorums), election: electionSize(n, quorums) }).to.deep.equal(
+          expected,
+        );
       });
 
     it('follow when the number of voters changes', () => {
@@ -260,28 +262,35 @@ describe('quorums', () => {
     it('are counted as a plain model counts them', () => {
       const values = fc.dictionary(fc.constantFrom(...ids), fc.integer({ min: 1, max: 9 }));
       fc.assert(
-        fc.property(voters, fc.option(voters, { nil: [] }), quorums, quorums, values, (now, old, q, oldQ, at) => {
-          const membership: Membership = { ...joint(now, old), quorums: q, outgoingQuorums: oldQ };
-          const halves = [{ part: now, rule: q }, ...(old.length === 0 ? [] : [{ part: old, rule: oldQ }])];
-          const commits = (set: readonly string[]): boolean =>
-            halves.every(({ part, rule }) => count(part, set) >= Math.min(rule.commit, part.length));
-          const elects = (set: readonly string[]): boolean =>
-            halves.every(({ part, rule }) => {
-              const n = part.length;
-              const least = Math.max(n - Math.min(rule.commit, n), Math.floor(n / 2)) + 1;
-              return count(part, set) >= Math.min(n, least + rule.spare);
-            });
-          let highest = 0;
-          for (let value = 1; value <= 9; value++)
-            if (commits(ids.filter((id) => (at[id] ?? 0) >= value))) highest = value;
-          expect(quorumValue(membership, ({ id }) => at[id] ?? 0)).to.equal(highest);
-          const yes = ids.filter((id) => (at[id] ?? 0) > 6);
-          const open = ids.filter((id) => (at[id] ?? 0) > 3);
-          const vote = ({ id }: { id: string }) =>
-            yes.includes(id) ? true : open.includes(id) ? undefined : false;
-          const expected = elects(yes) ? 'won' : elects(open) ? 'pending' : 'lost';
-          expect(voteResult(membership, vote)).to.equal(expected);
-        }),
+        fc.property(
+          voters,
+          fc.option(voters, { nil: [] }),
+          quorums,
+          quorums,
+          values,
+          (now, old, q, oldQ, at) => {
+            const membership: Membership = { ...joint(now, old), quorums: q, outgoingQuorums: oldQ };
+            const halves = [{ part: now, rule: q }, ...(old.length === 0 ? [] : [{ part: old, rule: oldQ }])];
+            const commits = (set: readonly string[]): boolean =>
+              halves.every(({ part, rule }) => count(part, set) >= Math.min(rule.commit, part.length));
+            const elects = (set: readonly string[]): boolean =>
+              halves.every(({ part, rule }) => {
+                const n = part.length;
+                const least = Math.max(n - Math.min(rule.commit, n), Math.floor(n / 2)) + 1;
+                return count(part, set) >= Math.min(n, least + rule.spare);
+              });
+            let highest = 0;
+            for (let value = 1; value <= 9; value++)
+              if (commits(ids.filter((id) => (at[id] ?? 0) >= value))) highest = value;
+            expect(quorumValue(membership, ({ id }) => at[id] ?? 0)).to.equal(highest);
+            const yes = ids.filter((id) => (at[id] ?? 0) > 6);
+            const open = ids.filter((id) => (at[id] ?? 0) > 3);
+            const vote = ({ id }: { id: string }) =>
+              yes.includes(id) ? true : open.includes(id) ? undefined : false;
+            const expected = elects(yes) ? 'won' : elects(open) ? 'pending' : 'lost';
+            expect(voteResult(membership, vote)).to.equal(expected);
+          },
+        ),
         { numRuns: 1000 },
       );
     });

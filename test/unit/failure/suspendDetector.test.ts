@@ -12,7 +12,8 @@ describe('the detection of a suspended machine', () => {
   }
 
   it('finds nothing while both clocks run, even at different rates', () => {
-    for (const rate of [0.5, 0.99, 1, 1.0005, 1.01]) expect(watched(rate, 600_000).found, `${rate}`).to.equal(0);
+    for (const rate of [0.5, 0.99, 1, 1.0005, 1.01])
+      expect(watched(rate, 600_000).found, `${rate}`).to.equal(0);
   });
 
   it('finds that the wall clock went on alone, once', () => {

@@ -119,7 +119,14 @@ describe('a hostile member', () => {
   }
 
   const messages: Record<string, RaftMessage> = {
-    'a heartbeat of a far term': { type: 'heartbeat', term: 2 ** 33, commit: 0, round: 1, genesis: '', promiseMs: 0 },
+    'a heartbeat of a far term': {
+      type: 'heartbeat',
+      term: 2 ** 33,
+      commit: 0,
+      round: 1,
+      genesis: '',
+      promiseMs: 0,
+    },
     'a heartbeat of the last term there is': {
       type: 'heartbeat',
       term: Number.MAX_SAFE_INTEGER,

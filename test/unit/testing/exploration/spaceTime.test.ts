@@ -180,7 +180,14 @@ describe('exploration: what messages say', () => {
     [{ type: 'heartbeat', term: 4, commit: 2, round: 1, genesis: '', promiseMs: 0 }, 'heartbeat t4 commit 2'],
     [{ type: 'ack', term: 4, matched: 6, round: 0, promised: false, conflict: undefined }, 'ack 6 t4'],
     [
-      { type: 'ack', term: 4, matched: 0, round: 0, promised: false, conflict: { prevIndex: 8, index: 7, epoch } },
+      {
+        type: 'ack',
+        term: 4,
+        matched: 0,
+        round: 0,
+        promised: false,
+        conflict: { prevIndex: 8, index: 7, epoch },
+      },
       'ack 0 conflict at 8 t4',
     ],
     [{ type: 'readReply', batch: 3, index: 0 }, 'read ask again'],

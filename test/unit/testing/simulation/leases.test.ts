@@ -1,5 +1,6 @@
 /** Leases of whole nodes in virtual time: what they are for, and what would break them. */
 import { expect } from 'chai';
+import type { KeyValueMachine } from '../../../../lib/machines/keyValue.js';
 import { raft } from '../../../../lib/replica/consensus.js';
 import { checkLinearizable, createSimulation, keyValueModel } from '../../../../lib/testing/index.js';
 import { Random } from '../../../../lib/testing/simulation/random.js';
@@ -123,13 +124,13 @@ describe('leases in the simulator', () => {
 
   for (const [seed, nodes] of [three, three, five].entries())
     it(`keep reads linearizable under pauses, suspends, drifting clocks, restarts and transfers (seed ${seed}, ${nodes.length} nodes)`, async () => {
-      const simulation = createSimulation({
+      const simulation = createSimulation<KeyValueMachine<unknown>>({
         seed,
         nodes,
         consensus: leased,
         clocks: { driftRate: 0.1 },
         relay: seed % 2 === 0,
-      }) as KeyValueSimulation;
+      });
       await simulation.ready();
       const random = new Random(`leases ${seed}`);
       const work = { stop: false };

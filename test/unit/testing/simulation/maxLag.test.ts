@@ -1,5 +1,6 @@
 /** Queries that may lag, but not by more than they say. */
 import { expect } from 'chai';
+import type { KeyValueMachine } from '../../../../lib/machines/keyValue.js';
 import { raft } from '../../../../lib/replica/consensus.js';
 import type { QueryOptions } from '../../../../lib/replica/replicaTypes.js';
 import { createSimulation } from '../../../../lib/testing/index.js';
@@ -103,19 +104,20 @@ describe('queries with a maxLagMs', () => {
 
   for (const seed of [1, 2, 3])
     it(`show all that was acknowledged before, whatever happens to leaders and links (seed ${seed})`, async () => {
-      const simulation = createSimulation({
+      const simulation = createSimulation<KeyValueMachine<unknown>>({
         seed,
         nodes: three,
         relay: false,
         consensus: raft(seed === 2 ? { lease: { maxDrift: 0 } } : {}),
-      }) as KeyValueSimulation;
+      });
       await simulation.ready();
       const random = new Random(`lag ${seed}`);
       const acked: { n: number; at: number }[] = [{ n: 0, at: 0 }];
       const work = { stop: false, answers: 0, atOnce: 0 };
       const writer = async (): Promise<void> => {
         for (let n = 1; !work.stop; n++) {
-          const id = three.find((one) => simulation.state(one) === 'up' && one === simulation.leader()) ?? 'a';
+          const id =
+            three.find((one) => simulation.state(one) === 'up' && one === simulation.leader()) ?? 'a';
           await simulation
             .replica(id)
             .submit({ op: 'put', key: 'k', value: n }, { timeout: 20_000, requestId: `w${n}` })

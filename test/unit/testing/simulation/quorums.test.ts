@@ -9,15 +9,17 @@ function flexible(more: Parameters<typeof raft>[0] = {}): Promise<KeyValueSimula
   return elected({ nodes: five, consensus: raft({ quorums: { commit: 2, election: 4 }, ...more }) });
 }
 
-const others = (simulation: KeyValueSimulation): string[] =>
-  simulation.nodes.filter((id) => id !== simulation.leader());
+type Four = readonly [string, string, string, string];
+
+const others = (simulation: KeyValueSimulation): Four =>
+  simulation.nodes.filter((id) => id !== simulation.leader()) as unknown as Four;
 
 describe('quorums of two to commit and four to elect, of five', () => {
   it('go on with one follower, and elect nobody with three members', async () => {
     const simulation = await flexible();
     await put(simulation, 'a', 'k', 1);
     const leader = simulation.leader()!;
-    const [one, ...rest] = others(simulation) as [string, string, string, string];
+    const [one, ...rest] = others(simulation);
     for (const id of rest) simulation.crash(id);
     await simulation.run(3000);
     expect(simulation.leader()).to.equal(leader);
@@ -25,20 +27,20 @@ describe('quorums of two to commit and four to elect, of five', () => {
     expect(await get(simulation, one, 'k')).to.equal(2);
     // The last of those who hold it: with three others the group must wait for it.
     simulation.crash(leader);
-    simulation.restart(rest[0]!);
-    simulation.restart(rest[1]!);
+    simulation.restart(rest[0]);
+    simulation.restart(rest[1]);
     await simulation.run(5000);
     expect(simulation.leader(), 'three members').to.equal(undefined);
-    simulation.restart(rest[2]!);
+    simulation.restart(rest[2]);
     await untilLed(simulation);
-    expect(await get(simulation, rest[2]!, 'k')).to.equal(2);
+    expect(await get(simulation, rest[2], 'k')).to.equal(2);
     simulation.check();
   });
 
   it('lose nothing when those who hold it are not among those who elect at first', async () => {
     const simulation = await flexible({ lease: {} });
     const leader = simulation.leader()!;
-    const [one, ...rest] = others(simulation) as [string, string, string, string];
+    const [one, ...rest] = others(simulation);
     simulation.partition([[leader, one], rest]);
     await put(simulation, one, 'k', 'of two');
     await simulation.run(4000);
@@ -59,8 +61,7 @@ describe('quorums of two to commit and four to elect, of five', () => {
     const leader = simulation.leader()!;
     simulation.partition([[leader], others(simulation)]);
     await thrown(
-      () =>
-        simulation.settle(simulation.replica(leader).query({ op: 'get', key: 'k' }, { timeout: 2000 })),
+      () => simulation.settle(simulation.replica(leader).query({ op: 'get', key: 'k' }, { timeout: 2000 })),
       'ERR_TIMEOUT',
     );
     expect(simulation.replica(leader).status().role).to.not.equal('leader');
@@ -76,10 +77,13 @@ describe('quorums of two to commit and four to elect, of five', () => {
     await simulation.run(500);
     for (const id of five)
       expect(simulation.replica(id).status().quorums).to.deep.equal({ commit: 2, election: 4 });
-    const leaver = others(simulation)[0]!;
+    const leaver = others(simulation)[0];
     await simulation.settle(simulation.replica(simulation.leader()!).removeMember(leaver));
     await simulation.run(500);
-    expect(simulation.replica(simulation.leader()!).status().quorums).to.deep.equal({ commit: 2, election: 3 });
+    expect(simulation.replica(simulation.leader()!).status().quorums).to.deep.equal({
+      commit: 2,
+      election: 3,
+    });
     const majority = await elected();
     expect(majority.replica('a').status().quorums).to.deep.equal({ commit: 2, election: 2 });
   });
