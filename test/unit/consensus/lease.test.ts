@@ -120,6 +120,24 @@ describe('a lease, at the leader', () => {
     expect(readsAtOnce(rig)).to.equal(false);
   });
 
+  it('counts a round that is sent again from when it was sent first', () => {
+    const rig = leader();
+    const round = beat(rig);
+    const sentAt = rig.now;
+    rig.now += 20;
+    // The commit of a membership is told with a heartbeat of the same round.
+    expect(rig.core.changeMembership(rig.now, { addLearners: ['d'] })).to.include({ ok: true });
+    rig.flush().sent = [];
+    rig.ack('b', 4);
+    rig.flush();
+    expect(rig.take('heartbeat', 'c').map((m) => m.round)).to.include(round);
+    promise(rig, 'b', round, 4);
+    rig.now = sentAt + 299;
+    expect(readsAtOnce(rig)).to.equal(true);
+    rig.now = sentAt + 300;
+    expect(readsAtOnce(rig)).to.equal(false);
+  });
+
   it('is shorter than the promise by as much as clocks may part', () => {
     for (const [maxDrift, validMs] of [
       [0.5, 100],
@@ -391,6 +409,9 @@ describe('the promise of a lease, at a follower', () => {
     rig.beat('b', 2, { round: 4, promiseMs: 300 });
     rig.flush();
     expect(rig.take('ack').at(-1)).to.include({ round: 5, promised: false });
+    rig.beat('b', 2, { round: 6, promiseMs: 300 });
+    rig.flush();
+    expect(rig.take('ack').at(-1)).to.include({ round: 6, promised: true });
     rig.beat('c', 3, { round: 0 });
     rig.append('c', { term: 3, prevIndex: 2, prevEpoch: { config: 0, n: 1, priority: 0, node: 'b' } });
     rig.flush();
