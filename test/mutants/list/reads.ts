@@ -110,7 +110,7 @@ export const readMutants: readonly Mutant[] = [
     replace: 'this.#freshness.reached(this.#freshness.moment());',
     pitfall: 'a bound on staleness that counts from the receive time',
     within: 0,
-    tests: 'testing/simulation/maxLag.test.ts',
+    tests: 'replica/freshness.test.ts',
   },
   {
     name: 'a state is fresh because its clock stood still',
@@ -119,6 +119,6 @@ export const readMutants: readonly Mutant[] = [
     replace: 'Math.max(now - this.#asOf.now, 0 * wallClock)',
     pitfall: 'a bound on staleness under a suspend',
     within: 0,
-    tests: 'testing/simulation/maxLag.test.ts',
+    tests: 'replica/freshness.test.ts',
   },
 ];
