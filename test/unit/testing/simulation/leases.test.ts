@@ -1,6 +1,5 @@
 /** Leases of whole nodes in virtual time: what they are for, and what would break them. */
 import { expect } from 'chai';
-import type { KeyValueMachine } from '../../../../lib/machines/keyValue.js';
 import { raft } from '../../../../lib/replica/consensus.js';
 import { checkLinearizable, createSimulation, keyValueModel } from '../../../../lib/testing/index.js';
 import { Random } from '../../../../lib/testing/simulation/random.js';
@@ -123,7 +122,7 @@ describe('leases in the simulator', () => {
 
   for (const [seed, nodes] of [three, three, five].entries())
     it(`keep reads linearizable under pauses, suspends, drifting clocks, restarts and transfers (seed ${seed}, ${nodes.length} nodes)`, async () => {
-      const simulation = createSimulation<KeyValueMachine<unknown>>({
+      const simulation = createSimulation({
         seed,
         nodes,
         consensus: leased,

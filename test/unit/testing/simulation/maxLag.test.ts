@@ -1,6 +1,5 @@
 /** Queries that may lag, but not by more than they say. */
 import { expect } from 'chai';
-import type { KeyValueMachine } from '../../../../lib/machines/keyValue.js';
 import { raft } from '../../../../lib/replica/consensus.js';
 import type { QueryOptions } from '../../../../lib/replica/replicaTypes.js';
 import { createSimulation } from '../../../../lib/testing/index.js';
@@ -104,7 +103,7 @@ describe('queries with a maxLagMs', () => {
 
   for (const seed of [1, 2, 3])
     it(`show all that was acknowledged before, whatever happens to leaders and links (seed ${seed})`, async () => {
-      const simulation = createSimulation<KeyValueMachine<unknown>>({
+      const simulation = createSimulation({
         seed,
         nodes: three,
         relay: false,
