@@ -70,7 +70,7 @@ export type { AppliedChange, Change, ResetChange } from './replica/changes.js';
 export type * from './replica/stateMachine.js';
 export { cbor, type CborOptions, type Codec } from './replica/codec.js';
 export { raft, type ConsensusOption } from './replica/consensus.js';
-export type { RaftOptions } from './consensus/raft/options.js';
+export type { LeaseOptions, QuorumOptions, RaftOptions } from './consensus/raft/options.js';
 export { memoryNetwork, type MemoryNetwork, type MemoryNetworkOptions } from './mesh/memory/network.js';
 export { webrtc, type WebrtcOptions } from './mesh/webrtc/webrtc.js';
 export { webSocketSignaling, type WebSocketSignalingOptions } from './mesh/signaling/webSocket.js';

@@ -82,6 +82,8 @@ export interface HardState {
   readonly commit: Index;
   /** The group's genesis id, once one was heard of, or empty. */
   readonly genesis: string;
+  /** No promise not to vote that was given before ran longer, in milliseconds; left out: none was given. */
+  readonly promiseMs?: number;
 }
 
 /** What a snapshot says of itself. It stands for the log up to and including `index`. */
@@ -312,6 +314,11 @@ export interface Consensus<M extends MessageBase = MessageBase> {
    * `false`: it is of no use any more.
    */
   install(now: number, from: NodeId, meta: SnapshotMeta): boolean;
+  /**
+   * This process stood still, and its monotonic clock may have stood still with it: whatever counts on that clock not to run
+   * slow, as leases do, is void. A core that has no such thing leaves it out.
+   */
+  suspended?(now: number): void;
   /** Contact with a peer began or ended. A new session number means that what was in flight may be gone. */
   link(now: number, peer: NodeId, session: number, up: boolean, hello?: PeerHello): void;
   /** Entries from `from` up to `to`, as many as memory holds without a gap and `maxBytes` allows (at least one); empty when they are only on disk. */

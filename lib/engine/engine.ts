@@ -5,6 +5,7 @@
 import type { NodeId } from '../consensus/consensus.js';
 import type { Environment, Timer } from '../environment.js';
 import { QuorateError } from '../errors.js';
+import { SuspendDetector } from '../failure/suspendDetector.js';
 import { FrameKind, type MeshPort } from '../mesh/port.js';
 import type { GroupWrite, NodeStore, Storage } from '../storage/storage.js';
 import type { WiredProtocol } from './codec.js';
@@ -57,6 +58,7 @@ export class Engine {
   readonly #environment: Environment;
   readonly #outbox: Outbox;
   readonly #transfers: Transfers;
+  readonly #suspends = new SuspendDetector();
   readonly #groups = new Map<string, Group>();
   readonly #byNumber = new Map<NodeId, Map<number, Group>>();
   readonly #stores = new Map<Storage, OpenStore>();
@@ -312,6 +314,9 @@ export class Engine {
     this.#scheduled = false;
     this.#inTurn = true;
     const now = this.#environment.now();
+    // Before anything is decided by this clock.
+    if (this.#suspends.observe(now, this.#environment.wallClock()))
+      for (const group of this.#groups.values()) if (!group.over) group.core.suspended?.(now);
     if (this.#tickDue) {
       this.#tickDue = false;
       for (const group of this.#groups.values()) {

@@ -1,5 +1,4 @@
 /** Raft's messages as bytes. */
-import type { ByteReader } from '../bytes.js';
 import type { RaftMessage } from '../consensus/raft/messages.js';
 import { QuorateError } from '../errors.js';
 import { decodeEntries, decodeEpoch, encodeEntries, encodeEpoch } from '../storage/entryCodec.js';
@@ -39,12 +38,13 @@ export const raftCodec: MessageCodec<RaftMessage> = {
         writer.varint(message.commit);
         writer.varint(message.round);
         writer.string(message.genesis);
+        writer.varint(message.promiseMs);
         break;
       case 'ack':
         writer.varint(message.term);
         writer.varint(message.matched);
         writer.varint(message.round);
-        writer.u8(message.conflict ? 1 : 0);
+        writer.u8((message.conflict ? 1 : 0) + (message.promised ? 2 : 0));
         if (message.conflict) {
           writer.varint(message.conflict.prevIndex);
           writer.varint(message.conflict.index);
@@ -98,16 +98,20 @@ export const raftCodec: MessageCodec<RaftMessage> = {
         const term = reader.varint();
         const commit = reader.varint();
         const round = reader.varint();
-        return { type, term, commit, round, genesis: reader.string(ID_BYTES) };
+        const genesis = reader.string(ID_BYTES);
+        return { type, term, commit, round, genesis, promiseMs: reader.varint() };
       }
       case 'ack': {
         const term = reader.varint();
         const matched = reader.varint();
         const round = reader.varint();
-        if (!flag(reader)) return { type, term, matched, round, conflict: undefined };
+        const flags = reader.u8();
+        const promised = (flags & 2) !== 0;
+        if ((flags & 1) === 0) return { type, term, matched, round, promised, conflict: undefined };
         const prevIndex = reader.varint();
         const index = reader.varint();
-        return { type, term, matched, round, conflict: { prevIndex, index, epoch: decodeEpoch(reader) } };
+        const conflict = { prevIndex, index, epoch: decodeEpoch(reader) };
+        return { type, term, matched, round, promised, conflict };
       }
       case 'read':
         return { type, batch: reader.varint() };
@@ -129,7 +133,3 @@ export const raftCodec: MessageCodec<RaftMessage> = {
     return { urgent: false, size };
   },
 };
-
-function flag(reader: ByteReader): boolean {
-  return reader.u8() === 1;
-}

@@ -1,6 +1,6 @@
 /** What openReplica takes, and what holds where it is left out. */
 import type { WiredProtocol } from '../engine/codec.js';
-import { checkName, checkNumber, configError } from '../errors.js';
+import { checkName, checkNumber, configError, QuorateError } from '../errors.js';
 import type { Mesh } from '../mesh/mesh.js';
 import type { Storage } from '../storage/storage.js';
 import { raft, type ConsensusOption } from './consensus.js';
@@ -160,11 +160,17 @@ export function checkOptions<M extends StateMachine>(
     throw configError('storage', storage, "one that can keep an outbox, for onNoQuorum: 'queue'");
   if (onNoQuorum !== 'queue' && options.outbox !== undefined)
     throw configError('outbox', options.outbox, "left out unless onNoQuorum is 'queue'");
+  const { maxCommandBytes, outbox } = options;
+  if (maxCommandBytes !== undefined && outbox?.maxBytes !== undefined && maxCommandBytes > outbox.maxBytes) {
+    // It could never be taken in, however empty the outbox is.
+    const message = `maxCommandBytes (${maxCommandBytes}) must be at most outbox.maxBytes (${outbox.maxBytes})`;
+    throw new QuorateError('ERR_CONFIG', message);
+  }
   return {
     group,
     members: members === undefined ? undefined : checkMembers(members, self),
     join: checkJoin(options),
-    wired: (options.consensus ?? raft()).wired,
+    wired: checkConsensus(options.consensus ?? raft(), members?.length),
     snapshotLogBytes: checkNumber('snapshot.logBytes', snapshot.logBytes ?? 64 * 1024 * 1024, 4096, 2 ** 40),
     keepEntries: checkNumber('snapshot.keepEntries', snapshot.keepEntries ?? 10_000, 0, 1e9),
     snapshotBytesPerSecond:
@@ -193,6 +199,12 @@ export function checkOptions<M extends StateMachine>(
     ),
     clients: checkFlag('clients', options.clients ?? true),
   };
+}
+
+/** Founders are counted; who joins or reopens takes what the group has. */
+function checkConsensus(consensus: ConsensusOption, founders: number | undefined): WiredProtocol {
+  if (founders !== undefined) consensus.checkFounders?.(founders);
+  return consensus.wired;
 }
 
 function checkFlag(option: string, value: unknown): boolean {

@@ -1,5 +1,7 @@
 /** The face of a replica: what an app holds in its hand. */
 import { createHash } from 'node:crypto';
+import type { Membership } from '../consensus/membership.js';
+import { commitSize, electionSize } from '../consensus/quorum.js';
 import type { EngineSide, GroupStatus } from '../engine/door.js';
 import type { Environment } from '../environment.js';
 import { checkNumber, configError, QuorateError, type ErrorCode } from '../errors.js';
@@ -8,6 +10,7 @@ import type { Storage } from '../storage/storage.js';
 import { armLimits, checkTimeout } from './callLimits.js';
 import { checkChange, membersChanged } from './changeCall.js';
 import type { Change } from './changes.js';
+import { checkConsistency, needsQuorum } from './consistency.js';
 import { detach } from './detach.js';
 import { memberList } from './memberList.js';
 import type { CheckedOptions } from './options.js';
@@ -18,7 +21,6 @@ import type {
   CallOptions,
   CloseOptions,
   CloseReason,
-  Consistency,
   MemberStatus,
   MembersChange,
   QueryOptions,
@@ -30,8 +32,6 @@ import type {
 import { Room, type RoomSetup } from './room.js';
 import { transferTo } from './transferCall.js';
 import type { AnswerOf, CommandOf, QueryOf, ResultOf, StateMachine } from './stateMachine.js';
-
-const consistencies: readonly string[] = ['linearizable', 'committed', 'local'] satisfies Consistency[];
 
 /** What serves the clients of a replica. @internal */
 export interface ReplicaTenant {
@@ -259,20 +259,18 @@ export class Replica<M extends StateMachine = StateMachine> extends Emitter<Repl
    * anybody was given, before the call; any member can answer. Answers share nothing with the state.
    *
    * Throws {@link QuorateError}: `ERR_TIMEOUT`, `ERR_ABORTED`, `ERR_CLOSED`, `ERR_REPLICA_FAILED`, `ERR_OVERLOADED`,
-   * `ERR_NOT_READY` (linearizable, with `onNoQuorum: 'reject'`, while no quorum answers), and
+   * `ERR_NOT_READY` (linearizable or with a `maxLagMs` that the local state does not meet, with `onNoQuorum: 'reject'`, while no
+   * quorum answers), and
    * `ERR_QUERY_FAILED` or `ERR_UNKNOWN_OPERATION` from the machine.
    */
   async query<const Q extends QueryOf<M>>(query: Q, options: QueryOptions = {}): Promise<AnswerOf<M, Q>> {
-    const { consistency = 'linearizable' } = options;
+    const consistency = checkConsistency(options.consistency ?? 'linearizable');
     this.#queries++;
-    if (consistency === 'linearizable') {
-      if (this.#detour && this.#options.onNoQuorum === 'reject') throw noQuorum();
-      return this.#linearize(() => this.#ask(query), options);
-    }
-    if (!consistencies.includes(consistency)) {
-      throw configError('consistency', consistency, "'linearizable', 'committed' or 'local'");
-    }
-    return this.peek(query);
+    if (!needsQuorum(consistency)) return this.peek(query);
+    if (typeof consistency === 'object' && this.#room.reads.isWithin(consistency.maxLagMs))
+      return this.peek(query);
+    if (this.#detour && this.#options.onNoQuorum === 'reject') throw noQuorum();
+    return this.#linearize(() => this.#ask(query), options);
   }
 
   /** Asks the state as it is here and now; for user interfaces. Only what is committed shows. */
@@ -413,6 +411,7 @@ export class Replica<M extends StateMachine = StateMachine> extends Emitter<Repl
       commitIndex: this.#room.commitIndex,
       appliedIndex: this.#room.applier.appliedIndex,
       members: this.#members,
+      quorums: quorumsOf(status?.membership),
       pending: { commands: this.#room.submitter.pendingCommands, reads: this.#room.reads.pending },
       outbox: { size: this.#room.outbox.size, bytes: this.#room.outbox.bytes },
     };
@@ -560,6 +559,11 @@ export class Replica<M extends StateMachine = StateMachine> extends Emitter<Repl
       : this.#engine?.close();
     closing?.catch(() => undefined);
   }
+}
+
+function quorumsOf(membership: Membership | undefined): ReplicaStatus['quorums'] {
+  const { voters = [], quorums } = membership ?? {};
+  return { commit: commitSize(voters.length, quorums), election: electionSize(voters.length, quorums) };
 }
 
 function noQuorum(fate?: 'refused'): QuorateError {

@@ -20,10 +20,12 @@ export interface SubmitOptions extends CallOptions {
 }
 
 /**
- * How fresh an answer must be. `linearizable`: as if there were one copy. `committed`: from the state that is applied here,
- * which holds only what is committed but may be old. `local`: the same, for now without a difference.
+ * How fresh an answer must be. `linearizable`: as if there were one copy. `{ maxLagMs }`: shows everything that was committed
+ * anywhere more than so many milliseconds before the call, from 1 to 2^31 - 1; answered from the local state where that is known
+ * to be fresh enough, and otherwise like a linearizable read. `committed`: from the state that is applied here, which holds only
+ * what is committed but may be old. `local`: the same, for now without a difference.
  */
-export type Consistency = 'linearizable' | 'committed' | 'local';
+export type Consistency = 'linearizable' | 'committed' | 'local' | { readonly maxLagMs: number };
 
 /** What `query` takes. */
 export interface QueryOptions extends CallOptions {
@@ -94,6 +96,8 @@ export interface ReplicaStatus {
   /** The last index that this member has applied. */
   readonly appliedIndex: number;
   readonly members: readonly MemberStatus[];
+  /** How many voters hold what is committed, and how many elect a leader; by the newest membership that this member knows. */
+  readonly quorums: { readonly commit: number; readonly election: number };
   /** Commands and reads of this replica that are not settled. */
   readonly pending: { readonly commands: number; readonly reads: number };
   /** How many commands wait in the outbox, and how many bytes they take. */

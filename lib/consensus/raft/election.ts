@@ -6,11 +6,13 @@ import { voteResult } from '../quorum.js';
 import type { NodeId } from '../consensus.js';
 import type { Member } from '../membership.js';
 import type { TimeoutNow, Vote, VoteReply } from './messages.js';
+import type { VotePromise } from './lease.js';
 import type { Peer, State } from './state.js';
 
 /** The part of a core that makes leaders. @internal */
 export class Election {
   readonly #state: State;
+  readonly #promise: VotePromise;
   readonly #lead: (met: ReadonlyMap<NodeId, string>) => void;
   readonly #votes = new Map<NodeId, boolean>();
   /** The incarnations of those that granted. */
@@ -19,13 +21,15 @@ export class Election {
   /** This candidacy is the last leader's wish. */
   #transfer = false;
 
-  constructor(state: State, lead: (met: ReadonlyMap<NodeId, string>) => void) {
+  constructor(state: State, promise: VotePromise, lead: (met: ReadonlyMap<NodeId, string>) => void) {
     this.#state = state;
+    this.#promise = promise;
     this.#lead = lead;
   }
 
   get deadline(): number {
-    return this.#deadline;
+    // To run is to vote for oneself.
+    return Math.max(this.#deadline, this.#promise.until);
   }
 
   /** Waits anew for a random time from one to two election time-outs. */
@@ -43,12 +47,14 @@ export class Election {
   leaderLost(): void {
     const { now, random, options } = this.#state;
     const { heartbeatMs, electionTimeoutMs } = options;
-    this.#deadline = Math.min(this.#deadline, now + heartbeatMs + random() * (electionTimeoutMs / 2));
+    // Promises of one heartbeat end at one time: from there on the members take turns.
+    const from = Math.max(now + heartbeatMs, this.#promise.until);
+    this.#deadline = Math.min(this.#deadline, from + random() * (electionTimeoutMs / 2));
   }
 
   tick(): void {
     const state = this.#state;
-    if (state.now < this.#deadline) return;
+    if (state.now < this.deadline) return;
     this.restart();
     if (this.#mayRun()) this.#preCampaign();
     else state.follow(state.term, '');
@@ -74,7 +80,9 @@ export class Election {
     const hears =
       state.phase === 'leader' ||
       (state.leader !== '' && state.now - state.leaderHeardAt < state.options.electionTimeoutMs);
-    const sticky = hears && state.leader !== from.id && !m.transfer;
+    // Unlike stickiness, which is there for the leader's peace and goes with its link, a promise is kept whatever happens. Only the
+    // leader it was given to can take it back, and that is what a transfer is.
+    const sticky = ((hears && state.leader !== from.id) || this.#promise.binds(from.id)) && !m.transfer;
     if (m.term < state.term || sticky) {
       this.#reply(from.id, m.pre, false, state.term);
       return;

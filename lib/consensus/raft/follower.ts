@@ -8,15 +8,19 @@ import { bytesOf } from '../log.js';
 import { decodeMembership } from '../membership.js';
 import type { Entry, Epoch, Index, NodeId } from '../consensus.js';
 import type { Append, Conflict, Heartbeat } from './messages.js';
+import type { VotePromise } from './lease.js';
 import type { State } from './state.js';
 
 /** The part of a core that follows a leader. @internal */
 export class Follower {
   readonly #state: State;
+  readonly #promise: VotePromise;
   readonly #heard: () => void;
   /** Up to here the log in memory agrees with the leader of this reign. */
   #matched: Index = 0;
   #round = 0;
+  /** The promise that this round asked for was given. */
+  #promised = false;
   /** An acknowledgement should go out; one waits for the disk. */
   #due = false;
   #waiting = false;
@@ -25,8 +29,9 @@ export class Follower {
   #earlyBytes = 0;
   #gapAt = Infinity;
 
-  constructor(state: State, heard: () => void) {
+  constructor(state: State, promise: VotePromise, heard: () => void) {
     this.#state = state;
+    this.#promise = promise;
     this.#heard = heard;
   }
 
@@ -38,7 +43,7 @@ export class Follower {
   /** A reign ended: what was known of its log holds no more. */
   reset(): void {
     this.#matched = this.#round = 0;
-    this.#due = this.#waiting = false;
+    this.#due = this.#waiting = this.#promised = false;
     this.#conflict = undefined;
     this.#forgetEarly();
   }
@@ -73,7 +78,11 @@ export class Follower {
     state.learn(m.genesis);
     this.#commitUpTo(m.commit);
     if (m.round > 0) {
-      this.#round = Math.max(this.#round, m.round);
+      const promised = this.#promise.give(from, m.promiseMs);
+      if (m.round >= this.#round) {
+        this.#round = m.round;
+        this.#promised = promised;
+      }
       this.#due = state.dirty = true;
     }
     return true;
@@ -103,6 +112,7 @@ export class Follower {
       term: state.term,
       matched: state.consistent ? Math.min(this.#matched, state.disk.persistedIndex) : 0,
       round: this.#round,
+      promised: this.#promised,
       conflict: this.#conflict,
     });
     this.#due = false;
@@ -113,7 +123,8 @@ export class Follower {
     const state = this.#state;
     if (term < state.term) {
       // Lets a leader of the past, or one that we cannot reach otherwise, know the newer term (etcd#8501).
-      state.disk.send(from, { type: 'ack', term: state.term, matched: 0, round: 0, conflict: undefined });
+      const nothing = { matched: 0, round: 0, promised: false, conflict: undefined };
+      state.disk.send(from, { type: 'ack', term: state.term, ...nothing });
       state.dirty = true;
       return 'late';
     }

@@ -53,6 +53,8 @@ export interface Heartbeat {
   readonly round: number;
   /** The genesis, told only to those that have acknowledged nothing yet; otherwise empty. */
   readonly genesis: string;
+  /** For how many milliseconds from its arrival on the receiver should promise its vote to nobody else; 0: no promise wanted. */
+  readonly promiseMs: number;
 }
 
 /** Where a follower's log departs from what an {@link Append} assumed. */
@@ -72,6 +74,8 @@ export interface Ack {
   readonly matched: Index;
   /** The newest heartbeat round that was seen. */
   readonly round: number;
+  /** The promise that this round asked for was given when it arrived, and is kept after a restart. */
+  readonly promised: boolean;
   readonly conflict: Conflict | undefined;
 }
 

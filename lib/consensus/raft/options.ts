@@ -69,6 +69,79 @@ export interface RaftOptions {
    * @defaultValue 0
    */
   readonly priority?: number;
+  /**
+   * Lets a leader answer linearizable reads at once, without a round to a quorum, as long as enough voters have promised to
+   * elect nobody else. It makes reads depend on clocks: see {@link LeaseOptions}. On a group's members alike; a follower whose
+   * `electionTimeoutMs` is shorter than the promise wanted gives none, and reads then take a round as ever.
+   *
+   * @defaultValue false
+   */
+  readonly lease?: false | LeaseOptions;
+  /**
+   * How many voters decide (flexible quorums). It counts when the group is founded, and is part of its membership from then on: of
+   * founders that name different ones, the first leader's hold.
+   *
+   * @defaultValue 'majority'
+   */
+  readonly quorums?: 'majority' | QuorumOptions;
+}
+
+/**
+ * How many voters decide, in place of majorities: fewer to commit, so that commands wait for fewer disks, and more to elect; or the
+ * other way round. See {@link RaftOptions.quorums}.
+ */
+export interface QuorumOptions {
+  /**
+   * How many voters hold a command before it counts as committed, the leader among them. As many also confirm reads, give promises
+   * for a lease, and have to answer a leader that goes on leading. From 1 to the number of members. With fewer voters than that later, all of
+   * them.
+   */
+  readonly commit: number;
+  /**
+   * How many voters elect a leader. More than half of the members, and together with `commit` more than all of them. With another
+   * number of voters later it is as much above the least possible as it is at the founding.
+   *
+   * @defaultValue the least possible: members - commit + 1, or a majority where that is more
+   */
+  readonly election?: number;
+}
+
+/**
+ * A leader's lease (Ongaro's dissertation, section 6.4.1). It is right as long as every member's monotonic clock runs at a rate
+ * within `maxDrift` of true time, or stands still with the machine while the wall clock goes on, which is noticed.
+ */
+export interface LeaseOptions {
+  /**
+   * For how long a voter that heard a heartbeat promises to vote for nobody else, also after a restart, which waits as long
+   * before it votes. In milliseconds, an integer from 1 to `electionTimeoutMs`.
+   *
+   * @defaultValue electionTimeoutMs
+   */
+  readonly promiseMs?: number;
+  /**
+   * By how much the rate of a member's clock may be off, as a share: 0.05 is 5 %. The lease is shorter than the promise by as much
+   * as two such clocks can part. From 0 to 0.5.
+   *
+   * @defaultValue 0.05
+   */
+  readonly maxDrift?: number;
+}
+
+/** By how much clocks may be off where a lease does not say. */
+export const DEFAULT_MAX_DRIFT = 0.05;
+
+/** What leases come to: what followers are asked to promise, and for how long from the sending of that question a leader trusts it. */
+export interface LeaseTerms {
+  readonly promiseMs: number;
+  readonly validMs: number;
+}
+
+/** Undefined: there are no leases. */
+export function leaseTerms({ lease, electionTimeoutMs }: Required<RaftOptions>): LeaseTerms | undefined {
+  if (lease === false) return undefined;
+  const { promiseMs = electionTimeoutMs, maxDrift = DEFAULT_MAX_DRIFT } = lease;
+  // The follower's clock may run as fast, and the leader's as slow, as is allowed.
+  return { promiseMs, validMs: (promiseMs * (1 - maxDrift)) / (1 + maxDrift) };
 }
 
 /** The values that hold where an option is left out. */
@@ -83,4 +156,6 @@ export const raftDefaults: Required<RaftOptions> = {
   maxPendingReads: 65_536,
   readmit: true,
   priority: 0,
+  lease: false,
+  quorums: 'majority',
 };

@@ -9,6 +9,7 @@ import { MAX_INDEX } from '../bounds.js';
 import { compareEpochs } from '../consensus.js';
 import { Election } from './election.js';
 import { Follower } from './follower.js';
+import { VotePromise } from './lease.js';
 import { raftDefaults } from './options.js';
 import { Reads } from './reads.js';
 import { Reconfigure } from './reconfigure.js';
@@ -83,11 +84,12 @@ class RaftCore implements Consensus<RaftMessage> {
     this.#reconfigure = new Reconfigure(state, this.#replication);
     this.#replication.onProgress = () => this.#reconfigure.settle();
     this.#transfer = new Transfer(state, this.#replication, this.#guard);
-    this.#election = new Election(state, (met) => {
+    const promise = new VotePromise(state);
+    this.#election = new Election(state, promise, (met) => {
       state.enter('leader');
       this.#replication.begin(met);
     });
-    this.#follower = new Follower(state, () => {
+    this.#follower = new Follower(state, promise, () => {
       this.#forgiven = false;
       this.#election.restart();
     });
@@ -269,6 +271,10 @@ class RaftCore implements Consensus<RaftMessage> {
     return true;
   }
 
+  suspended(now: number): void {
+    if (this.#enter(now)) this.#replication.lease.void();
+  }
+
   link(now: number, id: NodeId, session: number, up: boolean, hello?: PeerHello): void {
     if (!this.#enter(now) || id === this.#state.self) return;
     const state = this.#state;
@@ -338,7 +344,7 @@ class RaftCore implements Consensus<RaftMessage> {
 
   #hardState(): HardState {
     const state = this.#state;
-    const { config, term, vote, log, genesis } = state;
+    const { config, term, vote, log, genesis, promiseMs } = state;
     state.writtenCommit = Math.min(state.commit, log.last);
     return {
       protocol: 'raft',
@@ -347,6 +353,7 @@ class RaftCore implements Consensus<RaftMessage> {
       vote,
       commit: state.writtenCommit,
       genesis,
+      ...(promiseMs > 0 && { promiseMs }),
     };
   }
 

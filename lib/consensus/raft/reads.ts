@@ -137,6 +137,13 @@ export class Reads {
       if (!this.#replication.settled) return;
       // Another may lead by now: how the transfer ends decides over them.
       if (state.handedOff) return;
+      if (this.#replication.lease.holds) {
+        const [contexts, questions] = [this.#contexts, this.#questions];
+        this.#contexts = [];
+        this.#questions = [];
+        this.#serve(contexts, questions, state.commit);
+        return;
+      }
       // The round is sent now, after all these reads came in: who answers it answers them (etcd#20418).
       const round = this.#replication.openRound();
       this.#groups.push({ round, index: state.commit, contexts: this.#contexts, questions: this.#questions });
@@ -157,10 +164,14 @@ export class Reads {
     const confirmed = this.#replication.confirmedRound;
     while (this.#groups.length > 0 && this.#groups[0]!.round <= confirmed) {
       const { index, contexts, questions } = this.#groups.shift()!;
-      this.#answer(contexts, index);
-      this.#pending -= questions.length;
-      for (const question of questions) this.#reply(question, index);
+      this.#serve(contexts, questions, index);
     }
+  }
+
+  #serve(contexts: readonly number[], questions: readonly Question[], index: Index): void {
+    this.#answer(contexts, index);
+    this.#pending -= questions.length;
+    for (const question of questions) this.#reply(question, index);
   }
 
   #answer(contexts: readonly number[], index: Index): void {

@@ -3,7 +3,7 @@
  * only taken when the one before is committed, and so is an entry of this reign: else two leaders could build on different
  * memberships (Ongaro's correction of 2015). Whatever was begun, the next leader finds in the log and goes on with.
  */
-import { allMembers, withIncarnation } from '../membership.js';
+import { allMembers, leaveJoint, withIncarnation } from '../membership.js';
 import { hasQuorum } from '../quorum.js';
 import { advance, isLive, plan, readmitted } from '../reconfiguration.js';
 import type { Accepted, MembershipChange, NodeId } from '../consensus.js';
@@ -77,7 +77,7 @@ export class Reconfigure {
     );
     const { answers } = this.#replication;
     // Those who are to decide from now on must be there, or nothing would be decided any more.
-    return next === undefined || next.outgoing.length === 0 || hasQuorum({ ...next, outgoing: [] }, answers)
+    return next === undefined || next.outgoing.length === 0 || hasQuorum(leaveJoint(next), answers)
       ? next
       : undefined;
   }

@@ -5,9 +5,10 @@
  */
 import { compareEpochs, lastOf } from '../consensus.js';
 import { encodeMembership, findMember, withIncarnation } from '../membership.js';
-import { hasQuorum, quorumValue } from '../quorum.js';
+import { foundedWith, hasQuorum, quorumValue } from '../quorum.js';
 import type { Member, Membership } from '../membership.js';
 import { bytesOf, weightOf } from '../log.js';
+import { ReadLease } from './lease.js';
 import { Progress } from './progress.js';
 import { SnapshotChoice, snapshotSources } from './snapshotChoice.js';
 import type {
@@ -31,6 +32,7 @@ export class Replication {
   snapshotTo: SnapshotRequest[] = [];
   /** Of the newest snapshot of this node, over all its reigns. */
   readonly choice = new SnapshotChoice();
+  readonly lease: ReadLease;
   readonly #state: State;
   #epoch: Epoch;
   /** The index of this reign's first entry, Infinity without a reign. */
@@ -54,6 +56,7 @@ export class Replication {
         id === state.self ? state.disk.persistedIndex : (state.peers.get(id)?.progress?.matched ?? 0);
       return matched >= state.countsFrom(voter) ? matched : 0;
     };
+    this.lease = new ReadLease(state, this.#matchedOf);
     this.#roundOf = (voter) => {
       if (this.#matchedOf(voter) < state.countsFrom(voter)) return 0;
       return voter.id === state.self ? Infinity : (state.peers.get(voter.id)?.progress?.ackedRound ?? 0);
@@ -90,6 +93,7 @@ export class Replication {
     this.#reignStart = log.last + 1;
     this.#ledSince = this.#heartbeatAt = state.now;
     this.#round = 1;
+    this.lease.begin();
     this.#uncommitted = log.weigh(state.commit + 1, log.last);
     this.#trackMembers();
     if (configs.latest.genesis !== '') {
@@ -103,7 +107,8 @@ export class Replication {
       const incarnation = met.get(id) ?? (peer?.up === true ? peer.incarnation : '');
       if (id !== state.self && incarnation !== '') membership = withIncarnation(membership, id, incarnation);
     }
-    this.#append('config', encodeMembership({ ...membership, genesis: state.genesisCandidate }), 1, 0);
+    const founded = foundedWith({ ...membership, genesis: state.genesisCandidate }, state.options.quorums);
+    this.#append('config', encodeMembership(founded), 1, 0);
   }
 
   end(): void {
@@ -141,6 +146,8 @@ export class Replication {
     }
     if (now < this.#heartbeatAt) return;
     this.#heartbeatAt = now + options.heartbeatMs;
+    // Only the answer to a round of its own tells how old a promise is.
+    if (this.lease.promiseMs > 0) this.#round++;
     this.#beat();
   }
 
@@ -186,6 +193,7 @@ export class Replication {
     if (m.conflict !== undefined && m.conflict.prevIndex > state.log.last) return false;
     progress.heardAt = state.now;
     progress.ackedRound = Math.max(progress.ackedRound, m.round);
+    if (m.promised) progress.promisedAt = Math.max(progress.promisedAt, this.lease.sentAt(m.round));
     const moved = progress.acknowledged(m.matched, state.now);
     if (m.conflict !== undefined) this.#conflict(progress, m.conflict);
     else this.#agree(peer, progress, m.matched);
@@ -405,17 +413,20 @@ export class Replication {
     const known = Math.min(commit, progress.matched);
     if (known <= progress.toldCommit) return;
     progress.toldCommit = known;
-    disk.send(peer.id, { type: 'heartbeat', term, commit: known, round: 0, genesis: '' });
+    disk.send(peer.id, { type: 'heartbeat', term, commit: known, round: 0, genesis: '', promiseMs: 0 });
   }
 
   #beat(): void {
     const { peers, commit, term, disk, genesis } = this.#state;
+    const round = this.#round;
+    const { promiseMs } = this.lease;
+    this.lease.sent(round);
     for (const { id, up, progress } of peers.values()) {
       if (!up || progress === undefined) continue;
       const known = Math.min(commit, progress.matched);
       progress.toldCommit = Math.max(progress.toldCommit, known);
       const news = progress.matched === 0 ? genesis : '';
-      disk.send(id, { type: 'heartbeat', term, commit: known, round: this.#round, genesis: news });
+      disk.send(id, { type: 'heartbeat', term, commit: known, round, genesis: news, promiseMs });
       this.#state.dirty = true;
     }
   }

@@ -55,6 +55,8 @@ export class State {
   commit: Index = 0;
   /** The commit index that was last written to disk. */
   writtenCommit: Index = 0;
+  /** The longest promise not to vote that was given and may not have run out, as on disk (lease.ts). */
+  promiseMs = 0;
   /** The group's genesis, once it is known to be committed here or elsewhere; never that of a founding under way. */
   genesis = '';
   stopped: Error | undefined;
@@ -220,6 +222,7 @@ export class State {
     this.term = Math.max(hard?.epoch.n ?? 0, this.log.lastEpoch.n);
     this.vote = this.term === hard?.epoch.n ? hard.vote : '';
     this.genesis = hard?.genesis ?? '';
+    this.promiseMs = hard?.promiseMs ?? 0;
     this.commit = this.writtenCommit = Math.max(covered, Math.min(hard?.commit ?? 0, this.log.last));
     this.configs.committed(this.commit);
     this.log.evict(this.commit);

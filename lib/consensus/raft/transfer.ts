@@ -67,6 +67,8 @@ export class Transfer {
     if (matched < log.last || now - this.#sentAt < options.heartbeatMs) return;
     this.#sentAt = now;
     state.handedOff = true;
+    // Voters set their promises aside for the target (tikv#1593, #4688), now or much later.
+    this.#replication.lease.end();
     state.disk.send(transferee, { type: 'timeoutNow', term });
     state.dirty = true;
   }

@@ -36,9 +36,22 @@ export function isSound(message: RaftMessage, term: number): boolean {
         isPositive(m.term) && isIndex(m.commit) && isIndex(m.prevIndex) && isEpoch(m.prevEpoch) && areSound(m)
       );
     case 'heartbeat':
-      return isPositive(m.term) && isIndex(m.commit) && isCount(m.round) && isText(m.genesis);
+      return (
+        isPositive(m.term) &&
+        isIndex(m.commit) &&
+        isCount(m.round) &&
+        isText(m.genesis) &&
+        isCount(m.promiseMs) &&
+        (m.round > 0 || m.promiseMs === 0)
+      );
     case 'ack':
-      return isCount(m.term) && isIndex(m.matched) && isCount(m.round) && isConflict(m.conflict);
+      return (
+        isCount(m.term) &&
+        isIndex(m.matched) &&
+        isCount(m.round) &&
+        isFlag(m.promised) &&
+        isConflict(m.conflict)
+      );
     case 'read':
       return isCount(m.batch);
     case 'readReply':

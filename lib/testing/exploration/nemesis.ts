@@ -146,6 +146,9 @@ export class Nemesis {
       case 'pause':
         simulation.pause(fault.node, fault.ms);
         return simulation.state(fault.node) !== 'down';
+      case 'suspend':
+        simulation.suspend(fault.node, fault.ms);
+        return simulation.state(fault.node) !== 'down';
       case 'cut':
         simulation.cut(fault.a, fault.b);
         return this.#later(fault.ms, () => network.heal(fault.a, fault.b));

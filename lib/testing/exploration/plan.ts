@@ -20,6 +20,7 @@ export type Fault =
     }
   | { readonly kind: 'blackout'; readonly nodes: readonly string[]; readonly ms: number }
   | { readonly kind: 'pause'; readonly node: string; readonly ms: number }
+  | { readonly kind: 'suspend'; readonly node: string; readonly ms: number }
   | { readonly kind: 'cut'; readonly a: string; readonly b: string; readonly ms: number }
   | {
       readonly kind: 'flap';
@@ -84,6 +85,7 @@ export interface RunPlan {
     readonly electionTimeoutMs: number;
     readonly maxMessageBytes: number;
     readonly maxInflightBytes?: number;
+    readonly lease?: { readonly maxDrift: number };
   };
   /** Whether nodes reach each other over others. @defaultValue true */
   readonly relay?: boolean | undefined;
@@ -115,6 +117,7 @@ const frequencies: Readonly<Record<FaultKind, number>> = {
   crash: 3,
   blackout: 0.5,
   pause: 2,
+  suspend: 0.7,
   cut: 2,
   flap: 0.7,
   'one-way cut': 1.5,
@@ -179,6 +182,8 @@ export function planRun(seed: number, options: PlanOptions = {}): RunPlan {
       maxMessageBytes: setting.pick([1024, 1024, 65_536]),
       // With a small window a snapshot is often cheaper than the log.
       maxInflightBytes: flow.pick([65_536, 65_536, 8 << 20]),
+      // As much as clocks drift at most, and no more.
+      ...(random.stream('lease').chance(0.4) && { lease: { maxDrift: 0.1 } }),
     },
     applyMs: setting.pick([0, 0, 0.1, 1.5]),
     clients: 3 + setting.integer(6),
@@ -222,9 +227,13 @@ function faultsOf(
   // Streams of their own: a kind that is new leaves the faults of others as they were.
   const mesh = random.stream('mesh');
   const moves = random.stream('moves');
-  const chosen = kinds.filter((kind) =>
-    (kind === 'transfer' ? moves : meshKinds.has(kind) ? mesh : random).chance(0.45),
-  );
+  const sleeps = random.stream('sleeps');
+  const streamOf = (kind: FaultKind): Random => {
+    if (kind === 'transfer') return moves;
+    if (kind === 'suspend') return sleeps;
+    return meshKinds.has(kind) ? mesh : random;
+  };
+  const chosen = kinds.filter((kind) => streamOf(kind).chance(0.45));
   if (chosen.length === 0 && kinds.length > 0) chosen.push(random.pick(kinds));
   // The disks that may be lost for good: a minority, and none that has to serve in the end.
   const spare = random.shuffle(nodes.filter((id) => !core.includes(id))).slice(0, (nodes.length - 1) >> 1);
@@ -257,6 +266,7 @@ function faultOf(
     case 'blackout':
       return { kind, nodes: random.chance(0.6) ? nodes : random.shuffle(nodes).slice(0, 2), ms };
     case 'pause':
+    case 'suspend':
     case 'rendezvous out':
     case 'disk stall':
       return { kind, node, ms };

@@ -13,6 +13,7 @@ export function* simplerSettings(plan: RunPlan): Generator<RunPlan> {
   const { messages, clocks, network, disk, clients, rest, safetyMs, nodes } = plan;
   if (Object.keys(messages).length > 0) yield { ...plan, messages: {} };
   if ((clocks.driftRate ?? 0) > 0) yield { ...plan, clocks: { driftRate: 0 } };
+  if (plan.raft.lease !== undefined) yield { ...plan, raft: omit(plan.raft, 'lease') };
   if (Object.keys(network).length > 0) yield { ...plan, network: {} };
   if (network.bulk !== undefined) yield { ...plan, network: omit(network, 'bulk') };
   if ((network.lossRate ?? 0) > 0) yield { ...plan, network: { ...network, lossRate: 0 } };
@@ -128,6 +129,9 @@ function* simplerFault(fault: Fault): Generator<Fault> {
       }
       break;
     }
+    case 'suspend':
+      yield { ...fault, kind: 'pause' };
+      break;
     case 'partial partition':
       if (fault.leaderAs !== undefined) yield { ...fault, leaderAs: undefined };
       if (fault.cuts.length > 1)

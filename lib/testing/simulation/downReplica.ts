@@ -36,6 +36,7 @@ class DownReplica extends Emitter<ReplicaEvents> {
       appliedIndex: 0,
       members: [],
       pending: { commands: 0, reads: 0 },
+      quorums: { commit: 1, election: 1 },
       outbox: { size: 0, bytes: 0 },
     }),
     metrics: (): ReplicaMetrics => ({

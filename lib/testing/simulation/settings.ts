@@ -132,6 +132,7 @@ export function checkSettings(options: SimulationOptions): CheckedSettings {
   const given: unknown = clients;
   if (!Array.isArray(given)) throw configError('clients', clients, 'a list of node ids');
   checkNodes([...nodes, ...clients]);
+  options.consensus?.checkFounders?.(nodes.length);
   const rate = (name: string, value: number): number => checkNumber(name, value, 0, 1, false);
   return {
     seed,

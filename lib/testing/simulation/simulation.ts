@@ -344,6 +344,15 @@ export class Simulation<M extends StateMachine = StateMachine> {
     this.disturbances.paused(id, this.now, process.pausedUntil);
   }
 
+  /**
+   * A node's machine is suspended, as a laptop is when its lid is closed: the process stands still, and its monotonic clock with it.
+   * The wall clock goes on.
+   */
+  suspend(id: string, ms: number): void {
+    this.pause(id, ms);
+    this.#node(id).process?.suspend(ms);
+  }
+
   /** Sets a node's wall clock forward or back. */
   shiftClock(id: string, ms: number): void {
     checkNumber('ms', ms, -1e12, 1e12, false);

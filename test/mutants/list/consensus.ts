@@ -13,8 +13,8 @@ export const consensusMutants: readonly Mutant[] = [
   {
     name: 'quorum value off by one',
     file: 'consensus/quorum.ts',
-    find: 'return scratch[majority(n) - 1]!;',
-    replace: 'return scratch[Math.max(0, majority(n) - 2)]!;',
+    find: 'return scratch[wanted - 1]!;',
+    replace: 'return scratch[Math.max(0, wanted - 2)]!;',
     pitfall: 'a quorum index that is off by one (openraft#1802)',
     within: 20,
   },

@@ -223,11 +223,27 @@ export class Rig {
 
   ack(from: NodeId, matched: Index, o: Partial<Ack> = {}): boolean {
     const { n } = this.status.epoch;
-    return this.receive(from, { type: 'ack', term: n, matched, round: 0, conflict: undefined, ...o });
+    return this.receive(from, {
+      type: 'ack',
+      term: n,
+      matched,
+      round: 0,
+      promised: false,
+      conflict: undefined,
+      ...o,
+    });
   }
 
   beat(from: NodeId, term: number, o: Partial<Of<'heartbeat'>> = {}): boolean {
-    return this.receive(from, { type: 'heartbeat', term, commit: 0, round: 1, genesis: '', ...o });
+    return this.receive(from, {
+      type: 'heartbeat',
+      term,
+      commit: 0,
+      round: 1,
+      genesis: '',
+      promiseMs: 0,
+      ...o,
+    });
   }
 
   propose(count = 1, size = 4) {

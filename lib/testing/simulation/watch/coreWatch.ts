@@ -198,6 +198,10 @@ export class CoreWatch implements Consensus {
     return this.#core.install(now, from, meta);
   }
 
+  suspended(now: number): void {
+    this.#core.suspended?.(now);
+  }
+
   link(now: number, peer: NodeId, session: number, up: boolean, hello?: PeerHello): void {
     if (up) this.#sessions.set(peer, session);
     else this.#sessions.delete(peer);
