@@ -39,6 +39,7 @@ export function raft(options: RaftOptions = {}): ConsensusOption {
   checkNumber('raft.maxPendingReads', merged.maxPendingReads, 1, 1_048_576);
   checkNumber('raft.priority', merged.priority, 0, MAX_PRIORITY);
   if (typeof merged.readmit !== 'boolean') throw configError('raft.readmit', merged.readmit, 'true or false');
+  if (merged.quietAfterMs !== Infinity) checkNumber('raft.quietAfterMs', merged.quietAfterMs, 0, 86_400_000);
   atMost(
     'raft.heartbeatMs',
     merged.heartbeatMs,

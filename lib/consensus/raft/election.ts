@@ -8,6 +8,9 @@ import type { Member } from '../membership.js';
 import type { TimeoutNow, Vote, VoteReply } from './messages.js';
 import type { Peer, State } from './state.js';
 
+/** Over how many election time-outs the elections of quiet groups are spread that lost their leaders at once. */
+const QUIET_SPREAD = 4;
+
 /** The part of a core that makes leaders. @internal */
 export class Election {
   readonly #state: State;
@@ -16,6 +19,8 @@ export class Election {
   /** The incarnations of those that granted. */
   readonly #granted = new Map<NodeId, string>();
   #deadline = Infinity;
+  /** The deadline is a late one, since nobody waits. */
+  #unhurried = false;
   /** This candidacy is the last leader's wish. */
   #transfer = false;
 
@@ -30,6 +35,7 @@ export class Election {
 
   /** Waits anew for a random time from one to two election time-outs. */
   restart(): void {
+    this.#unhurried = false;
     const { now, random, options } = this.#state;
     this.#deadline = now + options.electionTimeoutMs * (1 + random());
   }
@@ -44,6 +50,21 @@ export class Election {
     const { now, random, options } = this.#state;
     const { heartbeatMs, electionTimeoutMs } = options;
     this.#deadline = Math.min(this.#deadline, now + heartbeatMs + random() * (electionTimeoutMs / 2));
+  }
+
+  /** So did the links of all groups that this leader led in silence: nobody waits for them, so they do not run all at once. */
+  quietLeaderLost(): void {
+    const { now, random, options } = this.#state;
+    const { heartbeatMs, electionTimeoutMs } = options;
+    this.#deadline = now + heartbeatMs + random() * electionTimeoutMs * QUIET_SPREAD;
+    this.#unhurried = true;
+  }
+
+  /** Somebody waits after all. */
+  hurry(): void {
+    if (!this.#unhurried) return;
+    this.#unhurried = false;
+    this.leaderLost();
   }
 
   tick(): void {

@@ -69,6 +69,14 @@ export interface RaftOptions {
    * @defaultValue 0
    */
   readonly priority?: number;
+  /**
+   * After how many milliseconds in which nothing was written or read the group goes quiet: it sends no heartbeats and waits for
+   * none until somebody wants something of it. Then it wakes at once, but a quiet group notices the death of its leader only when
+   * the mesh does. From 0 to 86 400 000, or `Infinity`: never. The group goes quiet when all members that are there agree.
+   *
+   * @defaultValue 5000
+   */
+  readonly quietAfterMs?: number;
 }
 
 /** The values that hold where an option is left out. */
@@ -83,4 +91,5 @@ export const raftDefaults: Required<RaftOptions> = {
   maxPendingReads: 65_536,
   readmit: true,
   priority: 0,
+  quietAfterMs: 5000,
 };
