@@ -137,9 +137,9 @@ export class Quiescence {
   #leaderRests(): boolean {
     const state = this.#state;
     const { log, commit, configs, disk, options } = state;
-    const { latest, latestIndex } = configs;
+    const { latest } = configs;
     if (commit < log.last || !disk.rests || !this.#parts.replication.settled || !this.#parts.reads.rests) return false;
-    if (latestIndex > commit || latest.outgoing.length > 0 || latest.next !== undefined) return false;
+    if (latest.outgoing.length > 0 || latest.next !== undefined) return false;
     if (state.transferee !== '' || configs.standingOf(state.self)?.voter !== true) return false;
     for (const peer of this.#linked()) {
       const { progress, priority, id } = peer;

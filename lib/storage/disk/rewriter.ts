@@ -95,7 +95,7 @@ export class Rewriter {
     let cheapest: Segment | undefined;
     let least = Infinity;
     for (const segment of this.#setup.left()) {
-      if (!segment.live || tried.has(segment) || liveBytes(segment) * SLACK > segment.end) continue;
+      if (!segment.live || tried.has(segment)) continue;
       let cost = 0;
       for (const part of segment.parts) cost += this.#bytesFrom(part);
       if (cost <= most && cost < least) {

@@ -108,6 +108,25 @@ describe('storage: entries of quiet groups', function () {
     await store.close();
   });
 
+  it('are written again from where the group begins, be that within a block', async () => {
+    const disk = new FaultyDisk();
+    const store = await openOn(disk);
+    await write(store, { group: 'quiet', entries: entries(1, 20, 10), hard: hard(20) });
+    await snapshot(store, 'quiet', metaAt(15));
+    await write(store, { group: 'quiet', compactTo: 13 });
+    for (let round = 0; round < 12; round++) {
+      // Its segment is the one that costs least to clear.
+      await write(store, { group: `other${round}`, entries: entries(1, 2, round === 0 ? 10 : 1000) });
+      await churn(store, round);
+    }
+    await settled(disk);
+    expect(store.failed).to.equal(undefined);
+    expect(await disk.list(`${DIRECTORY}/log`)).to.not.include('000000000001.seg');
+    const { firstIndex, lastIndex } = (await store.recover('quiet'))!;
+    expect([firstIndex, lastIndex]).to.deep.equal([14, 20]);
+    await store.close();
+  });
+
   it('that cannot be read any more stay where they are, and harm nobody else', async () => {
     const disk = new FaultyDisk();
     const store = await openOn(disk);

@@ -167,10 +167,42 @@ describe('a group rests only', () => {
     well(s);
   });
 
-  it('with a quorum of those that decide', () => {
-    const s = led().crash('b').unlink('a', 'c');
-    s.run(2000);
-    expect(rests(s, 'a', 'c')).to.deep.equal([false, false]);
+  it('when nobody is about to take over', () => {
+    const s = led();
+    asks(s);
+    const { core, now } = s.node('a');
+    expect(core.transfer(now, 'b')).to.deep.equal({ ok: true });
+    s.wait(10, 'a').lose({ type: 'timeoutNow' });
+    s.deliver({ type: 'quiet' }).deliver({ type: 'quietReply' });
+    expect(core.status).to.include({ transferring: 'b', quiet: false });
+    well(s);
+  });
+
+  it('when nothing came while it asked, even if that is settled by now', () => {
+    const s = led();
+    asks(s);
+    s.deliver({ type: 'quiet' }).deliver({ type: 'quietReply', from: 'b' });
+    const answer = s.lose({ type: 'quietReply', from: 'c' });
+    s.propose('a');
+    s.deliver();
+    s.inject(answer);
+    expect(rests(s)).to.deep.equal([false, false, false]);
+    well(s);
+  });
+
+  for (const quietAfterMs of [QUIET_MS, 20])
+    it(`with a quorum of those that decide, after ${quietAfterMs} ms`, () => {
+      const s = led({ quietAfterMs }).crash('b').unlink('a', 'c');
+      s.run(2000);
+      expect(rests(s, 'a', 'c')).to.deep.equal([false, false]);
+      expect(s.node('a').core.status.role).to.not.equal('leader');
+    });
+
+  it('when nobody is waited for who is to vote', () => {
+    const s = led();
+    expect(s.change('a', { addVoters: ['d'] })).to.equal('ok');
+    expect(s.parts('a')).to.equal('abc +d ⇒ abcd');
+    never(s);
   });
 
   it('when nobody is there who would rather lead', () => {
@@ -320,6 +352,18 @@ describe('when a word is lost', () => {
     s.run(700);
     expect(s.sentOf('vote').every(({ pre }) => pre)).to.equal(true);
     expect(s.at('a')).to.match(/^leader 2:/);
+    well(s);
+  });
+
+  it('that wakes the leader, then what is asked wakes it', () => {
+    const s = resting();
+    s.read('c');
+    s.lose({ type: 'wake' });
+    s.deliver();
+    expect(s.answers).to.have.length(1);
+    expect(rests(s)).to.deep.equal([false, false, false]);
+    s.run(900);
+    expect(s.sentOf('vote')).to.have.length(0);
     well(s);
   });
 
