@@ -234,7 +234,8 @@ export class GroupLog {
   }
 
   truncate(from: Index): void {
-    this.cutParts(from);
+    // The first block may begin before the log does; alone, that beginning is of no use.
+    this.cutParts(from <= this.firstIndex ? 0 : from);
     this.lastIndex = from - 1;
   }
 
