@@ -44,7 +44,9 @@ console.log('left alone for a while:', a.mesh.metrics().groups);
 const before = a.mesh.metrics().framesSent;
 await sleep(2000);
 const frames = a.mesh.metrics().framesSent - before;
-console.log(`in two seconds a sends ${frames} frames: the heartbeats of its links, whatever the number of groups`);
+console.log(
+  `in two seconds a sends ${frames} frames: the heartbeats of its links, whatever the number of groups`,
+);
 
 const wanted = a.replicas[7]!;
 const began = performance.now();

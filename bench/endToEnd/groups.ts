@@ -104,7 +104,12 @@ export async function reportGroups(options: BenchOptions): Promise<string> {
       rows.push(['none yet', undefined, before.cpuShare * 100, before.framesPerSecond, before.rss / 2 ** 20]);
       const { roundTrip } = await measureDataChannel({ seconds: Math.min(2, options.seconds) });
       const raw = roundTrip.p50 / 1000;
-      const row = (name: string, { p50, p99 }: Spread): (string | number)[] => [name, p50, p99, ratio(p50, raw)];
+      const row = (name: string, { p50, p99 }: Spread): (string | number)[] => [
+        name,
+        p50,
+        p99,
+        ratio(p50, raw),
+      ];
       commits = table(
         `First commit of a group that was at rest, ms (raw round trip p50 ${raw.toFixed(3)} ms)`,
         ['at', 'p50', 'p99', 'p50 ÷ raw'],
@@ -126,9 +131,21 @@ export async function reportGroups(options: BenchOptions): Promise<string> {
       (after.held - before.held) / groups / 1024,
     ]);
   }
-  const head = ['groups', 'opened in s', '% of a core', 'frames/s', 'RSS MiB', 'RSS KiB a group', 'held KiB a group'];
+  const head = [
+    'groups',
+    'opened in s',
+    '% of a core',
+    'frames/s',
+    'RSS MiB',
+    'RSS KiB a group',
+    'held KiB a group',
+  ];
   return [
-    table(`Idle groups of three, three processes, ${diskNote(options.dir)}; the busiest process, frames of all`, head, rows),
+    table(
+      `Idle groups of three, three processes, ${diskNote(options.dir)}; the busiest process, frames of all`,
+      head,
+      rows,
+    ),
     commits,
   ].join('\n');
 }

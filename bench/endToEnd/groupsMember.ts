@@ -104,7 +104,12 @@ serve({
       samples[at]!.add(await timed(put));
       samples[at + 1]!.add(await timed(put));
     }
-    const [leader, leaderAwake, follower, followerAwake] = samples.map(spread) as [Spread, Spread, Spread, Spread];
+    const [leader, leaderAwake, follower, followerAwake] = samples.map(spread) as [
+      Spread,
+      Spread,
+      Spread,
+      Spread,
+    ];
     return { leader, leaderAwake, follower, followerAwake };
   },
   close: () => opened.mesh?.close(),

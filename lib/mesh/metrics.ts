@@ -58,7 +58,9 @@ export interface MeshMetrics {
 
 /** The same, being counted. @internal */
 export type MeshCounters = {
-  -readonly [K in Exclude<keyof MeshMetrics, 'links' | 'groups' | 'relay' | 'gossip' | 'partition'>]: MeshMetrics[K];
+  -readonly [
+    K in Exclude<keyof MeshMetrics, 'links' | 'groups' | 'relay' | 'gossip' | 'partition'>
+  ]: MeshMetrics[K];
 };
 
 /** All zero. @internal */

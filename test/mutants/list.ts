@@ -2,12 +2,14 @@
 import { consensusMutants } from './list/consensus.js';
 import { meshMutants } from './list/mesh.js';
 import { relayMutants } from './list/meshRelay.js';
+import { quietMutants } from './list/quiet.js';
 import { replicaMutants } from './list/replica.js';
 import { storageMutants } from './list/storage.js';
 import type { Mutant } from './mutant.js';
 
 export const mutants: readonly Mutant[] = [
   ...consensusMutants,
+  ...quietMutants,
   ...replicaMutants,
   ...storageMutants,
   ...meshMutants,

@@ -85,7 +85,11 @@ describe('many groups in processes of their own', function () {
 
   const allFigures = (of = members): Promise<Figures[]> => Promise.all(of.map((member) => member.figures()));
 
-  async function until(what: string, holds: (figures: Figures[]) => boolean, of = members): Promise<Figures[]> {
+  async function until(
+    what: string,
+    holds: (figures: Figures[]) => boolean,
+    of = members,
+  ): Promise<Figures[]> {
     for (let waited = 0; waited < 90_000; waited += 100) {
       const figures = await allFigures(of);
       if (holds(figures)) return figures;

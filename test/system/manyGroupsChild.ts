@@ -16,7 +16,10 @@ export interface Setup {
   readonly groups: number;
 }
 
-export type Request = { readonly type: 'figures' } | { readonly type: 'put'; readonly group: number } | { readonly type: 'close' };
+export type Request =
+  | { readonly type: 'figures' }
+  | { readonly type: 'put'; readonly group: number }
+  | { readonly type: 'close' };
 
 export interface Figures {
   /** Frames that came but those that the mesh sends for itself, which are more when the machine is busy. */
@@ -28,7 +31,8 @@ export interface Figures {
   readonly leaders: readonly (string | undefined)[];
 }
 
-export type Reply = { readonly type: 'open' } | ({ readonly type: 'figures' } & Figures) | { readonly type: 'put' };
+export type Reply =
+  { readonly type: 'open' } | ({ readonly type: 'figures' } & Figures) | { readonly type: 'put' };
 
 const setup = JSON.parse(process.argv[2] ?? '') as Setup;
 const mesh = await joinMesh({
@@ -65,7 +69,13 @@ async function answer(request: Request): Promise<void> {
       const framesReceived = mine.framesReceived - datagramsReceived - datagramsRelayed - datagramsDropped;
       const statuses = replicas.map((replica) => replica.status());
       const terms = statuses.map(({ epoch }) => epoch);
-      reply({ type: 'figures', framesReceived, ...groups, terms, leaders: statuses.map(({ leader }) => leader) });
+      reply({
+        type: 'figures',
+        framesReceived,
+        ...groups,
+        terms,
+        leaders: statuses.map(({ leader }) => leader),
+      });
       return;
     }
     case 'put':

@@ -121,14 +121,4 @@ export interface Wake {
 
 /** Every message of the Raft core. */
 export type RaftMessage =
-  | Vote
-  | VoteReply
-  | Append
-  | Heartbeat
-  | Ack
-  | Read
-  | ReadReply
-  | TimeoutNow
-  | Quiet
-  | QuietReply
-  | Wake;
+  Vote | VoteReply | Append | Heartbeat | Ack | Read | ReadReply | TimeoutNow | Quiet | QuietReply | Wake;

@@ -61,7 +61,11 @@ export class Quiescence {
     const state = this.#state;
     const { log, commit, disk, options, term } = state;
     const rests =
-      log.last === m.index && commit === m.index && disk.rests && this.#parts.reads.rests && this.#parts.follower.rests;
+      log.last === m.index &&
+      commit === m.index &&
+      disk.rests &&
+      this.#parts.reads.rests &&
+      this.#parts.follower.rests;
     const ok = rests && options.quietAfterMs !== Infinity;
     if (!m.begins) this.#send(from, { type: 'quietReply', term, attempt: m.attempt, ok });
     else if (ok) this.#rest();
@@ -138,12 +142,14 @@ export class Quiescence {
     const state = this.#state;
     const { log, commit, configs, disk, options } = state;
     const { latest } = configs;
-    if (commit < log.last || !disk.rests || !this.#parts.replication.settled || !this.#parts.reads.rests) return false;
+    if (commit < log.last || !disk.rests || !this.#parts.replication.settled || !this.#parts.reads.rests)
+      return false;
     if (latest.outgoing.length > 0 || latest.next !== undefined) return false;
     if (state.transferee !== '' || configs.standingOf(state.self)?.voter !== true) return false;
     for (const peer of this.#linked()) {
       const { progress, priority, id } = peer;
-      if (progress?.state !== 'replicate' || progress.matched !== log.last || progress.toldCommit !== commit) return false;
+      if (progress?.state !== 'replicate' || progress.matched !== log.last || progress.toldCommit !== commit)
+        return false;
       // It will get the leadership in a while.
       if (priority > options.priority && configs.standingOf(id)?.voter === true) return false;
     }

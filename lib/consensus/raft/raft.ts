@@ -424,7 +424,12 @@ class RaftCore implements Consensus<RaftMessage> {
     if (gap <= 0) return true;
     state.now = now;
     // This process stood still, so the silence says nothing: what was sent meanwhile should be heard first.
-    if (gap > state.options.electionTimeoutMs && state.phase !== 'leader' && !this.#forgiven && !state.quiet) {
+    if (
+      gap > state.options.electionTimeoutMs &&
+      state.phase !== 'leader' &&
+      !this.#forgiven &&
+      !state.quiet
+    ) {
       this.#forgiven = true;
       this.#election.restart();
     }

@@ -9,7 +9,6 @@
  */
 import { lastOf } from '../../consensus/consensus.js';
 import type { Entry, Index } from '../../consensus/consensus.js';
-import { QuorateError } from '../../errors.js';
 import type { GroupWrite } from '../storage.js';
 import { readEntries } from './entryReader.js';
 import type { ReadSource } from './entryReader.js';
@@ -120,7 +119,7 @@ export class Rewriter {
 
   /** Writes the entries of a part, and those after them, again. Returns how many bytes; 0 when the group was faster. */
   async #move(part: Part): Promise<number> {
-    const { table, write } = this.#setup;
+    const { table } = this.#setup;
     const log = table.groups.get(part.name);
     if (log?.parts.includes(part) !== true) return 0;
     const { revision } = log;
@@ -129,15 +128,16 @@ export class Rewriter {
     let entries: Entry[];
     try {
       entries = await this.#read(log, from, log.lastIndex);
-    } catch (error) {
-      // What cannot be read stays where it is: whoever needs it is told then.
-      if (error instanceof QuorateError) return 0;
-      throw error;
+    } catch {
+      // What cannot be read stays where it is, and poisons nothing: whoever needs it is told then.
+      return 0;
     }
     // Between this look and the write nothing can happen.
     if (this.#closed || table.groups.get(part.name) !== log || log.revision !== revision) return 0;
     const written = await new Promise<boolean>((resolve) => {
-      write([{ group: part.name, truncateFrom: from, entries }], (error) => resolve(error === undefined));
+      this.#setup.write([{ group: part.name, truncateFrom: from, entries }], (error) =>
+        resolve(error === undefined),
+      );
     });
     return written ? bytes : 0;
   }
@@ -145,7 +145,8 @@ export class Rewriter {
   async #read(log: GroupLog, from: Index, to: Index): Promise<Entry[]> {
     const entries: Entry[] = [];
     for (let next = from; next <= to; next = lastOf(entries.at(-1)!) + 1) {
-      for (const entry of await readEntries(this.#setup.source, log, next, to, READ_BYTES)) entries.push(entry);
+      for (const entry of await readEntries(this.#setup.source, log, next, to, READ_BYTES))
+        entries.push(entry);
     }
     return entries;
   }

@@ -83,7 +83,10 @@ export class Watch {
       this.#checkAgrees(node, to, m);
     }
     if (m.type === 'quiet')
-      this.check(m.index <= this.committed, () => `${node.id} would rest at ${m.index}, which is not committed`);
+      this.check(
+        m.index <= this.committed,
+        () => `${node.id} would rest at ${m.index}, which is not committed`,
+      );
     if (m.type === 'append' || m.type === 'heartbeat') {
       this.check(term >= m.term, `${node.id} leads in ${m.term}, its disk says ${term}`);
     }

@@ -16,7 +16,9 @@ class Rig {
 
   constructor() {
     const core: Partial<Consensus> = {
-      wake: () => void this.woken++,
+      wake: () => {
+        this.woken++;
+      },
       transfer: (_now, to) => {
         this.asked.push(to);
         if (this.answer !== 'ok') return { ok: false, why: this.answer };

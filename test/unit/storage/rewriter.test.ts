@@ -14,7 +14,11 @@ async function segments(disk: FaultyDisk): Promise<number> {
 async function churn(store: NodeStore, round: number): Promise<void> {
   const first = 1 + round * 80;
   for (let part = 0; part < 4; part++)
-    await write(store, { group: 'busy', entries: entries(first + part * 20, 20, 1000), hard: hard(first - 1) });
+    await write(store, {
+      group: 'busy',
+      entries: entries(first + part * 20, 20, 1000),
+      hard: hard(first - 1),
+    });
   await snapshot(store, 'busy', metaAt(first + 79));
   await write(store, { group: 'busy', compactTo: first + 79 });
 }
@@ -95,7 +99,8 @@ describe('storage: entries of quiet groups', function () {
           }),
         );
         if (n % 7 === 0) {
-          if (last > 4) await write(store, { group: 'quiet', truncateFrom: last, entries: entries(last, 1, 10, 2) });
+          if (last > 4)
+            await write(store, { group: 'quiet', truncateFrom: last, entries: entries(last, 1, 10, 2) });
           else await write(store, { group: 'quiet', entries: entries(++last, 1, 10, 2) });
         }
         await new Promise((resolve) => setImmediate(resolve));
@@ -132,9 +137,18 @@ describe('storage: entries of quiet groups', function () {
     const store = await openOn(disk);
     await write(store, { group: 'quiet', entries: entries(1, 2, 300), hard: hard(1) });
     for (let round = 0; round < 2; round++) await churn(store, round);
-    disk.judgeRead = (path) => (path.endsWith('000000000001.seg') ? diskError('EIO') : undefined);
-    for (let round = 2; round < 12; round++) await churn(store, round);
+    let failed = 0;
+    disk.judgeRead = (path) => {
+      if (!path.endsWith('000000000001.seg')) return undefined;
+      failed++;
+      return diskError('EIO');
+    };
+    for (let round = 2; round < 12; round++) {
+      await write(store, { group: `other${round}`, entries: entries(1, 2, 1000) });
+      await churn(store, round);
+    }
     await settled(disk);
+    expect(failed).to.be.above(0);
     expect(store.failed).to.equal(undefined);
     disk.judgeRead = () => undefined;
     expect(await store.read('quiet', 1, 2, 1 << 20)).to.have.length(2);

@@ -42,7 +42,8 @@ export const QUIET_SCRIPT: readonly Step[] = [
       { group: `q${2 + (round % 4)}`, entries: entries(1 + 2 * Math.floor(round / 4), 2, 300) },
     ];
     // Some change their minds while they are written again.
-    if (round === 4) quiet.push({ group: 'q1', truncateFrom: 3, entries: entries(3, 2, 200, 2), hard: hard(2, 2) });
+    if (round === 4)
+      quiet.push({ group: 'q1', truncateFrom: 3, entries: entries(3, 2, 200, 2), hard: hard(2, 2) });
     if (round === 6) quiet.push({ group: 'q3', erase: true });
     return [
       w({ group: 'g', entries: entries(first, 30, 1000) }),
@@ -67,7 +68,10 @@ export function expected(steps: number, script = SCRIPT): Promise<string> {
 }
 
 /** What may be read after a crash: all that was acknowledged, and perhaps some of what was under way. */
-export async function expectedBetween({ acknowledged, issued }: Progress, script = SCRIPT): Promise<string[]> {
+export async function expectedBetween(
+  { acknowledged, issued }: Progress,
+  script = SCRIPT,
+): Promise<string[]> {
   const allowed: string[] = [];
   for (let steps = acknowledged; steps <= issued; steps++) allowed.push(await expected(steps, script));
   return allowed;

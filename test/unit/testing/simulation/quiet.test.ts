@@ -159,7 +159,12 @@ describe('simulation: a group at rest', () => {
     const [through, gone] = three.filter((id) => id !== leader) as [string, string];
     await simulation.settle(simulation.replica(through).removeMember(gone, { timeout: 10_000 }));
     await untilQuiet(simulation, [leader, through]);
-    expect(simulation.replica(leader).status().members.map(({ id }) => id)).to.have.members([leader, through]);
+    expect(
+      simulation
+        .replica(leader)
+        .status()
+        .members.map(({ id }) => id),
+    ).to.have.members([leader, through]);
     simulation.check();
   });
 
