@@ -35,6 +35,9 @@ export interface Woken {
   readonly followerAwake: Spread;
 }
 
+/** So many groups are opened at once. */
+const PORTION = 50;
+
 type Machine = ReturnType<typeof keyValue<string>>;
 
 const opened: { mesh?: Mesh; args?: JoinArgs; replicas: Replica<Machine>[] } = { replicas: [] };
@@ -66,21 +69,26 @@ serve({
   open: async ({ count, quietAfterMs }: OpenGroupsArgs) => {
     const { mesh, args } = opened;
     const storage = diskStorage(args!.dir);
+    const openOne = (n: number): Promise<Replica<Machine>> =>
+      openReplica({
+        mesh: mesh!,
+        group: `group-${n}`,
+        members: args!.members,
+        stateMachine: keyValue<string>(),
+        storage,
+        consensus: raft({ quietAfterMs }),
+        timeout: 60_000,
+      });
     return timed(async () => {
-      opened.replicas = await Promise.all(
-        Array.from({ length: count }, (_, n) =>
-          openReplica({
-            mesh: mesh!,
-            group: `group-${n}`,
-            members: args!.members,
-            stateMachine: keyValue<string>(),
-            storage,
-            consensus: raft({ quietAfterMs }),
-            timeout: 120_000,
-          }),
-        ),
-      );
-      await Promise.all(opened.replicas.map((replica) => replica.ready({ timeout: 120_000 })));
+      // In portions: a thousand elections at once would keep a small machine from answering any of them in time.
+      for (let from = 0; from < count; from += PORTION) {
+        const portion = Array.from({ length: Math.min(PORTION, count - from) }, async (_, i) =>
+          openOne(from + i),
+        );
+        const replicas = await Promise.all(portion);
+        await Promise.all(replicas.map((replica) => replica.ready()));
+        opened.replicas.push(...replicas);
+      }
     });
   },
   /** After a garbage collection, so that the figures of memory say what is held. */
