@@ -163,6 +163,8 @@ export interface CoreStatus {
   readonly genesis: string;
   readonly commitIndex: Index;
   readonly lastIndex: Index;
+  /** Nothing happens in the group, and this node lets time pass: see {@link Consensus.wake}. */
+  readonly quiet: boolean;
   /** Set when the core has stopped for good: an I/O error, or a broken invariant. */
   readonly stopped: Error | undefined;
 }
@@ -275,7 +277,7 @@ export interface Consensus<M extends MessageBase = MessageBase> {
   readonly status: CoreStatus;
   /** There are effects to drain. Still set after a drain that handed out a snapshot alone: drain again. */
   readonly dirty: boolean;
-  /** The monotonic time at which the next `tick` is needed. */
+  /** The monotonic time at which the next `tick` is needed; Infinity while quiet. */
   nextDeadline(): number;
   tick(now: number): void;
   /** Validates the message; never throws on a peer's data. `false`: it broke the protocol, and its sender should lose its link. */
@@ -296,6 +298,8 @@ export interface Consensus<M extends MessageBase = MessageBase> {
    * `transferring`. `ok` as well when the same transfer is under way already, or this node is `to` itself.
    */
   transfer(now: number, to: NodeId): { ok: true } | { ok: false; why: TransferRefusal };
+  /** Something is about to be asked of the group, maybe elsewhere: a quiet core stops being quiet, and wakes the leader. */
+  wake(now: number): void;
   /** All I/O up to this token is durable. */
   persisted(now: number, upTo: IoToken): void;
   /** Fail-stop: after this the core sends nothing, grants nothing and takes nothing. */

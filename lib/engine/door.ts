@@ -47,6 +47,8 @@ export interface GroupStatus {
   readonly membership: Membership;
   /** The newest that is known to be committed. */
   readonly stable: Membership;
+  /** Nothing happens in the group, and the core waits for nothing. */
+  readonly quiet: boolean;
   /** Changes whenever proposals sent to the leader before may have been lost: a new leader, or a new link to it. 0: no way to it. */
   readonly contact: number;
 }

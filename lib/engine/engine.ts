@@ -6,9 +6,11 @@ import type { NodeId } from '../consensus/consensus.js';
 import type { Environment, Timer } from '../environment.js';
 import { QuorateError } from '../errors.js';
 import { SuspendDetector } from '../failure/suspendDetector.js';
+import type { GroupMetrics } from '../mesh/metrics.js';
 import { FrameKind, type MeshPort } from '../mesh/port.js';
 import type { GroupWrite, NodeStore, Storage } from '../storage/storage.js';
 import type { WiredProtocol } from './codec.js';
+import { Deadlines } from './deadlines.js';
 import type { AppSide, EngineSide } from './door.js';
 import { Group, type GroupHost, type SoundProposal } from './group.js';
 import { Outbox } from './outbox.js';
@@ -66,6 +68,7 @@ export class Engine {
   readonly #storesClosing = new Map<Storage, Promise<void>>();
   /** Groups with something to do in the next turn. */
   #awake = new Set<Group>();
+  readonly #deadlines = new Deadlines();
   #scheduled = false;
   #inTurn = false;
   #timer: Timer | undefined;
@@ -103,6 +106,13 @@ export class Engine {
     });
     port.handle(FrameKind.group, (peer, session, frame) => this.#receive(peer, session, frame));
     port.listen({ onPeer: (peer, up) => this.#onPeer(peer, up) });
+    port.count(() => this.#count());
+  }
+
+  #count(): GroupMetrics {
+    let quiet = 0;
+    for (const { over, core } of this.#groups.values()) if (!over && core.status.quiet) quiet++;
+    return { open: this.#groups.size, quiet };
   }
 
   /** Opens a group. Throws ERR_GROUP_EXISTS, ERR_GROUP_UNKNOWN, and what the storage throws. */
@@ -189,6 +199,7 @@ export class Engine {
     this.#outbox.flush();
     this.#groups.delete(group.name);
     this.#awake.delete(group);
+    this.#deadlines.forget(group);
     for (const numbers of this.#byNumber.values()) {
       for (const [number, known] of numbers) if (known === group) numbers.delete(number);
     }
@@ -319,7 +330,7 @@ export class Engine {
       for (const group of this.#groups.values()) if (!group.over) group.core.suspended?.(now);
     if (this.#tickDue) {
       this.#tickDue = false;
-      for (const group of this.#groups.values()) {
+      for (const group of this.#deadlines.due(now)) {
         if (group.over || group.core.nextDeadline() > now) continue;
         attempt(group, () => group.core.tick(now));
         this.#awake.add(group);
@@ -337,7 +348,7 @@ export class Engine {
       this.#scheduled = true;
       this.#environment.defer(this.#turn);
     }
-    this.#armTimer();
+    this.#armTimer(groups);
   };
 
   /** One round: every dirty core's effects, one write a storage. `false`: nothing was dirty. */
@@ -381,13 +392,11 @@ export class Engine {
     return dirty;
   }
 
-  #armTimer(): void {
+  /** `touched`: the groups to which something happened; the deadlines of the others are what they were. */
+  #armTimer(touched: ReadonlySet<Group>): void {
     let next = Infinity;
-    for (const group of this.#groups.values()) {
-      if (group.over) continue;
-      const deadline = group.core.nextDeadline();
-      if (deadline < next) next = deadline;
-    }
+    for (const group of touched) next = Math.min(next, this.#deadlines.note(group));
+    if (this.#timerAt === Infinity) next = this.#deadlines.earliest();
     if (next >= this.#timerAt) return;
     this.#timer?.cancel();
     this.#timerAt = next;

@@ -231,6 +231,7 @@ export class Group {
     if (status.stopped) return 'stopped';
     if (status.role === 'leader') return this.#append(now, data, count);
     const { leader } = status;
+    this.core.wake(now);
     if (leader === '' || !this.contacts.get(leader)) return 'notLeader';
     const sent = this.#host.outbox.sized(leader, this.number, ItemType.proposal, data.length, (writer) =>
       encodeProposal(writer, token, count, data),
@@ -484,7 +485,7 @@ export class Group {
   }
 
   #status(): GroupStatus {
-    const { role, leader, epoch, quorum, membership, stable } = this.core.status;
+    const { role, leader, epoch, quorum, membership, stable, quiet } = this.core.status;
     if (membership !== this.#membershipTold) {
       this.#membershipTold = membership;
       this.#host.voters(
@@ -493,7 +494,7 @@ export class Group {
       );
     }
     const contact = role === 'leader' ? 1 : (this.contacts.get(leader)?.session ?? 0);
-    return { role, leader, epoch, quorum, membership, stable, contact };
+    return { role, leader, epoch, quorum, membership, stable, quiet, contact };
   }
 
   /** Gives the group up: the app's side is told, nothing more is sent or written. */

@@ -4,7 +4,19 @@ import { QuorateError } from '../errors.js';
 import { decodeEntries, decodeEpoch, encodeEntries, encodeEpoch } from '../storage/entryCodec.js';
 import type { MessageCodec, Travel } from './codec.js';
 
-const types = ['vote', 'voteReply', 'append', 'heartbeat', 'ack', 'read', 'readReply', 'timeoutNow'] as const;
+const types = [
+  'vote',
+  'voteReply',
+  'append',
+  'heartbeat',
+  'ack',
+  'read',
+  'readReply',
+  'timeoutNow',
+  'quiet',
+  'quietReply',
+  'wake',
+] as const;
 const ID_BYTES = 128;
 
 const urgent: Travel = { urgent: true, size: 0 };
@@ -59,7 +71,19 @@ export const raftCodec: MessageCodec<RaftMessage> = {
         writer.varint(message.index);
         break;
       case 'timeoutNow':
+      case 'wake':
         writer.varint(message.term);
+        break;
+      case 'quiet':
+        writer.varint(message.term);
+        writer.varint(message.index);
+        writer.varint(message.attempt);
+        writer.u8(message.begins ? 1 : 0);
+        break;
+      case 'quietReply':
+        writer.varint(message.term);
+        writer.varint(message.attempt);
+        writer.u8(message.ok ? 1 : 0);
     }
   },
 
@@ -120,7 +144,19 @@ export const raftCodec: MessageCodec<RaftMessage> = {
         return { type, batch, index: reader.varint() };
       }
       case 'timeoutNow':
+      case 'wake':
         return { type, term: reader.varint() };
+      case 'quiet': {
+        const term = reader.varint();
+        const index = reader.varint();
+        const attempt = reader.varint();
+        return { type, term, index, attempt, begins: flag(reader) };
+      }
+      case 'quietReply': {
+        const term = reader.varint();
+        const attempt = reader.varint();
+        return { type, term, attempt, ok: flag(reader) };
+      }
       default:
         throw new QuorateError('ERR_CODEC', 'a Raft message has an unknown type');
     }
@@ -133,3 +169,7 @@ export const raftCodec: MessageCodec<RaftMessage> = {
     return { urgent: false, size };
   },
 };
+
+function flag(reader: ByteReader): boolean {
+  return reader.u8() === 1;
+}

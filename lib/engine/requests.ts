@@ -35,6 +35,7 @@ export class Requests {
   /** The own app asks. */
   ask(now: number, token: number, request: LeaderRequest): void {
     const { role, leader } = this.#core.status;
+    this.#core.wake(now);
     if (role === 'leader') this.#begin(now, undefined, token, request);
     else if (leader === '' || !this.#host.forward(leader, token, request))
       this.#host.tell(token, 'notLeader');

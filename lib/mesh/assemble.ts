@@ -185,6 +185,7 @@ export async function assembleMesh(plan: MeshPlan): Promise<MeshParts> {
   const metrics = (): MeshMetrics => ({
     links: peers.sessions.size,
     ...counters,
+    groups: router.groups(),
     relay: { ...relayCounters },
     gossip: topology.gossip.metrics(),
     partition: topology.partition.metrics(environment.now()),

@@ -1,5 +1,6 @@
 /** What the engine sees of a mesh: authenticated peers, and frames to and from them. */
 import type { NodeId } from '../consensus/consensus.js';
+import type { GroupMetrics } from './metrics.js';
 import type { LaneName } from './transport.js';
 
 /** Who takes the frames of a kind. The first byte of every frame says its kind. */
@@ -62,6 +63,8 @@ export interface MeshPort {
    * voters of one of its groups is isolated.
    */
   expect(group: string, voters: readonly NodeId[] | undefined): void;
+  /** Who counts the groups, for the figures of the mesh. */
+  count(groups: () => GroupMetrics): void;
   /** Drops the link to a peer that broke the protocol of a layer above. It will be set up again, after a pause. */
   punish(peer: NodeId, reason: string): void;
 }

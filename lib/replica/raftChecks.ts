@@ -82,6 +82,7 @@ export function checkRaftOptions(options: RaftOptions): Complete {
   checkNumber('raft.maxPendingReads', merged.maxPendingReads, 1, 1_048_576);
   checkNumber('raft.priority', merged.priority, 0, MAX_PRIORITY);
   if (typeof merged.readmit !== 'boolean') throw configError('raft.readmit', merged.readmit, 'true or false');
+  if (merged.quietAfterMs !== Infinity) checkNumber('raft.quietAfterMs', merged.quietAfterMs, 0, 86_400_000);
   checkLease(merged.lease);
   checkQuorums(merged.quorums);
   for (const { between, found } of raftConflicts) {

@@ -408,6 +408,7 @@ export class Replica<M extends StateMachine = StateMachine> extends Emitter<Repl
       leader: status?.leader === '' ? undefined : status?.leader,
       epoch: status?.epoch.n ?? 0,
       quorum: this.#state === 'running' && (status?.quorum ?? false),
+      quiet: this.#state === 'running' && (status?.quiet ?? false),
       commitIndex: this.#room.commitIndex,
       appliedIndex: this.#room.applier.appliedIndex,
       members: this.#members,

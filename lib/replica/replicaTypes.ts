@@ -91,6 +91,8 @@ export interface ReplicaStatus {
   readonly epoch: number;
   /** Leader: a quorum answers. Others: a leader is heard. */
   readonly quorum: boolean;
+  /** Nothing happens in the group: it costs no messages and no timers until somebody wants something of it. */
+  readonly quiet: boolean;
   /** The last index that this member knows to be committed. */
   readonly commitIndex: number;
   /** The last index that this member has applied. */

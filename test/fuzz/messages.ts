@@ -89,5 +89,9 @@ export function raftMessages(): RaftMessage[] {
     { type: 'read', batch: 77 },
     { type: 'readReply', batch: 77, index: 8 },
     { type: 'timeoutNow', term: 2 },
+    { type: 'quiet', term: 2, index: 8, attempt: 1, begins: false },
+    { type: 'quiet', term: 2, index: 8, attempt: 1, begins: true },
+    { type: 'quietReply', term: 2, attempt: 1, ok: true },
+    { type: 'wake', term: 2 },
   ];
 }

@@ -3,6 +3,7 @@ import { consensusMutants } from './list/consensus.js';
 import { meshMutants } from './list/mesh.js';
 import { relayMutants } from './list/meshRelay.js';
 import { readMutants } from './list/reads.js';
+import { quietMutants } from './list/quiet.js';
 import { replicaMutants } from './list/replica.js';
 import { storageMutants } from './list/storage.js';
 import type { Mutant } from './mutant.js';
@@ -10,6 +11,7 @@ import type { Mutant } from './mutant.js';
 export const mutants: readonly Mutant[] = [
   ...consensusMutants,
   ...readMutants,
+  ...quietMutants,
   ...replicaMutants,
   ...storageMutants,
   ...meshMutants,

@@ -61,6 +61,11 @@ export class Disk {
     return this.hardDirty || this.#truncateFrom > 0 || this.#append.length > 0 || this.#install !== undefined;
   }
 
+  /** Nothing is to be written, or under way. */
+  get rests(): boolean {
+    return !this.pending && this.#head === this.#inFlight.length && this.#held.length === 0;
+  }
+
   get toSend(): boolean {
     return this.#send.length > 0;
   }

@@ -9,6 +9,9 @@ import type { TimeoutNow, Vote, VoteReply } from './messages.js';
 import type { VotePromise } from './lease.js';
 import type { Peer, State } from './state.js';
 
+/** Over how many election time-outs the elections of quiet groups are spread that lost their leaders at once. */
+const QUIET_SPREAD = 4;
+
 /** The part of a core that makes leaders. @internal */
 export class Election {
   readonly #state: State;
@@ -18,6 +21,8 @@ export class Election {
   /** The incarnations of those that granted. */
   readonly #granted = new Map<NodeId, string>();
   #deadline = Infinity;
+  /** The deadline is a late one, since nobody waits. */
+  #unhurried = false;
   /** This candidacy is the last leader's wish. */
   #transfer = false;
 
@@ -34,6 +39,7 @@ export class Election {
 
   /** Waits anew for a random time from one to two election time-outs. */
   restart(): void {
+    this.#unhurried = false;
     const { now, random, options } = this.#state;
     this.#deadline = now + options.electionTimeoutMs * (1 + random());
   }
@@ -50,6 +56,21 @@ export class Election {
     // Promises of one heartbeat end at one time: from there on the members take turns.
     const from = Math.max(now + heartbeatMs, this.#promise.until);
     this.#deadline = Math.min(this.#deadline, from + random() * (electionTimeoutMs / 2));
+  }
+
+  /** So did the links of all groups that this leader led in silence: nobody waits for them, so they do not run all at once. */
+  quietLeaderLost(): void {
+    const { now, random, options } = this.#state;
+    const { heartbeatMs, electionTimeoutMs } = options;
+    this.#deadline = now + heartbeatMs + random() * electionTimeoutMs * QUIET_SPREAD;
+    this.#unhurried = true;
+  }
+
+  /** Somebody waits after all. */
+  hurry(): void {
+    if (!this.#unhurried) return;
+    this.#unhurried = false;
+    this.leaderLost();
   }
 
   tick(): void {

@@ -40,6 +40,11 @@ export class Follower {
     return this.#gapAt;
   }
 
+  /** Nothing waits: no append for another one, no answer for the disk. */
+  get rests(): boolean {
+    return this.#early.length === 0 && !this.#waiting && this.#conflict === undefined;
+  }
+
   /** A reign ended: what was known of its log holds no more. */
   reset(): void {
     this.#matched = this.#round = 0;
@@ -101,6 +106,11 @@ export class Follower {
       this.#state.fail(error as Error);
     }
     return true;
+  }
+
+  /** Whether the one that speaks is the leader that this node follows; hearing it counts, as a heartbeat does. */
+  hears(from: NodeId, term: number): boolean {
+    return this.#hear(from, term) === 'now';
   }
 
   /** At most one acknowledgement a drain, and none of a term that is not durable yet. */

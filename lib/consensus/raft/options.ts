@@ -70,6 +70,14 @@ export interface RaftOptions {
    */
   readonly priority?: number;
   /**
+   * After how many milliseconds in which nothing was written or read the group goes quiet: it sends no heartbeats and waits for
+   * none until somebody wants something of it. Then it wakes at once, but a quiet group notices the death of its leader only when
+   * the mesh does. From 0 to 86 400 000, or `Infinity`: never. The group goes quiet when all members that are there agree.
+   *
+   * @defaultValue 5000
+   */
+  readonly quietAfterMs?: number;
+  /**
    * Lets a leader answer linearizable reads at once, without a round to a quorum, as long as enough voters have promised to
    * elect nobody else. It makes reads depend on clocks: see {@link LeaseOptions}. On a group's members alike; a follower whose
    * `electionTimeoutMs` is shorter than the promise wanted gives none, and reads then take a round as ever.
@@ -158,4 +166,5 @@ export const raftDefaults: Required<RaftOptions> = {
   priority: 0,
   lease: false,
   quorums: 'majority',
+  quietAfterMs: 5000,
 };

@@ -11,6 +11,7 @@ import { Election } from './election.js';
 import { Follower } from './follower.js';
 import { VotePromise } from './lease.js';
 import { raftDefaults } from './options.js';
+import { Quiescence } from './quiescence.js';
 import { Reads } from './reads.js';
 import { Reconfigure } from './reconfigure.js';
 import { Replication } from './replication.js';
@@ -71,6 +72,7 @@ class RaftCore implements Consensus<RaftMessage> {
   readonly #reads: Reads;
   readonly #reconfigure: Reconfigure;
   readonly #transfer: Transfer;
+  readonly #quiescence: Quiescence;
   readonly #guard: TermGuard;
   #status: CoreStatus & { commitIndex: Index; lastIndex: Index };
   /** One stall is forgiven until a leader is heard or an election begins. */
@@ -91,13 +93,21 @@ class RaftCore implements Consensus<RaftMessage> {
     });
     this.#follower = new Follower(state, promise, () => {
       this.#forgiven = false;
+      this.#quiescence.stir();
       this.#election.restart();
+    });
+    this.#quiescence = new Quiescence(state, {
+      election: this.#election,
+      follower: this.#follower,
+      replication: this.#replication,
+      reads: this.#reads,
     });
     state.onReign = (wasLeader) => {
       this.#forgiven = false;
       this.#follower.reset();
       this.#reads.reset();
       this.#transfer.reset();
+      this.#quiescence.reset();
       if (!wasLeader) return;
       this.#replication.end();
       this.#election.restart();
@@ -124,9 +134,10 @@ class RaftCore implements Consensus<RaftMessage> {
   }
 
   nextDeadline(): number {
-    const { stopped, phase, dirty, now, configs, self, options } = this.#state;
+    const { stopped, phase, dirty, now, configs, self, options, quiet } = this.#state;
     if (stopped !== undefined) return Infinity;
     if (dirty) return now;
+    if (quiet) return Infinity;
     if (phase === 'leader')
       return configs.hasOthers(self)
         ? Math.min(this.#replication.deadline, this.#transfer.deadline)
@@ -137,10 +148,11 @@ class RaftCore implements Consensus<RaftMessage> {
   }
 
   tick(now: number): void {
-    if (!this.#enter(now)) return;
+    if (!this.#enter(now) || this.#state.quiet) return;
     if (this.#state.phase === 'leader') {
       this.#replication.tick();
       this.#transfer.tick();
+      this.#quiescence.tick();
     } else {
       this.#follower.tick();
       this.#election.tick();
@@ -154,6 +166,8 @@ class RaftCore implements Consensus<RaftMessage> {
     if (!isSound(message, this.#state.term)) return false;
     if (peer?.up !== true) return true;
     if (!raises(message, this.#state.term)) return this.#take(peer, message);
+    // Those who rest with this node hear of it while it leads them.
+    this.#quiescence.wake();
     const { term, configs } = this.#state;
     const member = configs.standingOf(from) === undefined ? '' : from;
     const verdict = this.#guard.judge(now, member, message.term - term);
@@ -177,12 +191,15 @@ class RaftCore implements Consensus<RaftMessage> {
         this.#transfer.advance();
         return true;
       case 'vote':
+        // Whoever runs misses the leader: it should show itself.
+        this.#quiescence.wake();
         this.#election.onVote(peer, message);
         return true;
       case 'voteReply':
         this.#election.onVoteReply(peer, message);
         return true;
       case 'read':
+        this.#quiescence.wake();
         this.#reads.onRead(from, peer.session, message.batch);
         return true;
       case 'readReply':
@@ -191,29 +208,46 @@ class RaftCore implements Consensus<RaftMessage> {
       case 'timeoutNow':
         this.#election.onTimeoutNow(peer, message);
         return true;
+      case 'quiet':
+        if (this.#follower.hears(from, message.term)) this.#quiescence.onQuiet(peer, message);
+        return true;
+      case 'quietReply':
+        this.#quiescence.onQuietReply(peer, message);
+        return true;
+      case 'wake':
+        this.#quiescence.onWake(message);
+        return true;
     }
   }
 
   propose(now: number, time: number, data: Uint8Array, count: number): Accepted {
     if (!this.#enter(now)) return { ok: false, why: 'stopped' };
+    this.#want();
     return this.#replication.propose(time, data, count);
   }
 
   changeMembership(now: number, change: MembershipChange): Accepted {
     if (!this.#enter(now)) return { ok: false, why: 'stopped' };
+    this.#want();
     return this.#reconfigure.change(change);
   }
 
   read(now: number, context: number): { ok: true } | { ok: false; why: Refusal } {
     if (!this.#enter(now)) return { ok: false, why: 'stopped' };
+    this.#want();
     const why = this.#reads.read(context);
     return why === undefined ? { ok: true } : { ok: false, why };
   }
 
   transfer(now: number, to: NodeId): { ok: true } | { ok: false; why: TransferRefusal } {
     if (!this.#enter(now)) return { ok: false, why: 'stopped' };
+    this.#want();
     const why = this.#transfer.begin(to);
     return why === undefined ? { ok: true } : { ok: false, why };
+  }
+
+  wake(now: number): void {
+    if (this.#enter(now)) this.#want();
   }
 
   persisted(now: number, upTo: IoToken): void {
@@ -289,13 +323,18 @@ class RaftCore implements Consensus<RaftMessage> {
     }
     peer.session = session;
     peer.up = up;
+    const rested = state.quiet;
+    // A group that rests relies on these links.
+    if (state.phase === 'leader' || id === state.leader) this.#quiescence.wake();
+    state.busyAt = now;
     if (!up) {
       // Strangers come and go without a trace.
       if (state.configs.standingOf(id) === undefined) state.peers.delete(id);
       if (id !== state.leader) return;
       // Its silence began now; others that hear it still will refuse the pre-vote.
       state.leaderHeardAt = -Infinity;
-      this.#election.leaderLost();
+      if (rested) this.#election.quietLeaderLost();
+      else this.#election.leaderLost();
       return;
     }
     const incarnation = hello?.incarnation ?? '';
@@ -358,7 +397,7 @@ class RaftCore implements Consensus<RaftMessage> {
   }
 
   #newStatus(): CoreStatus & { commitIndex: Index; lastIndex: Index } {
-    const { phase, leader, epoch, configs, genesis, commit, log, stopped, self } = this.#state;
+    const { phase, leader, epoch, configs, genesis, commit, log, stopped, self, quiet } = this.#state;
     const { transferee, succession } = this.#state;
     let role: Role = configs.standingOf(self)?.voter === true ? 'follower' : 'learner';
     if (phase !== 'follower') role = phase === 'leader' ? 'leader' : 'candidate';
@@ -371,10 +410,17 @@ class RaftCore implements Consensus<RaftMessage> {
       membership: configs.latest,
       stable: configs.stable,
       genesis,
+      quiet,
       commitIndex: commit,
       lastIndex: log.last,
       stopped,
     };
+  }
+
+  /** Somebody waits for the group. */
+  #want(): void {
+    this.#quiescence.wake();
+    this.#election.hurry();
   }
 
   /** Every input begins here: takes over the time and notices a stall. `false`: stopped, nothing is taken. */
@@ -385,7 +431,12 @@ class RaftCore implements Consensus<RaftMessage> {
     if (gap <= 0) return true;
     state.now = now;
     // This process stood still, so the silence says nothing: what was sent meanwhile should be heard first.
-    if (gap > state.options.electionTimeoutMs && state.phase !== 'leader' && !this.#forgiven) {
+    if (
+      gap > state.options.electionTimeoutMs &&
+      state.phase !== 'leader' &&
+      !this.#forgiven &&
+      !state.quiet
+    ) {
       this.#forgiven = true;
       this.#election.restart();
     }

@@ -112,6 +112,11 @@ export class Reads {
     this.#fail(contexts, 'notLeader');
   }
 
+  /** No read waits for anything. */
+  get rests(): boolean {
+    return this.#pending === 0;
+  }
+
   /** When the oldest question will have stayed without an answer for too long. */
   get deadline(): number {
     for (const { at } of this.#asked.values()) return at + this.#state.options.electionTimeoutMs * 2;

@@ -91,7 +91,7 @@ export class Replication {
     const { log, configs } = state;
     this.#epoch = state.epoch;
     this.#reignStart = log.last + 1;
-    this.#ledSince = this.#heartbeatAt = state.now;
+    this.#ledSince = this.#heartbeatAt = state.busyAt = state.now;
     this.#round = 1;
     this.lease.begin();
     this.#uncommitted = log.weigh(state.commit + 1, log.last);
@@ -145,14 +145,24 @@ export class Replication {
       state.dirty = true;
     }
     if (now < this.#heartbeatAt) return;
-    this.#heartbeatAt = now + options.heartbeatMs;
+    // All groups of a node beat at the same moments, so that their heartbeats to a peer share a frame, and the answers too.
+    this.#heartbeatAt = (Math.floor(now / options.heartbeatMs) + 1) * options.heartbeatMs;
     // Only the answer to a round of its own tells how old a promise is.
     if (this.lease.promiseMs > 0) this.#round++;
     this.#beat();
   }
 
+  /** Is heard again after a silence, in which it could not hear anybody either. */
+  wake(): void {
+    const { now, peers } = this.#state;
+    this.#ledSince = this.#heartbeatAt = now;
+    for (const { up, progress } of peers.values()) if (up && progress !== undefined) progress.heardAt = now;
+    this.tick();
+  }
+
   /** A round that confirms all that is registered by now; sent at once. */
   openRound(): number {
+    this.#state.busyAt = this.#state.now;
     this.#round++;
     this.#beat();
     return this.#round;
@@ -174,6 +184,7 @@ export class Replication {
     if (peer.progress === undefined) peer.progress = this.#track(next);
     else peer.progress.toProbe(peer.progress.matched > 0 ? peer.progress.matched + 1 : next);
     peer.progress.logOnly = false;
+    state.busyAt = state.now;
     state.dirty = true;
     this.onProgress();
   }
@@ -256,6 +267,7 @@ export class Replication {
     log.append([entry]);
     disk.append(entry);
     this.#uncommitted += weightOf(entry);
+    this.#state.busyAt = this.#state.now;
     this.#state.dirty = true;
     if (kind === 'config') {
       configs.append(entry);

@@ -60,6 +60,10 @@ export class State {
   /** The group's genesis, once it is known to be committed here or elsewhere; never that of a founding under way. */
   genesis = '';
   stopped: Error | undefined;
+  /** Lets time pass, until something happens: see `Quiescence`. */
+  quiet = false;
+  /** Leader: when something was last written or read. */
+  busyAt = -Infinity;
   dirty = false;
   /** The status must be made anew. */
   statusOld = true;

@@ -57,7 +57,12 @@ export function isSound(message: RaftMessage, term: number): boolean {
     case 'readReply':
       return isCount(m.batch) && isIndex(m.index);
     case 'timeoutNow':
+    case 'wake':
       return isPositive(m.term);
+    case 'quiet':
+      return isPositive(m.term) && isIndex(m.index) && isPositive(m.attempt) && isFlag(m.begins);
+    case 'quietReply':
+      return isPositive(m.term) && isPositive(m.attempt) && isFlag(m.ok);
     default:
       return false;
   }

@@ -32,6 +32,7 @@ class DownReplica extends Emitter<ReplicaEvents> {
       leader: undefined,
       epoch: 0,
       quorum: false,
+      quiet: false,
       commitIndex: 0,
       appliedIndex: 0,
       members: [],

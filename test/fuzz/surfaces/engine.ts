@@ -58,6 +58,7 @@ class Bench implements Trial {
       handle: (kind, handler) => void this.#handlers.set(kind, handler),
       listen: (listener) => void this.#listeners.push(listener),
       expect: () => undefined,
+      count: () => undefined,
       punish: () => undefined,
     };
     const engine = new Engine(port as MeshPort, environment);

@@ -437,6 +437,12 @@ describe('elections', () => {
       { type: 'readReply', batch: 1, index: '1' },
       { type: 'timeoutNow', term: 0 },
       { type: 'timeoutNow' },
+      { type: 'quiet', term: 0, index: 1, attempt: 1, begins: true },
+      { type: 'quiet', term: 3, index: -1, attempt: 1, begins: true },
+      { type: 'quiet', term: 3, index: 1, attempt: 0, begins: true },
+      { type: 'quiet', term: 3, index: 1, attempt: 1, begins: 1 },
+      { type: 'quietReply', term: 3, attempt: 1 },
+      { type: 'wake', term: '3' },
       {
         type: 'vote',
         pre: true,

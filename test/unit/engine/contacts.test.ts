@@ -28,6 +28,7 @@ function own(genesis = '', founders = ['c', 'b', 'a']) {
     genesis,
     commitIndex: 0,
     lastIndex: 0,
+    quiet: false,
     stopped: undefined,
   };
   return { self: 'a', protocol: 'raft', status };

@@ -9,12 +9,16 @@ class Rig {
   status = { role: 'leader', leader: 'a', transferring: '' };
   answer: TransferRefusal | 'ok' = 'ok';
   reachable = true;
+  woken = 0;
   readonly asked: NodeId[] = [];
   readonly said: unknown[] = [];
   readonly requests: Requests;
 
   constructor() {
     const core: Partial<Consensus> = {
+      wake: () => {
+        this.woken++;
+      },
       transfer: (_now, to) => {
         this.asked.push(to);
         if (this.answer !== 'ok') return { ok: false, why: this.answer };
@@ -90,6 +94,7 @@ describe('requests for the leadership', () => {
       ['tell', 3, 'notLeader'],
     ]);
     expect(rig.asked).to.deep.equal([]);
+    expect(rig.woken, 'a group at rest wakes').to.equal(3);
   });
 
   it('are remembered up to a number; who comes later asks again', () => {

@@ -111,6 +111,7 @@ class Engine {
       quorum: true,
       membership,
       stable: membership,
+      quiet: false,
       contact: this.#contact,
     };
   }

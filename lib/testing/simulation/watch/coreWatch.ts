@@ -167,6 +167,10 @@ export class CoreWatch implements Consensus {
     return this.#core.transfer(now, to);
   }
 
+  wake(now: number): void {
+    this.#core.wake(now);
+  }
+
   persisted(now: number, upTo: number): void {
     this.#core.persisted(now, upTo);
   }
@@ -345,7 +349,8 @@ export class CoreWatch implements Consensus {
     const vote = durable.hard?.vote ?? '';
     if (m.type === 'voteReply' && m.granted && !m.pre && !(term > m.term || (term === m.term && vote === to)))
       this.#fail('vote', `grants ${to} its vote in ${m.term}, its disk says ${vote || '-'} in ${term}`);
-    const leads = m.type === 'append' || m.type === 'heartbeat' || m.type === 'timeoutNow';
+    const leads =
+      m.type === 'append' || m.type === 'heartbeat' || m.type === 'timeoutNow' || m.type === 'quiet';
     const isOwn = leads || (m.type === 'vote' && !m.pre);
     if ((isOwn || m.type === 'ack') && term < m.term)
       this.#fail('vote', `sends ${m.type} of ${m.term}, its disk is in ${term}`);
@@ -353,6 +358,8 @@ export class CoreWatch implements Consensus {
       this.#fail('durability', `acknowledges ${m.matched}, its disk has ${durable.last}`);
     if (m.type === 'ack') this.#checkMatch(to, m, durable);
     if (m.type === 'heartbeat') this.#checkTold(to, m);
+    if (m.type === 'quiet' && m.index !== this.#core.status.commitIndex)
+      this.#fail('commit', `would rest at ${m.index}, it committed ${this.#core.status.commitIndex}`);
   }
 
   /** What a follower acknowledges is what its leader has there (append ABA, pitfalls of reverted logs). */

@@ -192,6 +192,10 @@ describe('exploration: what messages say', () => {
     ],
     [{ type: 'readReply', batch: 3, index: 0 }, 'read ask again'],
     [{ type: 'timeoutNow', term: 4 }, 'time-out now t4'],
+    [{ type: 'quiet', term: 4, index: 7, attempt: 1, begins: false }, 'quiet? at 7 t4'],
+    [{ type: 'quiet', term: 4, index: 7, attempt: 1, begins: true }, 'quiet at 7 t4'],
+    [{ type: 'quietReply', term: 4, attempt: 1, ok: true }, 'quiet yes t4'],
+    [{ type: 'wake', term: 4 }, 'wake t4'],
   ];
   for (const [message, text] of said)
     it(text, () => {
