@@ -1,6 +1,6 @@
 /** The protocols that `consensus` can name, with their options checked. */
 import { createRaftProtocol } from '../consensus/raft/raft.js';
-import { raftDefaults, type RaftOptions } from '../consensus/raft/options.js';
+import { completeRaftOptions, type RaftOptions } from '../consensus/raft/options.js';
 import type { WiredProtocol } from '../engine/codec.js';
 import { raftCodec } from '../engine/raftCodec.js';
 import { MAX_PRIORITY } from '../engine/wire.js';
@@ -24,13 +24,14 @@ const GIB = 1024 * MIB;
  *
  * @example
  * ```ts
- * const replica = await openReplica({ ...options, consensus: raft({ electionTimeoutMs: 1000, heartbeatMs: 100 }) });
+ * const replica = await openReplica({ ...options, consensus: raft({ electionTimeoutMs: 500, heartbeatMs: 100 }) });
  * ```
  */
 export function raft(options: RaftOptions = {}): ConsensusOption {
-  const merged = { ...raftDefaults, ...options };
+  const merged = completeRaftOptions(options);
   checkNumber('raft.heartbeatMs', merged.heartbeatMs, 1, 60_000);
   checkNumber('raft.electionTimeoutMs', merged.electionTimeoutMs, 10, 600_000);
+  checkNumber('raft.maxElectionTimeoutMs', merged.maxElectionTimeoutMs, 10, 600_000);
   checkNumber('raft.maxMessageBytes', merged.maxMessageBytes, 1024, 16 * MIB);
   checkNumber('raft.maxInflightMessages', merged.maxInflightMessages, 1, 4096);
   checkNumber('raft.maxInflightBytes', merged.maxInflightBytes, 1024, GIB);
@@ -45,6 +46,16 @@ export function raft(options: RaftOptions = {}): ConsensusOption {
     'half of raft.electionTimeoutMs',
     merged.electionTimeoutMs / 2,
   );
+  atMost(
+    'raft.electionTimeoutMs',
+    merged.electionTimeoutMs,
+    'raft.maxElectionTimeoutMs',
+    merged.maxElectionTimeoutMs,
+  );
+  const { diskStallMs } = merged;
+  const bounded = Number.isInteger(diskStallMs) && diskStallMs >= 10 && diskStallMs <= 600_000;
+  if (diskStallMs !== 0 && !bounded)
+    throw configError('raft.diskStallMs', diskStallMs, '0 or an integer from 10 to 600000');
   atMost('raft.maxMessageBytes', merged.maxMessageBytes, 'raft.maxInflightBytes', merged.maxInflightBytes);
   atMost(
     'raft.maxMessageBytes',

@@ -123,6 +123,7 @@ export class Follower {
     if (another || (lastEpoch.n === term && lastEpoch.node !== from)) return 'never';
     state.follow(term, from);
     state.leaderHeardAt = state.now;
+    state.peers.get(from)?.rhythm.heard(state.now, state.awakeSince);
     this.#heard();
     return 'now';
   }

@@ -9,7 +9,9 @@ import { MAX_INDEX } from '../bounds.js';
 import { compareEpochs } from '../consensus.js';
 import { Election } from './election.js';
 import { Follower } from './follower.js';
-import { raftDefaults } from './options.js';
+import { IoHealth } from './ioHealth.js';
+import { completeRaftOptions } from './options.js';
+import { Rhythm } from './patience.js';
 import { Reads } from './reads.js';
 import { Reconfigure } from './reconfigure.js';
 import { Replication } from './replication.js';
@@ -50,10 +52,13 @@ const COMMIT_STRIDE = 1000;
  * @internal
  */
 export function createRaftProtocol(options: RaftOptions = {}): ConsensusProtocol<RaftMessage> {
-  const complete = { ...raftDefaults, ...options };
+  const complete = completeRaftOptions(options);
   const { priority, electionTimeoutMs: transferMs } = complete;
   return { name: 'raft', priority, transferMs, create: (setup) => new RaftCore(setup, complete) };
 }
+
+/** Without any input for so many election time-outs this process stood still. */
+const AWAKE = 0.75;
 
 /** Whether a message would raise a term: all that carry one would, but the two that ask about, and promise, a next one. */
 function raises(message: RaftMessage, term: number): message is Extract<RaftMessage, { term: number }> {
@@ -70,6 +75,7 @@ class RaftCore implements Consensus<RaftMessage> {
   readonly #reads: Reads;
   readonly #reconfigure: Reconfigure;
   readonly #transfer: Transfer;
+  readonly #ioHealth: IoHealth;
   readonly #guard: TermGuard;
   #status: CoreStatus & { commitIndex: Index; lastIndex: Index };
   /** One stall is forgiven until a leader is heard or an election begins. */
@@ -83,19 +89,22 @@ class RaftCore implements Consensus<RaftMessage> {
     this.#reconfigure = new Reconfigure(state, this.#replication);
     this.#replication.onProgress = () => this.#reconfigure.settle();
     this.#transfer = new Transfer(state, this.#replication, this.#guard);
+    this.#ioHealth = new IoHealth(state, this.#transfer);
     this.#election = new Election(state, (met) => {
       state.enter('leader');
       this.#replication.begin(met);
     });
     this.#follower = new Follower(state, () => {
       this.#forgiven = false;
-      this.#election.restart();
+      this.#election.heard();
     });
     state.onReign = (wasLeader) => {
       this.#forgiven = false;
       this.#follower.reset();
       this.#reads.reset();
       this.#transfer.reset();
+      this.#ioHealth.reset();
+      for (const { rhythm } of state.peers.values()) rhythm.pause();
       if (!wasLeader) return;
       this.#replication.end();
       this.#election.restart();
@@ -139,6 +148,7 @@ class RaftCore implements Consensus<RaftMessage> {
     if (this.#state.phase === 'leader') {
       this.#replication.tick();
       this.#transfer.tick();
+      this.#ioHealth.tick();
     } else {
       this.#follower.tick();
       this.#election.tick();
@@ -275,7 +285,9 @@ class RaftCore implements Consensus<RaftMessage> {
     let peer = state.peers.get(id);
     // The end of a link that was replaced by now.
     if (peer !== undefined && session < peer.session) return;
-    peer ??= { id, session, up: false, incarnation: '', priority: 0, progress: undefined };
+    const rhythm = peer?.rhythm ?? new Rhythm(state.options.heartbeatMs);
+    rhythm.pause();
+    peer ??= { id, session, up: false, incarnation: '', priority: 0, rhythm, progress: undefined };
     state.peers.set(id, peer);
     if (!up || session > peer.session) {
       this.#reads.unlinked(id);
@@ -325,7 +337,7 @@ class RaftCore implements Consensus<RaftMessage> {
       }
       if (disk.pending && state.commit - state.writtenCommit >= COMMIT_STRIDE) disk.hardDirty = true;
     }
-    disk.drain(out, () => this.#hardState());
+    disk.drain(state.now, out, () => this.#hardState());
     out.commit = state.commit;
     out.reads.length = out.readsFailed.length = 0;
     [out.reads, this.#reads.answered] = [this.#reads.answered, out.reads];
@@ -377,6 +389,8 @@ class RaftCore implements Consensus<RaftMessage> {
     const gap = now - state.now;
     if (gap <= 0) return true;
     state.now = now;
+    // It looks in at least twice an election time-out.
+    if (gap > state.options.electionTimeoutMs * AWAKE) state.awakeSince = now;
     // This process stood still, so the silence says nothing: what was sent meanwhile should be heard first.
     if (gap > state.options.electionTimeoutMs && state.phase !== 'leader' && !this.#forgiven) {
       this.#forgiven = true;

@@ -60,12 +60,12 @@ export class Replication {
     };
   }
 
-  /** Whether a voter was heard within the last election time-out. */
+  /** Whether a voter was heard of late: within what its rhythm makes of the election time-out. */
   readonly answers = (voter: Member): boolean => {
-    const { self, now, options, peers } = this.#state;
+    const { self, now, peers } = this.#state;
     if (this.#state.countsFrom(voter) === Infinity) return false;
     const heardAt = peers.get(voter.id)?.progress?.heardAt ?? -Infinity;
-    return voter.id === self || now - heardAt < options.electionTimeoutMs;
+    return voter.id === self || now - heardAt < this.#state.patienceWith(voter.id);
   };
 
   get deadline(): number {
@@ -130,7 +130,8 @@ export class Replication {
   tick(): void {
     const state = this.#state;
     const { now, options } = state;
-    if (now - this.#ledSince >= options.electionTimeoutMs && !hasQuorum(state.configs.latest, this.answers)) {
+    // Before a first answer can be there nobody is missed.
+    if (now - this.#ledSince >= state.electionMs && !hasQuorum(state.configs.latest, this.answers)) {
       state.follow(state.term, '');
       return;
     }
@@ -185,6 +186,7 @@ export class Replication {
     if (m.matched > state.log.last || m.round > this.#round) return false;
     if (m.conflict !== undefined && m.conflict.prevIndex > state.log.last) return false;
     progress.heardAt = state.now;
+    peer.rhythm.heard(state.now, state.awakeSince);
     progress.ackedRound = Math.max(progress.ackedRound, m.round);
     const moved = progress.acknowledged(m.matched, state.now);
     if (m.conflict !== undefined) this.#conflict(progress, m.conflict);
@@ -298,8 +300,8 @@ export class Replication {
 
   /** An answer without conflict. */
   #agree(peer: Peer, progress: Progress, matched: Index): void {
-    const { now, options, log } = this.#state;
-    const overdue = options.electionTimeoutMs;
+    const { now, patience, log } = this.#state;
+    const overdue = patience.answerMs(peer.id);
     if (progress.state === 'probe') {
       if (matched >= progress.next - 1) progress.toReplicate();
       else if (now - progress.probedAt >= overdue) progress.probing = false;

@@ -83,6 +83,9 @@ export function foundEntries(
   };
 }
 
+/** Time-outs that a test can count on. */
+export const steady: RaftOptions = { electionTimeoutMs: 300, maxElectionTimeoutMs: 300 };
+
 export class Rig {
   now = 0;
   readonly core: Consensus<RaftMessage>;
@@ -104,7 +107,7 @@ export class Rig {
     } = {},
   ) {
     const self = o.self ?? 'a';
-    this.core = createRaftProtocol(o.options).create({
+    this.core = createRaftProtocol({ ...steady, ...o.options }).create({
       self,
       incarnation: o.incarnation ?? self.toUpperCase(),
       founders: o.founders ?? ['a', 'b', 'c'],
