@@ -53,11 +53,12 @@ export class Rhythm {
     this.#heardAt = -Infinity;
   }
 
-  /** Silence beyond this is hardly that of one who lives, in milliseconds. */
-  bearable(now: number): number {
+  /** Silence beyond this is hardly that of one who lives, and was not away for `stalledMs`; in milliseconds. */
+  bearable(now: number, stalledMs: number): number {
     this.#turn(now);
     const sd = Math.max(this.#usualMs / 4, Math.sqrt(this.#variance));
-    return Math.max(this.#mean + SIGMAS * sd, WORST_FACTOR * Math.max(this.#worst, this.#worstBefore));
+    const usual = this.#mean + SIGMAS * sd;
+    return Math.max(usual + stalledMs, WORST_FACTOR * Math.max(this.#worst, this.#worstBefore));
   }
 
   /** Two laps of memory: the worst of the one that is over holds until the next one is. */
@@ -88,29 +89,28 @@ export class Patience {
   /** How long a peer's silence is borne: longer for one that is irregular, and for one that says that it stalled of late. */
   with(peer: Known | undefined, now: number): number {
     if (peer === undefined) return this.#options.electionTimeoutMs;
-    const stalledMs = this.#vitals(peer.id)?.stalledMs ?? 0;
-    // What is usual comes on top of a stall as long as the last one.
-    const stall = stalledMs > 0 ? stalledMs + this.#options.heartbeatMs : 0;
-    return this.#bound(Math.max(peer.rhythm.bearable(now), stall));
+    return this.#bound(peer.rhythm.bearable(now, this.#vitals(peer.id)?.stalledMs ?? 0));
+  }
+
+  /** The same of one that answers: when the way gets longer, an answer is late by both ways of it. */
+  withAnswers(peer: Known | undefined, now: number): number {
+    return this.#bound(2 * this.with(peer, now));
   }
 
   /** How long an answer of a peer may take before it, or the question, is taken as lost: two round trips. */
   answerMs(peer: NodeId): number {
-    return this.#bound(2 * this.#roundTripMs(peer));
+    return this.#bound(2 * (this.#vitals(peer)?.rttMs ?? 0));
   }
 
   /** How long an election takes at most if all goes well: three round trips to those members that make a quorum. */
   electionMs(members: Membership, self: NodeId, leader: NodeId): number {
     const near = quorumValue(members, ({ id }) => {
       if (id === self) return 0;
-      // Who may be dead will not vote.
-      return id === leader ? -Infinity : -this.#roundTripMs(id);
+      // Who may be dead will not vote, nor will who is not there.
+      const vitals = id === leader ? undefined : this.#vitals(id);
+      return vitals === undefined ? -Infinity : -(vitals.rttMs ?? 0);
     });
     return this.#bound(near > -Infinity ? -3 * near : 0);
-  }
-
-  #roundTripMs(peer: NodeId): number {
-    return this.#vitals(peer)?.rttMs ?? 0;
   }
 
   #bound(ms: number): number {

@@ -78,7 +78,7 @@ class RaftCore implements Consensus<RaftMessage> {
   readonly #ioHealth: IoHealth;
   readonly #guard: TermGuard;
   #status: CoreStatus & { commitIndex: Index; lastIndex: Index };
-  /** One stall is forgiven until a leader is heard or an election begins. */
+  /** One stall is forgiven until a leader, or the leader's quorum, is heard or an election begins. */
   #forgiven = false;
 
   constructor(setup: CoreSetup, options: Required<RaftOptions>) {
@@ -180,6 +180,7 @@ class RaftCore implements Consensus<RaftMessage> {
         return this.#follower.onHeartbeat(from, message);
       case 'ack':
         if (!this.#replication.onAck(peer, message)) return false;
+        if (this.#forgiven) this.#forgiven = !this.#replication.hearsQuorum;
         this.#reads.confirm();
         this.#reconfigure.acknowledged();
         this.#transfer.advance();
@@ -391,10 +392,12 @@ class RaftCore implements Consensus<RaftMessage> {
     state.now = now;
     // It looks in at least twice an election time-out.
     if (gap > state.options.electionTimeoutMs * AWAKE) state.awakeSince = now;
-    // This process stood still, so the silence says nothing: what was sent meanwhile should be heard first.
-    if (gap > state.options.electionTimeoutMs && state.phase !== 'leader' && !this.#forgiven) {
+    // This process stood still, so the silence says nothing: what was sent meanwhile should be heard first, and who followed may
+    // still be there.
+    if (gap > state.options.electionTimeoutMs && !this.#forgiven) {
       this.#forgiven = true;
-      this.#election.restart();
+      if (state.phase === 'leader') this.#replication.woke();
+      else this.#election.restart();
     }
     return true;
   }

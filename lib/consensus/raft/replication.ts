@@ -35,6 +35,7 @@ export class Replication {
   #epoch: Epoch;
   /** The index of this reign's first entry, Infinity without a reign. */
   #reignStart = Infinity;
+  /** When the reign began, or this process last woke: before it nobody could answer. */
   #ledSince = 0;
   #heartbeatAt = Infinity;
   #round = 0;
@@ -65,7 +66,7 @@ export class Replication {
     const { self, now, peers } = this.#state;
     if (this.#state.countsFrom(voter) === Infinity) return false;
     const heardAt = peers.get(voter.id)?.progress?.heardAt ?? -Infinity;
-    return voter.id === self || now - heardAt < this.#state.patienceWith(voter.id);
+    return voter.id === self || now - heardAt < this.#state.patience.withAnswers(peers.get(voter.id), now);
   };
 
   get deadline(): number {
@@ -80,6 +81,16 @@ export class Replication {
   /** The newest round that a quorum answered. */
   get confirmedRound(): number {
     return quorumValue(this.#state.configs.latest, this.#roundOf);
+  }
+
+  /** Whether a quorum was heard of late. */
+  get hearsQuorum(): boolean {
+    return hasQuorum(this.#state.configs.latest, this.answers);
+  }
+
+  /** This process stood still: nobody could answer. It lets itself be heard at once, and then misses only who does not. */
+  woke(): void {
+    this.#ledSince = this.#heartbeatAt = this.#state.now;
   }
 
   /** Begins a reign. `met`: the incarnations of those that voted for it. */
@@ -131,7 +142,7 @@ export class Replication {
     const state = this.#state;
     const { now, options } = state;
     // Before a first answer can be there nobody is missed.
-    if (now - this.#ledSince >= state.electionMs && !hasQuorum(state.configs.latest, this.answers)) {
+    if (now - this.#ledSince >= state.electionMs && !this.hearsQuorum) {
       state.follow(state.term, '');
       return;
     }

@@ -12,6 +12,7 @@ import type {
   NodeId,
   Recovered,
   SnapshotMeta,
+  Vitals,
 } from '../../../lib/consensus/consensus.js';
 import type { Membership } from '../../../lib/consensus/membership.js';
 import type { Ack, Append, RaftMessage, Vote } from '../../../lib/consensus/raft/messages.js';
@@ -96,6 +97,8 @@ export class Rig {
   failed: number[] = [];
   tokens: number[] = [];
   random = 0;
+  /** What is measured of peers. */
+  readonly vitals = new Map<NodeId, Vitals>();
 
   constructor(
     o: {
@@ -114,6 +117,7 @@ export class Rig {
       genesisCandidate: 'G',
       now: 0,
       random: () => this.random,
+      vitals: (peer) => this.vitals.get(peer),
       recovered: o.recovered,
     });
   }
