@@ -1,5 +1,6 @@
 /** The planted bugs. */
 import { consensusMutants } from './list/consensus.js';
+import { electionMutants } from './list/election.js';
 import { meshMutants } from './list/mesh.js';
 import { relayMutants } from './list/meshRelay.js';
 import { replicaMutants } from './list/replica.js';
@@ -8,6 +9,7 @@ import type { Mutant } from './mutant.js';
 
 export const mutants: readonly Mutant[] = [
   ...consensusMutants,
+  ...electionMutants,
   ...replicaMutants,
   ...storageMutants,
   ...meshMutants,
