@@ -24,6 +24,8 @@ export class Rhythm {
   #mean: number;
   #variance: number;
   #heardAt = -Infinity;
+  /** When it was last heard before it was given up. */
+  #lostAt = -Infinity;
   #worst = 0;
   #worstBefore = 0;
   #lapAt = -Infinity;
@@ -39,6 +41,7 @@ export class Rhythm {
     const silence = now - this.#heardAt;
     const sound = this.#heardAt > awakeSince;
     this.#heardAt = now;
+    this.#lostAt = -Infinity;
     // Appends come thick and fast: what counts is how long nothing comes.
     if (!sound || silence < this.#usualMs / 2) return;
     this.#turn(now);
@@ -48,9 +51,24 @@ export class Rhythm {
     this.#variance = (1 - GAIN) * (this.#variance + GAIN * off * off);
   }
 
-  /** No sign of life is to be expected until the next one: the silence up to then is no sample. */
+  /** A reign ended: no sign of life is to be expected, so the silence up to the next one is no sample. */
   pause(): void {
+    if (this.#heardAt > -Infinity) this.#lostAt = this.#heardAt;
     this.#heardAt = -Infinity;
+  }
+
+  /** It was given up as a leader, and here is what it said as that: it lives, and one like it had better be waited for. */
+  late(now: number, awakeSince: number): void {
+    const silence = now - this.#lostAt;
+    if (this.#lostAt <= awakeSince || silence > MEMORY_MS) return;
+    this.#lostAt = -Infinity;
+    this.#turn(now);
+    this.#worst = Math.max(this.#worst, silence);
+  }
+
+  /** Contact with it began anew. */
+  reset(): void {
+    this.#heardAt = this.#lostAt = -Infinity;
   }
 
   /** Silence beyond this is hardly that of one who lives, and was not away for `stalledMs`; in milliseconds. */

@@ -287,7 +287,7 @@ class RaftCore implements Consensus<RaftMessage> {
     // The end of a link that was replaced by now.
     if (peer !== undefined && session < peer.session) return;
     const rhythm = peer?.rhythm ?? new Rhythm(state.options.heartbeatMs);
-    rhythm.pause();
+    rhythm.reset();
     peer ??= { id, session, up: false, incarnation: '', priority: 0, rhythm, progress: undefined };
     state.peers.set(id, peer);
     if (!up || session > peer.session) {

@@ -52,6 +52,15 @@ export const electionMutants: readonly Mutant[] = [
     tests: 'consensus/election.test.ts',
   },
   {
+    name: 'a false alarm teaches nothing',
+    file: 'consensus/raft/follower.ts',
+    find: '      rhythm?.late(state.now, state.awakeSince);\n',
+    replace: '      void rhythm;\n',
+    pitfall: 'a leader behind a full path is replaced at each burst, again and again',
+    within: 0,
+    tests: 'consensus/election.test.ts',
+  },
+  {
     name: 'votes are granted before the leader is given up',
     file: election,
     find: 'state.now - state.leaderHeardAt < state.patienceWith(state.leader)',

@@ -496,10 +496,10 @@ describe('elections and what is measured', () => {
     }
     return rig.now - since;
   };
-  const hear = (rig: Rig, silences: readonly number[]): void => {
+  const hear = (rig: Rig, silences: readonly number[], term = 2): void => {
     for (const silence of silences) {
       rig.pass(silence);
-      rig.beat('b', 2);
+      rig.beat('b', term);
       rig.flush();
     }
   };
@@ -508,8 +508,9 @@ describe('elections and what is measured', () => {
     const rig = adaptiveFollower();
     hear(rig, [0, 50, 50, 50]);
     expect(borne(rig)).to.equal(250);
-    hear(rig, [0, 50, 200, 50]);
-    expect(borne(rig)).to.equal(400);
+    const rare = adaptiveFollower();
+    hear(rare, [0, 50, 200, 50]);
+    expect(borne(rare)).to.equal(400);
     const bad = adaptiveFollower();
     bad.random = 0.999;
     for (let n = 0; n < 8; n++) hear(bad, [n === 0 ? 0 : 300 * n]);
@@ -522,8 +523,34 @@ describe('elections and what is measured', () => {
     const rig = adaptiveFollower();
     hear(rig, [0, 50]);
     rig.pass(900);
-    hear(rig, [0, 50, 50]);
+    hear(rig, [0, 50, 50], 3);
     expect(borne(rig)).to.equal(250);
+  });
+
+  it('bears a leader longer that it gave up and that lives: it goes on, or what it said as a leader comes late', () => {
+    const rig = adaptiveFollower();
+    hear(rig, [0, 50]);
+    rig.pass(700);
+    expect(rig.status.role).to.equal('candidate');
+    hear(rig, [0, 50]);
+    expect(borne(rig)).to.equal(1400);
+    const deposed = adaptiveFollower();
+    hear(deposed, [0, 50]);
+    deposed.pass(300);
+    deposed.beat('c', 3);
+    deposed.pass(200);
+    deposed.beat('b', 2);
+    deposed.flush();
+    expect(deposed.status.leader).to.equal('c');
+    hear(deposed, [0, 50], 4);
+    expect(borne(deposed)).to.equal(1000);
+    // A new contact is a new path, or a new process.
+    const anew = adaptiveFollower();
+    hear(anew, [0, 50]);
+    anew.pass(700);
+    anew.meet('b', { session: 2 });
+    hear(anew, [0, 50]);
+    expect(borne(anew)).to.equal(250);
   });
 
   it('bears a leader longer that says that it stalled', () => {
@@ -532,9 +559,12 @@ describe('elections and what is measured', () => {
     rig.vitals.set('b', { rttMs: 1, stalledMs: 600 });
     hear(rig, [50]);
     expect(borne(rig)).to.be.within(650, 750);
-    rig.vitals.set('b', { rttMs: 1, stalledMs: 0 });
-    hear(rig, [50, 50]);
-    expect(borne(rig)).to.equal(250);
+    const over = adaptiveFollower();
+    over.vitals.set('b', { rttMs: 1, stalledMs: 600 });
+    hear(over, [0, 50]);
+    over.vitals.set('b', { rttMs: 1, stalledMs: 0 });
+    hear(over, [50, 50]);
+    expect(borne(over)).to.equal(250);
   });
 
   it('refuses votes for as long as it bears the silence', () => {
