@@ -34,7 +34,10 @@ async function killOnce(cluster: BenchCluster): Promise<Times> {
   const first = (of: keyof Failover): number => Math.min(...seen.map((one) => one[of])) - at;
   const times = { lost: first('lostAt'), elected: first('electedAt'), written: first('writtenAt') };
   await cluster.start(leaderId);
-  await Promise.all([...cluster.members.values()].map((member) => member.call('ready')));
+  const members = [...cluster.members.values()];
+  await Promise.all(members.map((member) => member.call('ready')));
+  // Otherwise the next two survivors might not even know each other yet.
+  await Promise.all(members.map((member) => member.call('linked', { others: ids.length - 1 })));
   return times;
 }
 

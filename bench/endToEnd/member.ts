@@ -114,6 +114,8 @@ serve({
     });
   },
   ready: () => replica().ready(),
+  /** Waits until this member is linked with so many others. */
+  linked: ({ others }: { others: number }) => opened.mesh?.waitFor(others),
   /** Keeps so many submits outstanding until the process ends. */
   busy: ({ outstanding }: { outstanding: number }) => {
     while (busy < outstanding) {

@@ -180,7 +180,7 @@ export class Election {
     const state = this.#state;
     const { electionMs } = state;
     this.#leastMs = state.leader === '' ? electionMs : state.patienceWith(state.leader);
-    this.#spreadMs = electionMs / 2;
+    this.#spreadMs = electionMs / 3;
   }
 
   #mayRun(): boolean {

@@ -9,12 +9,12 @@ export interface RaftOptions {
    */
   readonly heartbeatMs?: number;
   /**
-   * How long a follower bears silence at least before it thinks of an election; a random time of up to half of it comes on top.
+   * How long a follower bears silence at least before it thinks of an election; a random time of up to a third of it comes on top.
    * Also how long a leader keeps on without a quorum that answers, and how long a follower that hears a leader refuses
    * votes. Where the path or the leader is irregular it is longer, up to `maxElectionTimeoutMs`. In milliseconds, from 10 to
    * 600 000.
    *
-   * @defaultValue 250
+   * @defaultValue 300
    */
   readonly electionTimeoutMs?: number;
   /**
@@ -90,7 +90,7 @@ export interface RaftOptions {
 /** The values that hold where an option is left out. */
 export const raftDefaults: Required<RaftOptions> = {
   heartbeatMs: 50,
-  electionTimeoutMs: 250,
+  electionTimeoutMs: 300,
   maxElectionTimeoutMs: 2000,
   diskStallMs: 2000,
   maxMessageBytes: 256 * 1024,

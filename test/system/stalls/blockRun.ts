@@ -4,7 +4,7 @@ import { Group, type Member } from './group.js';
 import { now, sleep } from './messages.js';
 
 /** The longest block: half of the default `electionTimeoutMs`. */
-export const longestBlockMs = 125;
+export const longestBlockMs = 150;
 const shortestMs = 20;
 const pause = { min: 100, max: 900 } as const;
 /** Of each member; they never pause. */

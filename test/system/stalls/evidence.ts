@@ -4,7 +4,7 @@ import type { Told } from './messages.js';
 /** The other end learns of a closed link within this time, unless it stands still. */
 const newsMs = 5000;
 /** A stall of a member that nobody ordered counts from here on: an election time-out. */
-const unorderedStallMs = 250;
+const unorderedStallMs = 300;
 
 /** How the links of a run ended. */
 export interface LinksLost {

@@ -29,11 +29,11 @@ describe('elections', () => {
     expect([rig.status.role, rig.status.epoch.n]).to.deep.equal(['candidate', 3]);
   });
 
-  it('draws its patience anew each time, from one to one and a half time-outs', () => {
+  it('draws its patience anew each time, from one to one and a third time-outs', () => {
     const rig = follower();
     rig.random = 0.999;
     rig.beat('b', 2);
-    rig.pass(440).drain();
+    rig.pass(390).drain();
     expect(rig.take('vote')).to.deep.equal([]);
     rig.pass(20).drain();
     expect(rig.take('vote')).to.have.length(2);

@@ -26,7 +26,7 @@ const bearableAfter = (silences: readonly number[]): number => {
 const beats = (count: number, ms = 50): number[] => new Array<number>(count).fill(ms);
 
 function patience(options: RaftOptions = {}, vitals: Readonly<Record<string, Vitals>> = {}): Patience {
-  return new Patience(completeRaftOptions(options), (id) => vitals[id]);
+  return new Patience(completeRaftOptions({ electionTimeoutMs: 250, ...options }), (id) => vitals[id]);
 }
 
 describe('the rhythm of a peer', () => {

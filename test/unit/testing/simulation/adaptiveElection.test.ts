@@ -135,10 +135,10 @@ describe('simulation: a leader that lives', function () {
   it('keeps it when event loops are blocked for half an election time-out, at all members', async () => {
     for (const seed of seeds(2)) {
       const stall = async (simulation: KeyValueSimulation): Promise<void> => {
-        for (let n = 0; n < 40; n++) {
+        for (let n = 0; n < 35; n++) {
           const spared = three[n % 4];
-          for (const id of three) if (id !== spared) simulation.pause(id, 125);
-          await simulation.run(270 + (n % 7) * 10);
+          for (const id of three) if (id !== spared) simulation.pause(id, 150);
+          await simulation.run(320 + (n % 7) * 10);
         }
       };
       const { elections, done } = await electionsIn(12_000, { seed }, stall);
