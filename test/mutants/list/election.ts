@@ -36,8 +36,8 @@ export const electionMutants: readonly Mutant[] = [
   {
     name: 'the worst silence is forgotten at once',
     file: patience,
-    find: '    this.#worst = Math.max(this.#worst, silence);\n',
-    replace: '',
+    find: '    this.#worst = Math.max(this.#worst, silence);\n    const off',
+    replace: '    const off',
     pitfall: 'rare long silences, as of a collector, are not borne twice',
     within: 0,
     tests: 'consensus/patience.test.ts',
