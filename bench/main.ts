@@ -2,6 +2,7 @@
 import { cpus } from 'node:os';
 import { reportCommits } from './endToEnd/commits.js';
 import { reportGroups } from './endToEnd/groups.js';
+import { reportFailover } from './endToEnd/failover.js';
 import { reportSnapshot } from './endToEnd/snapshot.js';
 import { benchOptions } from './lib/run.js';
 import { reportDataChannel } from './probes/dataChannel.js';
@@ -11,5 +12,12 @@ const options = benchOptions();
 console.log(
   `node ${process.version}, ${cpus().length} × ${cpus()[0]?.model ?? 'unknown processor'}, ${options.seconds} s a figure\n`,
 );
-for (const report of [reportDataChannel, reportFdatasync, reportCommits, reportSnapshot, reportGroups])
+for (const report of [
+  reportDataChannel,
+  reportFdatasync,
+  reportCommits,
+  reportSnapshot,
+  reportGroups,
+  reportFailover,
+])
   console.log(await report(options));

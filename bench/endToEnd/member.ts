@@ -30,6 +30,13 @@ export interface LoadRun extends Spread {
   readonly failed: number;
 }
 
+/** When, by the clock that all processes of the machine share, a leader was given up, the next known, a first write acknowledged. */
+export interface Failover {
+  readonly lostAt: number;
+  readonly electedAt: number;
+  readonly writtenAt: number;
+}
+
 type Machine = ReturnType<typeof keyValue<string>>;
 
 const opened: { mesh?: Mesh; replica?: Replica<Machine> } = {};
@@ -69,6 +76,18 @@ async function load(
   return { ...spread(samples), perSecond, failed };
 }
 
+const sharedNow = (): number => Number(process.hrtime.bigint()) / 1e6;
+
+/** Changes of the leader since the last `watch`: when somebody was given up, and when the next one was known. */
+let watched = { lostAt: Infinity, electedAt: Infinity };
+let busy = 0;
+
+function noteLeader(leader: string | undefined): void {
+  const at = sharedNow();
+  if (leader === undefined) watched.lostAt = Math.min(watched.lostAt, at);
+  else watched.electedAt = Math.min(watched.electedAt, at);
+}
+
 serve({
   open: async ({
     id,
@@ -95,6 +114,25 @@ serve({
     });
   },
   ready: () => replica().ready(),
+  /** Waits until this member is linked with so many others. */
+  linked: ({ others }: { others: number }) => opened.mesh?.waitFor(others),
+  /** Keeps so many submits outstanding until the process ends. */
+  busy: ({ outstanding }: { outstanding: number }) => {
+    while (busy < outstanding) {
+      busy++;
+      void load(1, 3600, (i) => replica().submit({ op: 'put', key: `busy-${i % 100}`, value }));
+    }
+  },
+  watch: () => {
+    watched = { lostAt: Infinity, electedAt: Infinity };
+    replica().off('leader:changed', noteLeader);
+    replica().on('leader:changed', noteLeader);
+  },
+  /** Writes at once, and tells when that was acknowledged. */
+  failover: async (): Promise<Failover> => {
+    await replica().submit({ op: 'put', key: 'failover', value });
+    return { ...watched, writtenAt: sharedNow() };
+  },
   status: () => replica().status(),
   submits: ({ outstanding, seconds }: { outstanding: number; seconds: number }) =>
     load(outstanding, seconds, (i) => replica().submit({ op: 'put', key: `key-${i % 10_000}`, value })),

@@ -333,6 +333,14 @@ export interface Consensus<M extends MessageBase = MessageBase> {
   drain(now: number, out: Effects<M>): void;
 }
 
+/** What was measured of the way to a peer. A hint: time-outs follow it within bounds, and nothing is believed because of it. */
+export interface Vitals {
+  /** The round trip in milliseconds, smoothed; undefined until measured. */
+  readonly rttMs: number | undefined;
+  /** The worst stall of late that the peer tells of, in milliseconds, fading with age; 0 for none. */
+  readonly stalledMs: number;
+}
+
 /** What a core starts from. */
 export interface CoreSetup {
   readonly self: NodeId;
@@ -345,6 +353,8 @@ export interface CoreSetup {
   readonly now: number;
   /** A random number in [0, 1); the only source of randomness. */
   readonly random: () => number;
+  /** What is known of the way to a peer now; undefined without a link. Left out: nothing is ever known. */
+  readonly vitals?: (peer: NodeId) => Vitals | undefined;
   readonly recovered?: Recovered | undefined;
 }
 

@@ -158,6 +158,7 @@ export class Engine {
       genesisCandidate: Buffer.from(environment.randomBytes(16)).toString('hex'),
       now,
       random: () => environment.random(),
+      vitals: (peer) => this.#port.vitals(peer),
       recovered,
     });
     const host: GroupHost = {

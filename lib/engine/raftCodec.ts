@@ -1,4 +1,5 @@
 /** Raft's messages as bytes. */
+import type { ByteReader } from '../bytes.js';
 import type { RaftMessage } from '../consensus/raft/messages.js';
 import { QuorateError } from '../errors.js';
 import { decodeEntries, decodeEpoch, encodeEntries, encodeEpoch } from '../storage/entryCodec.js';

@@ -1,5 +1,5 @@
 /** The engine's side of a mesh: frames by kind, to and from authenticated peers. @internal */
-import type { NodeId } from '../consensus/consensus.js';
+import type { NodeId, Vitals } from '../consensus/consensus.js';
 import type { Environment } from '../environment.js';
 import { QuorateError, checkNumber } from '../errors.js';
 import { maxKind } from './framing.js';
@@ -73,6 +73,10 @@ export class FrameRouter implements MeshPort {
     const link = this.#peers.link(peer);
     if (link === undefined) this.#environment.defer(callback);
     else link.whenDrained(lane, callback);
+  }
+
+  vitals(peer: NodeId): Vitals | undefined {
+    return this.#peers.link(peer);
   }
 
   handle(kind: FrameKind, handler: Handler): void {

@@ -1,5 +1,5 @@
 /** What the engine sees of a mesh: authenticated peers, and frames to and from them. */
-import type { NodeId } from '../consensus/consensus.js';
+import type { NodeId, Vitals } from '../consensus/consensus.js';
 import type { GroupMetrics } from './metrics.js';
 import type { LaneName } from './transport.js';
 
@@ -49,6 +49,8 @@ export interface MeshPort {
   backlog(peer: NodeId, lane: LaneName): number;
   /** Calls back once, when the lane's backlog has fallen below its low-water mark or the link is gone. */
   whenDrained(peer: NodeId, lane: LaneName, callback: () => void): void;
+  /** What the link to a peer has measured of it; undefined when not linked. */
+  vitals(peer: NodeId): Vitals | undefined;
   /**
    * Registers who takes frames of a kind. The bytes belong to the handler. A handler returns `false` for a frame that breaks
    * the protocol: the sender loses its link. A handler may return a promise: the receiver's credit is granted when it settles.

@@ -22,7 +22,7 @@ export interface ConsensusOption {
  *
  * @example
  * ```ts
- * const replica = await openReplica({ ...options, consensus: raft({ electionTimeoutMs: 1000, heartbeatMs: 100 }) });
+ * const replica = await openReplica({ ...options, consensus: raft({ electionTimeoutMs: 500, heartbeatMs: 100 }) });
  * ```
  */
 export function raft(options: RaftOptions = {}): ConsensusOption {

@@ -1,7 +1,7 @@
 /** What `raft()` takes, checked before anything runs: each option for itself, then every two that can contradict each other. */
 import {
+  completeRaftOptions,
   leaseTerms,
-  raftDefaults,
   type LeaseOptions,
   type QuorumOptions,
   type RaftOptions,
@@ -31,6 +31,10 @@ export const raftConflicts: readonly Conflict[] = [
     // A single heartbeat that is lost must not make an election.
     found: ({ heartbeatMs, electionTimeoutMs }) =>
       atMost(heartbeatMs, electionTimeoutMs / 2, 'at most half of', electionTimeoutMs),
+  },
+  {
+    between: ['electionTimeoutMs', 'maxElectionTimeoutMs'],
+    found: ({ electionTimeoutMs, maxElectionTimeoutMs }) => atMost(electionTimeoutMs, maxElectionTimeoutMs),
   },
   {
     between: ['maxMessageBytes', 'maxInflightBytes'],
@@ -71,9 +75,10 @@ function atMost(
 
 /** Throws ERR_CONFIG naming the option that is out of range, or the two that contradict each other. @internal */
 export function checkRaftOptions(options: RaftOptions): Complete {
-  const merged: Complete = { ...raftDefaults, ...options };
+  const merged: Complete = completeRaftOptions(options);
   checkNumber('raft.heartbeatMs', merged.heartbeatMs, 1, 60_000);
   checkNumber('raft.electionTimeoutMs', merged.electionTimeoutMs, 10, 600_000);
+  checkNumber('raft.maxElectionTimeoutMs', merged.maxElectionTimeoutMs, 10, 600_000);
   checkNumber('raft.maxMessageBytes', merged.maxMessageBytes, 1024, 16 * MIB);
   checkNumber('raft.maxInflightMessages', merged.maxInflightMessages, 1, 4096);
   checkNumber('raft.maxInflightBytes', merged.maxInflightBytes, 1024, GIB);
@@ -83,6 +88,10 @@ export function checkRaftOptions(options: RaftOptions): Complete {
   checkNumber('raft.priority', merged.priority, 0, MAX_PRIORITY);
   if (typeof merged.readmit !== 'boolean') throw configError('raft.readmit', merged.readmit, 'true or false');
   if (merged.quietAfterMs !== Infinity) checkNumber('raft.quietAfterMs', merged.quietAfterMs, 0, 86_400_000);
+  const { diskStallMs } = merged;
+  const bounded = Number.isInteger(diskStallMs) && diskStallMs >= 10 && diskStallMs <= 600_000;
+  if (diskStallMs !== 0 && !bounded)
+    throw configError('raft.diskStallMs', diskStallMs, '0 or an integer from 10 to 600000');
   checkLease(merged.lease);
   checkQuorums(merged.quorums);
   for (const { between, found } of raftConflicts) {

@@ -1,5 +1,6 @@
 /** The planted bugs. */
 import { consensusMutants } from './list/consensus.js';
+import { electionMutants } from './list/election.js';
 import { meshMutants } from './list/mesh.js';
 import { relayMutants } from './list/meshRelay.js';
 import { readMutants } from './list/reads.js';
@@ -12,6 +13,7 @@ export const mutants: readonly Mutant[] = [
   ...consensusMutants,
   ...readMutants,
   ...quietMutants,
+  ...electionMutants,
   ...replicaMutants,
   ...storageMutants,
   ...meshMutants,

@@ -25,6 +25,15 @@ export class Election {
   #unhurried = false;
   /** This candidacy is the last leader's wish. */
   #transfer = false;
+  /** How long silence is borne at least, and up to how much longer; measured of which leader, and when to do so again. */
+  #leastMs = 0;
+  #spreadMs = 0;
+  #measuredOf: NodeId = '';
+  #measureAt = -Infinity;
+  /** Candidacies in a row that led to nothing. */
+  #campaigns = 0;
+  /** A pre-candidate: until when it goes first if another one asks at the same time. */
+  #preferredUntil = -Infinity;
 
   constructor(state: State, promise: VotePromise, lead: (met: ReadonlyMap<NodeId, string>) => void) {
     this.#state = state;
@@ -37,11 +46,26 @@ export class Election {
     return Math.max(this.#deadline, this.#promise.until);
   }
 
-  /** Waits anew for a random time from one to two election time-outs. */
+  /** The leader was heard. */
+  heard(): void {
+    const { now, leader, options } = this.#state;
+    this.#campaigns = 0;
+    // Under load that is with every append: what changes slowly is looked at once a heartbeat.
+    if (now >= this.#measureAt || leader !== this.#measuredOf) {
+      this.#measureAt = now + options.heartbeatMs;
+      this.#measuredOf = leader;
+      this.#measure();
+    }
+    this.#unhurried = false;
+    this.#deadline = now + this.#leastMs + this.#state.random() * this.#spreadMs;
+  }
+
+  /** Waits anew for a while: of random length, so that candidates seldom meet. */
   restart(): void {
     this.#unhurried = false;
-    const { now, random, options } = this.#state;
-    this.#deadline = now + options.electionTimeoutMs * (1 + random());
+    this.#measuredOf = '';
+    this.#measure();
+    this.#deadline = this.#state.now + this.#leastMs + this.#state.random() * this.#spreadMs;
   }
 
   /** Nobody else could lead, so there is nothing to wait for. */
@@ -76,9 +100,12 @@ export class Election {
   tick(): void {
     const state = this.#state;
     if (state.now < this.deadline) return;
+    if (this.#mayRun()) {
+      this.#preCampaign();
+      return;
+    }
+    state.follow(state.term, '');
     this.restart();
-    if (this.#mayRun()) this.#preCampaign();
-    else state.follow(state.term, '');
   }
 
   /** The disk got further: the own vote may count now. */
@@ -100,7 +127,7 @@ export class Election {
     // Stickiness (§4.2.3): who hears a leader lets nobody disturb it. A leader here has heard a quorum, or it stepped down.
     const hears =
       state.phase === 'leader' ||
-      (state.leader !== '' && state.now - state.leaderHeardAt < state.options.electionTimeoutMs);
+      (state.leader !== '' && state.now - state.leaderHeardAt < state.patienceWith(state.leader));
     // Unlike stickiness, which is there for the leader's peace and goes with its link, a promise is kept whatever happens. Only the
     // leader it was given to can take it back, and that is what a transfer is.
     const sticky = ((hears && state.leader !== from.id) || this.#promise.binds(from.id)) && !m.transfer;
@@ -114,7 +141,12 @@ export class Election {
     }
     const free =
       state.vote === from.id || (state.vote === '' && (state.leader === '' || state.leader === from.id));
-    const granted = (free || (m.pre && m.term > state.term)) && this.#upToDate(m) && this.#mayGrant(from, m);
+    const granted =
+      (free || (m.pre && m.term > state.term)) &&
+      this.#upToDate(m) &&
+      this.#mayGrant(from, m) &&
+      !(m.pre && this.#goesFirst(from, m));
+    if (granted && m.pre) this.#makeWay();
     if (granted && !m.pre) {
       if (state.vote !== from.id) {
         state.vote = from.id;
@@ -159,8 +191,32 @@ export class Election {
     return state.founding || state.isRecorded(peer.id);
   }
 
+  /** Two ask for pre-votes at the same time: with equal logs the one with the smaller id goes first, lest both be elected by none. */
+  #goesFirst(other: Peer, m: Vote): boolean {
+    const { phase, log, self, now } = this.#state;
+    if (phase !== 'preCandidate' || now >= this.#preferredUntil) return false;
+    return m.lastTerm === log.lastEpoch.n && m.lastIndex === log.last && self < other.id;
+  }
+
+  /** Who was granted a pre-vote will ask for the vote within a round trip: until then this node does not stand against it. */
+  #makeWay(): void {
+    const state = this.#state;
+    if (state.phase === 'preCandidate') state.follow(state.term, '');
+    this.#deadline = Math.max(this.#deadline, state.now + state.electionMs / 3);
+  }
+
+  /** How long to wait for the leader, or, where there is none, for an election. */
+  #measure(): void {
+    const state = this.#state;
+    const { electionMs } = state;
+    this.#leastMs = state.leader === '' ? electionMs : state.patienceWith(state.leader);
+    this.#spreadMs = electionMs / 3;
+  }
+
   #mayRun(): boolean {
     const state = this.#state;
+    // Its vote for itself would not get to the disk, and until then nobody is asked.
+    if (state.diskStalled) return false;
     const { configs, self, incarnation } = state;
     // Who is to be removed may have to finish that, when it alone has the entry: so it runs, without a vote of its own, until the
     // removal is committed (dissertation §4.2.2).
@@ -204,6 +260,8 @@ export class Election {
     const state = this.#state;
     // Forgetting the leader lets others' pre-votes through, lest all wait for each other (etcd#8501).
     state.enter('preCandidate');
+    this.restart();
+    this.#preferredUntil = state.now + state.electionMs / 3;
     this.#votes.clear();
     this.#granted.clear();
     this.#votes.set(state.self, true);
@@ -220,8 +278,17 @@ export class Election {
     state.enter('candidate');
     this.#votes.clear();
     this.#granted.clear();
-    this.restart();
+    this.#waitForVotes();
     this.#askAll();
+  }
+
+  /** Each time longer: votes come after a flush on each side, and nobody knows how long these take. */
+  #waitForVotes(): void {
+    this.restart();
+    const { now, electionMs, options } = this.#state;
+    const most = Math.max(options.maxElectionTimeoutMs, electionMs);
+    const more = electionMs * (2 ** Math.min(this.#campaigns++, 10) - 1);
+    this.#deadline += Math.max(0, Math.min(more, most - (this.#deadline - now)));
   }
 
   #count(): void {
@@ -230,7 +297,10 @@ export class Election {
     if (result === 'lost') state.follow(state.term, '');
     if (result !== 'won') return;
     if (state.phase === 'preCandidate') this.#campaign(false);
-    else this.#lead(this.#granted);
+    else {
+      this.#campaigns = 0;
+      this.#lead(this.#granted);
+    }
   }
 
   #askAll(): void {

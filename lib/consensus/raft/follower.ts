@@ -131,6 +131,9 @@ export class Follower {
 
   #hear(from: NodeId, term: number): 'now' | 'late' | 'never' {
     const state = this.#state;
+    const rhythm = state.peers.get(from)?.rhythm;
+    if (term < state.term || (term === state.term && state.phase === 'preCandidate'))
+      rhythm?.late(state.now, state.awakeSince);
     if (term < state.term) {
       // Lets a leader of the past, or one that we cannot reach otherwise, know the newer term (etcd#8501).
       const nothing = { matched: 0, round: 0, promised: false, conflict: undefined };
@@ -144,6 +147,7 @@ export class Follower {
     if (another || (lastEpoch.n === term && lastEpoch.node !== from)) return 'never';
     state.follow(term, from);
     state.leaderHeardAt = state.now;
+    rhythm?.heard(state.now, state.awakeSince);
     this.#heard();
     return 'now';
   }

@@ -9,13 +9,29 @@ export interface RaftOptions {
    */
   readonly heartbeatMs?: number;
   /**
-   * How long a follower bears silence before it thinks of an election: a random time from this value to twice this value.
+   * How long a follower bears silence at least before it thinks of an election; a random time of up to a third of it comes on top.
    * Also how long a leader keeps on without a quorum that answers, and how long a follower that hears a leader refuses
-   * votes. In milliseconds, from 10 to 600 000.
+   * votes. Where the path or the leader is irregular it is longer, up to `maxElectionTimeoutMs`. In milliseconds, from 10 to
+   * 600 000.
    *
    * @defaultValue 300
    */
   readonly electionTimeoutMs?: number;
+  /**
+   * The longest that the time-out of elections gets by what is measured: how irregular the leader's heartbeats come, how
+   * long the round trip takes, and the stalls that the leader announces (Hayashibara et al., "The φ accrual failure detector",
+   * 2004). Equal to `electionTimeoutMs` for a fixed time-out. In milliseconds, from `electionTimeoutMs` to 600 000.
+   *
+   * @defaultValue 2000, or `electionTimeoutMs` if that is more
+   */
+  readonly maxElectionTimeoutMs?: number;
+  /**
+   * How long a leader's disk may take over a write. Beyond it the leader hands over to another member, or steps down, and does not
+   * run for the leadership until its disk has answered. In milliseconds, from 10 to 600 000; 0: it never gives way.
+   *
+   * @defaultValue 2000
+   */
+  readonly diskStallMs?: number;
   /**
    * How many bytes of entries travel in one message; a single entry may be larger. From 1024 to 16 MiB.
    *
@@ -156,6 +172,8 @@ export function leaseTerms({ lease, electionTimeoutMs }: Required<RaftOptions>):
 export const raftDefaults: Required<RaftOptions> = {
   heartbeatMs: 50,
   electionTimeoutMs: 300,
+  maxElectionTimeoutMs: 2000,
+  diskStallMs: 2000,
   maxMessageBytes: 256 * 1024,
   maxInflightMessages: 64,
   maxInflightBytes: 8 * 1024 * 1024,
@@ -168,3 +186,10 @@ export const raftDefaults: Required<RaftOptions> = {
   quorums: 'majority',
   quietAfterMs: 5000,
 };
+
+/** The options with nothing left out; none is checked. @internal */
+export function completeRaftOptions(options: RaftOptions): Required<RaftOptions> {
+  const { electionTimeoutMs = raftDefaults.electionTimeoutMs } = options;
+  const maxElectionTimeoutMs = Math.max(raftDefaults.maxElectionTimeoutMs, electionTimeoutMs);
+  return { ...raftDefaults, maxElectionTimeoutMs, ...options };
+}

@@ -130,6 +130,8 @@ export class Quiescence {
     const state = this.#state;
     if (state.quiet) return;
     state.quiet = true;
+    // From now on silence says nothing of anybody.
+    for (const { rhythm } of state.peers.values()) rhythm.reset();
     state.changed = state.dirty = true;
   }
 

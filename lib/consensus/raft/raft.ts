@@ -9,8 +9,10 @@ import { MAX_INDEX } from '../bounds.js';
 import { compareEpochs } from '../consensus.js';
 import { Election } from './election.js';
 import { Follower } from './follower.js';
+import { IoHealth } from './ioHealth.js';
 import { VotePromise } from './lease.js';
-import { raftDefaults } from './options.js';
+import { completeRaftOptions } from './options.js';
+import { Rhythm } from './patience.js';
 import { Quiescence } from './quiescence.js';
 import { Reads } from './reads.js';
 import { Reconfigure } from './reconfigure.js';
@@ -52,10 +54,13 @@ const COMMIT_STRIDE = 1000;
  * @internal
  */
 export function createRaftProtocol(options: RaftOptions = {}): ConsensusProtocol<RaftMessage> {
-  const complete = { ...raftDefaults, ...options };
+  const complete = completeRaftOptions(options);
   const { priority, electionTimeoutMs: transferMs } = complete;
   return { name: 'raft', priority, transferMs, create: (setup) => new RaftCore(setup, complete) };
 }
+
+/** Without any input for so many election time-outs this process stood still. */
+const AWAKE = 0.75;
 
 /** Whether a message would raise a term: all that carry one would, but the two that ask about, and promise, a next one. */
 function raises(message: RaftMessage, term: number): message is Extract<RaftMessage, { term: number }> {
@@ -73,9 +78,10 @@ class RaftCore implements Consensus<RaftMessage> {
   readonly #reconfigure: Reconfigure;
   readonly #transfer: Transfer;
   readonly #quiescence: Quiescence;
+  readonly #ioHealth: IoHealth;
   readonly #guard: TermGuard;
   #status: CoreStatus & { commitIndex: Index; lastIndex: Index };
-  /** One stall is forgiven until a leader is heard or an election begins. */
+  /** One stall is forgiven until a leader, or the leader's quorum, is heard or an election begins. */
   #forgiven = false;
 
   constructor(setup: CoreSetup, options: Required<RaftOptions>) {
@@ -86,6 +92,7 @@ class RaftCore implements Consensus<RaftMessage> {
     this.#reconfigure = new Reconfigure(state, this.#replication);
     this.#replication.onProgress = () => this.#reconfigure.settle();
     this.#transfer = new Transfer(state, this.#replication, this.#guard);
+    this.#ioHealth = new IoHealth(state, this.#transfer);
     const promise = new VotePromise(state);
     this.#election = new Election(state, promise, (met) => {
       state.enter('leader');
@@ -94,7 +101,7 @@ class RaftCore implements Consensus<RaftMessage> {
     this.#follower = new Follower(state, promise, () => {
       this.#forgiven = false;
       this.#quiescence.stir();
-      this.#election.restart();
+      this.#election.heard();
     });
     this.#quiescence = new Quiescence(state, {
       election: this.#election,
@@ -108,6 +115,8 @@ class RaftCore implements Consensus<RaftMessage> {
       this.#reads.reset();
       this.#transfer.reset();
       this.#quiescence.reset();
+      this.#ioHealth.reset();
+      for (const { rhythm } of state.peers.values()) rhythm.pause();
       if (!wasLeader) return;
       this.#replication.end();
       this.#election.restart();
@@ -153,6 +162,7 @@ class RaftCore implements Consensus<RaftMessage> {
       this.#replication.tick();
       this.#transfer.tick();
       this.#quiescence.tick();
+      this.#ioHealth.tick();
     } else {
       this.#follower.tick();
       this.#election.tick();
@@ -186,6 +196,7 @@ class RaftCore implements Consensus<RaftMessage> {
         return this.#follower.onHeartbeat(from, message);
       case 'ack':
         if (!this.#replication.onAck(peer, message)) return false;
+        if (this.#forgiven) this.#forgiven = !this.#replication.hearsQuorum;
         this.#reads.confirm();
         this.#reconfigure.acknowledged();
         this.#transfer.advance();
@@ -315,7 +326,9 @@ class RaftCore implements Consensus<RaftMessage> {
     let peer = state.peers.get(id);
     // The end of a link that was replaced by now.
     if (peer !== undefined && session < peer.session) return;
-    peer ??= { id, session, up: false, incarnation: '', priority: 0, progress: undefined };
+    const rhythm = peer?.rhythm ?? new Rhythm(state.options.heartbeatMs);
+    rhythm.reset();
+    peer ??= { id, session, up: false, incarnation: '', priority: 0, rhythm, progress: undefined };
     state.peers.set(id, peer);
     if (!up || session > peer.session) {
       this.#reads.unlinked(id);
@@ -370,7 +383,7 @@ class RaftCore implements Consensus<RaftMessage> {
       }
       if (disk.pending && state.commit - state.writtenCommit >= COMMIT_STRIDE) disk.hardDirty = true;
     }
-    disk.drain(out, () => this.#hardState());
+    disk.drain(state.now, out, () => this.#hardState());
     out.commit = state.commit;
     out.reads.length = out.readsFailed.length = 0;
     [out.reads, this.#reads.answered] = [this.#reads.answered, out.reads];
@@ -430,15 +443,14 @@ class RaftCore implements Consensus<RaftMessage> {
     const gap = now - state.now;
     if (gap <= 0) return true;
     state.now = now;
-    // This process stood still, so the silence says nothing: what was sent meanwhile should be heard first.
-    if (
-      gap > state.options.electionTimeoutMs &&
-      state.phase !== 'leader' &&
-      !this.#forgiven &&
-      !state.quiet
-    ) {
+    // It looks in at least twice an election time-out.
+    if (gap > state.options.electionTimeoutMs * AWAKE) state.awakeSince = now;
+    // This process stood still, so the silence says nothing: what was sent meanwhile should be heard first, and who followed may
+    // still be there. Where the group rests, nobody looks in.
+    if (gap > state.options.electionTimeoutMs && !this.#forgiven && !state.quiet) {
       this.#forgiven = true;
-      this.#election.restart();
+      if (state.phase === 'leader') this.#replication.woke();
+      else this.#election.restart();
     }
     return true;
   }

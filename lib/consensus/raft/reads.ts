@@ -119,15 +119,15 @@ export class Reads {
 
   /** When the oldest question will have stayed without an answer for too long. */
   get deadline(): number {
-    for (const { at } of this.#asked.values()) return at + this.#state.options.electionTimeoutMs * 2;
+    for (const { at, of } of this.#asked.values()) return at + this.#waitMs(of);
     return Infinity;
   }
 
   /** Questions that stayed without an answer are given up: the message may be lost. */
   tick(): void {
-    const { now, options } = this.#state;
+    const { now } = this.#state;
     for (const [batch, asked] of this.#asked) {
-      if (now < asked.at + options.electionTimeoutMs * 2) break;
+      if (now < asked.at + this.#waitMs(asked.of)) break;
       this.#asked.delete(batch);
       this.#fail(asked.contexts, 'notLeader');
     }
@@ -177,6 +177,11 @@ export class Reads {
     this.#answer(contexts, index);
     this.#pending -= questions.length;
     for (const question of questions) this.#reply(question, index);
+  }
+
+  /** The leader asks a quorum before it answers. */
+  #waitMs(leader: NodeId): number {
+    return 2 * this.#state.patience.answerMs(leader);
   }
 
   #answer(contexts: readonly number[], index: Index): void {

@@ -63,10 +63,10 @@ export class Reconfigure {
 
   /** Whether a learner holds nearly all there is: it took in the rest of the log within an election time-out (§4.2.1). */
   #caughtUp(member: Member): boolean {
-    const { peers, now, options, log } = this.#state;
+    const { peers, now, patience, log } = this.#state;
     const peer = peers.get(member.id);
     if (peer?.up !== true || peer.progress === undefined) return false;
-    return peer.progress.keepsUp(log.last, now, options.electionTimeoutMs);
+    return peer.progress.keepsUp(log.last, now, patience.answerMs(peer.id));
   }
 
   #joint(membership: Membership): Membership | undefined {

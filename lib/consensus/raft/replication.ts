@@ -37,6 +37,7 @@ export class Replication {
   #epoch: Epoch;
   /** The index of this reign's first entry, Infinity without a reign. */
   #reignStart = Infinity;
+  /** When the reign began, or this process last woke: before it nobody could answer. */
   #ledSince = 0;
   #heartbeatAt = Infinity;
   #round = 0;
@@ -63,12 +64,12 @@ export class Replication {
     };
   }
 
-  /** Whether a voter was heard within the last election time-out. */
+  /** Whether a voter was heard of late: within what its rhythm makes of the election time-out. */
   readonly answers = (voter: Member): boolean => {
-    const { self, now, options, peers } = this.#state;
+    const { self, now, peers } = this.#state;
     if (this.#state.countsFrom(voter) === Infinity) return false;
     const heardAt = peers.get(voter.id)?.progress?.heardAt ?? -Infinity;
-    return voter.id === self || now - heardAt < options.electionTimeoutMs;
+    return voter.id === self || now - heardAt < this.#state.patience.withAnswers(peers.get(voter.id), now);
   };
 
   get deadline(): number {
@@ -83,6 +84,16 @@ export class Replication {
   /** The newest round that a quorum answered. */
   get confirmedRound(): number {
     return quorumValue(this.#state.configs.latest, this.#roundOf);
+  }
+
+  /** Whether a quorum was heard of late. */
+  get hearsQuorum(): boolean {
+    return hasQuorum(this.#state.configs.latest, this.answers);
+  }
+
+  /** This process stood still: nobody could answer. It lets itself be heard at once, and then misses only who does not. */
+  woke(): void {
+    this.#ledSince = this.#heartbeatAt = this.#state.now;
   }
 
   /** Begins a reign. `met`: the incarnations of those that voted for it. */
@@ -135,7 +146,8 @@ export class Replication {
   tick(): void {
     const state = this.#state;
     const { now, options } = state;
-    if (now - this.#ledSince >= options.electionTimeoutMs && !hasQuorum(state.configs.latest, this.answers)) {
+    // Before a first answer can be there nobody is missed.
+    if (now - this.#ledSince >= state.electionMs && !this.hearsQuorum) {
       state.follow(state.term, '');
       return;
     }
@@ -203,6 +215,7 @@ export class Replication {
     if (m.matched > state.log.last || m.round > this.#round) return false;
     if (m.conflict !== undefined && m.conflict.prevIndex > state.log.last) return false;
     progress.heardAt = state.now;
+    peer.rhythm.heard(state.now, state.awakeSince);
     progress.ackedRound = Math.max(progress.ackedRound, m.round);
     if (m.promised) progress.promisedAt = Math.max(progress.promisedAt, this.lease.sentAt(m.round));
     const moved = progress.acknowledged(m.matched, state.now);
@@ -318,8 +331,8 @@ export class Replication {
 
   /** An answer without conflict. */
   #agree(peer: Peer, progress: Progress, matched: Index): void {
-    const { now, options, log } = this.#state;
-    const overdue = options.electionTimeoutMs;
+    const { now, patience, log } = this.#state;
+    const overdue = patience.answerMs(peer.id);
     if (progress.state === 'probe') {
       if (matched >= progress.next - 1) progress.toReplicate();
       else if (now - progress.probedAt >= overdue) progress.probing = false;

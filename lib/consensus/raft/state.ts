@@ -10,6 +10,7 @@ import { Configs } from './configs.js';
 import { Disk } from './disk.js';
 import type { CoreSetup, Epoch, Index, NodeId, Recovered } from '../consensus.js';
 import type { RaftOptions } from './options.js';
+import { Patience, type Rhythm } from './patience.js';
 import type { Progress } from './progress.js';
 
 /** A node's part, seen from within: a candidate first asks (`preCandidate`), then runs. @internal */
@@ -24,6 +25,8 @@ export interface Peer {
   incarnation: string;
   /** How much it would like to lead. */
   priority: number;
+  /** How regularly it lets itself be heard, as a leader or as a follower of this one. */
+  readonly rhythm: Rhythm;
   /** Only while this node leads and the peer is a member. */
   progress: Progress | undefined;
 }
@@ -38,8 +41,11 @@ export class State {
   readonly log: Log;
   readonly configs: Configs;
   readonly disk: Disk;
+  readonly patience: Patience;
   readonly peers = new Map<NodeId, Peer>();
   now: number;
+  /** When this process last woke from standing still. */
+  awakeSince = -Infinity;
   phase: Phase = 'follower';
   config = 0;
   term = 0;
@@ -78,6 +84,7 @@ export class State {
     this.genesisCandidate = setup.genesisCandidate;
     this.random = setup.random;
     this.now = setup.now;
+    this.patience = new Patience(options, setup.vitals ?? (() => undefined));
     this.log = new Log(options.cacheBytes);
     this.configs = new Configs(foundingMembership(setup.founders));
     try {
@@ -102,6 +109,22 @@ export class State {
   /** Nothing was ever written here and no group was heard of: only then may a group be founded. */
   get founding(): boolean {
     return this.log.last === 0 && this.genesis === '';
+  }
+
+  /** The own disk has taken too long over a write, and has not answered yet. */
+  get diskStalled(): boolean {
+    const { diskStallMs } = this.options;
+    return diskStallMs > 0 && this.now - this.disk.waitingSince >= diskStallMs;
+  }
+
+  /** How long the silence of a peer is borne now, in milliseconds. */
+  patienceWith(id: NodeId): number {
+    return this.patience.with(this.peers.get(id), this.now);
+  }
+
+  /** How long an election takes at most if all goes well, in milliseconds. */
+  get electionMs(): number {
+    return this.patience.electionMs(this.configs.latest, this.self, this.leader);
   }
 
   /** The log does not belong to another founding than the one that was heard of. */

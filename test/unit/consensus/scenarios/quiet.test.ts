@@ -272,7 +272,14 @@ describe('a group that rests', () => {
     // As if it had been deposed by one that nobody else hears.
     s.cut('a', 'b').cut('a', 'c');
     const { core, now } = s.node('a');
-    core.receive(now, 'c', { type: 'ack', term: 9, matched: 0, round: 0, promised: false, conflict: undefined });
+    core.receive(now, 'c', {
+      type: 'ack',
+      term: 9,
+      matched: 0,
+      round: 0,
+      promised: false,
+      conflict: undefined,
+    });
     s.wait(10, 'a').deliver();
     s.heal();
     s.run(3000);
@@ -282,7 +289,14 @@ describe('a group that rests', () => {
   it('is woken by its leader before that one follows another', () => {
     const s = resting();
     const { core, now } = s.node('a');
-    core.receive(now, 'c', { type: 'ack', term: 9, matched: 0, round: 0, promised: false, conflict: undefined });
+    core.receive(now, 'c', {
+      type: 'ack',
+      term: 9,
+      matched: 0,
+      round: 0,
+      promised: false,
+      conflict: undefined,
+    });
     s.wait(10, 'a').deliver();
     expect(rests(s)).to.deep.equal([false, false, false]);
     well(s);
