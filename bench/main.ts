@@ -2,6 +2,7 @@
 import { cpus } from 'node:os';
 import { reportCommits } from './endToEnd/commits.js';
 import { reportSnapshot } from './endToEnd/snapshot.js';
+import { reportThreads } from './endToEnd/threads.js';
 import { benchOptions } from './lib/run.js';
 import { reportDataChannel } from './probes/dataChannel.js';
 import { reportFdatasync } from './probes/fdatasync.js';
@@ -10,5 +11,5 @@ const options = benchOptions();
 console.log(
   `node ${process.version}, ${cpus().length} × ${cpus()[0]?.model ?? 'unknown processor'}, ${options.seconds} s a figure\n`,
 );
-for (const report of [reportDataChannel, reportFdatasync, reportCommits, reportSnapshot])
+for (const report of [reportDataChannel, reportFdatasync, reportCommits, reportSnapshot, reportThreads])
   console.log(await report(options));

@@ -4,13 +4,13 @@
  *
  * @internal
  */
-import type { TransferListItem } from 'node:worker_threads';
+import type { Transferable } from 'node:worker_threads';
 import { QuorateError } from '../errors.js';
 import { packError, unpackError, type PackedError } from './errors.js';
 
 /** What a line needs of a port; a test may give it something else. */
 export interface LinePort {
-  postMessage(message: unknown, transfer: readonly TransferListItem[]): void;
+  postMessage(message: unknown, transfer: readonly Transferable[]): void;
   on(event: 'message', listener: (message: unknown) => void): unknown;
   on(event: 'messageerror', listener: (error: Error) => void): unknown;
   on(event: 'close', listener: () => void): unknown;
@@ -31,9 +31,9 @@ export interface ChannelEnd {
 /** One channel of a line. */
 export interface Channel {
   /** Sends an item at the end of the turn. The buffers belong to the other thread afterwards. */
-  say(item: unknown, buffers?: readonly TransferListItem[]): void;
+  say(item: unknown, buffers?: readonly Transferable[]): void;
   /** Sends a question; rejects with what the other end throws, or when the line is cut. */
-  ask(item: unknown, buffers?: readonly TransferListItem[]): Promise<unknown>;
+  ask(item: unknown, buffers?: readonly Transferable[]): Promise<unknown>;
   /** Has the end's `leaving` called at the end of this turn. */
   wake(): void;
   /** Says who listens. */
@@ -59,7 +59,7 @@ export class Line {
   readonly #early = new Map<string, Parcel[]>();
   readonly #asked = new Map<number, Asked>();
   #parcels: Parcel[] = [];
-  #buffers: TransferListItem[] = [];
+  #buffers: Transferable[] = [];
   #scheduled = false;
   #questions = 0;
   #cut: Error | undefined;
@@ -121,7 +121,7 @@ export class Line {
     this.cut(new QuorateError('ERR_CLOSED', 'the line was closed'));
   }
 
-  #put(parcel: Parcel, buffers: readonly TransferListItem[] = []): void {
+  #put(parcel: Parcel, buffers: readonly Transferable[] = []): void {
     if (this.#cut !== undefined) return;
     this.#parcels.push(parcel);
     this.#buffers.push(...buffers);

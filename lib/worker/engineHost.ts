@@ -28,6 +28,8 @@ export class EngineHost implements ChannelEnd {
   readonly #rested: Int32Array;
   readonly #remaker = new Remaker(makers);
   readonly #meshes = new Set<MeshServer>();
+  /** What networks were told before they were made here. */
+  #early: Extract<ToThread, { type: 'network' }>[] = [];
   #ending = false;
 
   constructor(control: MessagePort, { timeOrigin, rested }: ThreadData) {
@@ -58,9 +60,6 @@ export class EngineHost implements ChannelEnd {
     if (controls !== undefined) controls[call]!(...args);
     else this.#early.push({ type: 'network', number, call, args });
   }
-
-  /** What networks were told before they were made here. */
-  #early: Extract<ToThread, { type: 'network' }>[] = [];
 
   async #join(plan: JoinPlan, port: MessagePort): Promise<Mirror> {
     const { id, cluster, secret, identity, intervalMs, relay, limits } = plan;
@@ -115,7 +114,7 @@ export class EngineHost implements ChannelEnd {
     if (this.#ending) return;
     this.#ending = true;
     const left = Promise.allSettled([...this.#meshes].map((mesh) => mesh.close()));
-    await Promise.race([left, new Promise((resolve) => setTimeout(resolve, LEAVE_MS))]);
+    await Promise.race([left, new Promise<void>((resolve) => void this.#environment.setTimer(LEAVE_MS, resolve))]);
     try {
       await restNative();
     } finally {

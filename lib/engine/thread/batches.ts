@@ -168,5 +168,5 @@ function packNotice<N extends AppNotice | EngineNotice>(notice: N, buffers: Arra
 
 function unpackNotice<N extends AppNotice | EngineNotice>(notice: Plain<N>): N {
   if (!('error' in notice)) return notice as unknown as N;
-  return { ...notice, error: unpackError(notice.error as PackedError) } as unknown as N;
+  return { ...notice, error: unpackError(notice.error) } as unknown as N;
 }

@@ -1,7 +1,7 @@
 /** A mesh as the app's thread sees it when it lives in another one. @internal */
 import type { NodeId } from '../../consensus/consensus.js';
 import type { Environment } from '../../environment.js';
-import type { QuorateError } from '../../errors.js';
+import { QuorateError } from '../../errors.js';
 import { packError, unpackError } from '../../threads/errors.js';
 import type { Channel, ChannelEnd, Line } from '../../threads/line.js';
 import { Credentials, type FollowedList, type RotateSecretOptions } from '../credentials.js';
@@ -211,11 +211,15 @@ export class FarMesh implements ChannelEnd {
         this.#tell((sink) => sink.stall(event.ms));
         return;
       case 'refused':
-        this.#tell((sink) => sink.refused(event.peer, unpackError(event.error) as QuorateError));
+        this.#refused(event.peer, unpackError(event.error));
         return;
       case 'warning':
         this.#tell((sink) => sink.warning(unpackError(event.error)));
     }
+  }
+
+  #refused(peer: NodeId, error: Error): void {
+    if (error instanceof QuorateError) this.#tell((sink) => sink.refused(peer, error));
   }
 
   /** What an event says shows at once, not with the next picture. */

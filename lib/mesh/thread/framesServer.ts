@@ -1,5 +1,6 @@
 /** Frames between the links of a mesh and handlers in the app's thread: the end at the links. @internal */
 import type { NodeId } from '../../consensus/consensus.js';
+import type { Environment } from '../../environment.js';
 import type { Channel } from '../../threads/line.js';
 import type { FrameKind, MeshPort } from '../port.js';
 import type { LaneName } from '../transport.js';
@@ -9,6 +10,9 @@ import {
   type FromMesh,
   type FromMeshApp,
 } from './items.js';
+
+/** A lane that has drained may still have no room for a large frame: how long until the next try. */
+const PAUSE_MS = 5;
 
 type Send = Extract<FromMeshApp, { type: 'send' }>;
 
@@ -25,11 +29,13 @@ interface Way {
 export class FramesServer {
   readonly #port: MeshPort;
   readonly #channel: Channel;
+  readonly #environment: Environment;
   readonly #ways = new Map<NodeId, Way>();
 
-  constructor(port: MeshPort, channel: Channel) {
+  constructor(port: MeshPort, channel: Channel, environment: Environment) {
     this.#port = port;
     this.#channel = channel;
+    this.#environment = environment;
   }
 
   /** The app handles frames of a kind from now on. */
@@ -76,16 +82,12 @@ export class FramesServer {
   send(item: Send): void {
     const { peer, session, lane } = item;
     if (this.#port.linked().get(peer) !== session) return; // the app hears that the link is gone
-    const { waiting } = this.#way(peer, session);
-    if (item.urgent || waiting[lane].length === 0) {
-      if (this.#pass(item)) return;
-      if (item.urgent) {
-        this.#sent(item);
-        return;
-      }
-    }
-    waiting[lane].push(item);
-    if (waiting[lane].length === 1) this.#later(peer, session, lane);
+    const waiting = this.#way(peer, session).waiting[lane];
+    // An urgent frame overtakes others, but not its like.
+    const mayPass = item.urgent ? !waiting.some(({ urgent }) => urgent) : waiting.length === 0;
+    if (mayPass && this.#pass(item)) return;
+    waiting.push(item);
+    if (waiting.length === 1) this.#later(peer, session, lane);
   }
 
   #later(peer: NodeId, session: number, lane: LaneName): void {
@@ -94,7 +96,7 @@ export class FramesServer {
       if (way?.session !== session || this.#port.linked().get(peer) !== session) return;
       const items = way.waiting[lane];
       while (items.length > 0 && this.#pass(items[0]!)) items.shift();
-      if (items.length > 0) setTimeout(() => this.#later(peer, session, lane), PAUSE_MS).unref();
+      if (items.length > 0) this.#environment.setTimer(PAUSE_MS, () => this.#later(peer, session, lane));
     });
   }
 
@@ -123,6 +125,3 @@ export class FramesServer {
     this.#channel.say(item, buffers);
   }
 }
-
-/** A lane that has drained may still have no room for a large frame. */
-const PAUSE_MS = 5;

@@ -37,7 +37,7 @@ export class MeshServer implements ChannelEnd {
     this.#channel = channel;
     this.#environment = parts.environment;
     this.#onClose = onClose;
-    this.#frames = new FramesServer(parts.port, channel);
+    this.#frames = new FramesServer(parts.port, channel, parts.environment);
     parts.port.listen({ onPeer: (peer, up, session) => this.#onPeer(peer, up, session) });
     parts.attach({
       state: (peer, state) => this.#event({ type: 'state', peer, state }),

@@ -48,7 +48,8 @@ describe('the thread of an engine', function () {
     expect(await refused({ transport: webrtc({ signaling }) })).to.match(/^transport\.signaling must be made/);
     expect(await refused({ thread: 'third' })).to.match(/^thread must be 'main' or 'worker'/);
     const mesh = await joinMesh({ id: 'a', ...options, transport: network });
-    const storage = { ...memoryStorage(), open: memoryStorage().open };
+    const inner = memoryStorage();
+    const storage = { kind: 'own', open: inner.open.bind(inner) };
     const more = { mesh, group: 'g', members: ['a'], stateMachine: keyValue<string>() };
     expect((await failure(openReplica({ ...more, storage }))).message).to.match(/^storage must be made/);
     expect(await refused({ thread: 'main', id: 'b' })).to.match(/^thread must be the same/);
@@ -123,7 +124,7 @@ describe('the thread of an engine', function () {
     if (reason.type === 'failed') expect(reason.error).to.have.property('code', 'ERR_ENGINE_FAILED');
     await mesh.closed;
     expect(failed).to.equal(1);
-    expect(warnings.map((error) => (error as QuorateError).code)).to.include('ERR_ENGINE_FAILED');
+    expect(warnings.some((error) => error instanceof QuorateError && error.code === 'ERR_ENGINE_FAILED')).to.equal(true);
     expect((await failure(replica.submit({ op: 'put', key: 'k', value: 'v' }))).code).to.equal('ERR_REPLICA_FAILED');
     expect(other.peers()).to.deep.equal([]);
     await other.close();
