@@ -48,7 +48,8 @@ export function describe(option: string, value: object): Description {
 
 function plain(option: string, value: unknown): Plain {
   if (typeof value === 'function') throw refusal(option, value, 'free of functions');
-  if (typeof value !== 'object' || value === null || value instanceof Uint8Array) return { type: 'value', value };
+  if (typeof value !== 'object' || value === null || value instanceof Uint8Array)
+    return { type: 'value', value };
   if (known.has(value)) return { type: 'made', description: describe(option, value) };
   if (Array.isArray(value))
     return { type: 'list', items: value.map((one, at) => plain(`${option}[${at}]`, one)) };

@@ -25,7 +25,12 @@ function cluster<T>(
   return new BenchCluster(dir, { thread }).run(body);
 }
 
-function measure(thread: Thread, dir: string | undefined, outstanding: number, seconds: number): Promise<Figures> {
+function measure(
+  thread: Thread,
+  dir: string | undefined,
+  outstanding: number,
+  seconds: number,
+): Promise<Figures> {
   return cluster(thread, dir, async (group) => {
     const cpu = async (): Promise<number> =>
       (await Promise.all([...group.members.values()].map((member) => member.call<number>('cpu')))).reduce(
@@ -56,7 +61,12 @@ async function reportCost(options: BenchOptions): Promise<string> {
       rows.push(cells);
     }
     const each = ['/s', 'p50 ms', 'p99', '÷ bare', 'µs CPU'];
-    const head = ['outstanding', 'bare/s', 'p50', ...threads.flatMap((thread) => each.map((one) => `${thread} ${one}`))];
+    const head = [
+      'outstanding',
+      'bare/s',
+      'p50',
+      ...threads.flatMap((thread) => each.map((one) => `${thread} ${one}`)),
+    ];
     const where = durable ? `durable, ${diskNote(options.dir)}` : 'in memory';
     tables.push(table(`Submits on the leader by the engine's thread, ~100 B, ${where}`, head, rows));
   }
@@ -79,7 +89,10 @@ async function blocked(thread: Thread, dir: string): Promise<(string | number)[]
       }
     };
     const [often] = await Promise.all([submits(20), blocking()]);
-    const [once] = await Promise.all([submits(15), sleep(2000).then(() => leader.call('block', { ms: 10_000 }))]);
+    const [once] = await Promise.all([
+      submits(15),
+      sleep(2000).then(() => leader.call('block', { ms: 10_000 })),
+    ]);
     const after = await group.status(followerId);
     return [
       thread,
@@ -101,7 +114,11 @@ async function reportBlocked(options: BenchOptions): Promise<string> {
     ...['10 s once: p50', 'p99', '÷'],
     ...['elections', 'leader'],
   ];
-  return table(`Submits of another member while the leader's app blocks its event loop, 4 outstanding`, head, rows);
+  return table(
+    `Submits of another member while the leader's app blocks its event loop, 4 outstanding`,
+    head,
+    rows,
+  );
 }
 
 export async function reportThreads(options: BenchOptions): Promise<string> {

@@ -53,7 +53,9 @@ export function raft(options: RaftOptions = {}): ConsensusOption {
     'raft.maxUncommittedBytes',
     merged.maxUncommittedBytes,
   );
-  const wired: unknown = described({ protocol: createRaftProtocol(merged), codec: raftCodec }, 'raft', [merged]);
+  const wired: unknown = described({ protocol: createRaftProtocol(merged), codec: raftCodec }, 'raft', [
+    merged,
+  ]);
   // Outside the protocol nobody looks into a message: they pass from the codec to the core and back.
   return { name: 'raft', wired: wired as WiredProtocol };
 }

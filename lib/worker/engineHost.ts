@@ -114,7 +114,10 @@ export class EngineHost implements ChannelEnd {
     if (this.#ending) return;
     this.#ending = true;
     const left = Promise.allSettled([...this.#meshes].map((mesh) => mesh.close()));
-    await Promise.race([left, new Promise<void>((resolve) => void this.#environment.setTimer(LEAVE_MS, resolve))]);
+    await Promise.race([
+      left,
+      new Promise<void>((resolve) => void this.#environment.setTimer(LEAVE_MS, resolve)),
+    ]);
     try {
       await restNative();
     } finally {

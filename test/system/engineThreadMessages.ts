@@ -23,7 +23,12 @@ export type Request =
 
 export type Reply =
   | { readonly type: 'open' }
-  | { readonly type: 'status'; readonly status: ReplicaStatus; readonly stalls: number; readonly elections: number }
+  | {
+      readonly type: 'status';
+      readonly status: ReplicaStatus;
+      readonly stalls: number;
+      readonly elections: number;
+    }
   /** When each write was acknowledged, by the clock of the machine. */
   | { readonly type: 'stopped'; readonly acknowledged: readonly number[]; readonly failed: number }
   | { readonly type: 'blocked'; readonly from: number; readonly to: number }

@@ -81,7 +81,12 @@ export function unpackApp(packed: PackedAppBatch): AppBatch {
     proposals.push({ token: numbers[i]!, count: numbers[i + 1]!, data: data!.subarray(at, at + length) });
     at += length;
   }
-  return { proposals, reads, applied, notices: packed.notices.map((notice) => unpackNotice<AppNotice>(notice)) };
+  return {
+    proposals,
+    reads,
+    applied,
+    notices: packed.notices.map((notice) => unpackNotice<AppNotice>(notice)),
+  };
 }
 
 /** Packs what the engine hands over of one group. */

@@ -60,7 +60,10 @@ export type MemoryNetworkControls = Pick<MemoryNetwork, 'cut' | 'heal' | 'setLat
  * @throws QuorateError `ERR_CONFIG` where meshes of this thread use it: the two networks are not connected.
  * @internal
  */
-export function followNetwork(transport: Transport, follower: MemoryNetworkControls): (() => void) | undefined {
+export function followNetwork(
+  transport: Transport,
+  follower: MemoryNetworkControls,
+): (() => void) | undefined {
   return transport instanceof Network ? transport.follow(follower) : undefined;
 }
 

@@ -141,7 +141,9 @@ class EngineThread {
     this.#lines.add(line);
     line.onCut = () => this.#lines.delete(line);
     try {
-      const mirror = await this.#channel.ask({ type: 'join', plan, port: port2 } satisfies ThreadOrder, [port2]);
+      const mirror = await this.#channel.ask({ type: 'join', plan, port: port2 } satisfies ThreadOrder, [
+        port2,
+      ]);
       return { line, mirror: mirror as Mirror };
     } catch (error) {
       line.cut(error as Error);

@@ -196,7 +196,10 @@ export class FarMesh implements ChannelEnd {
         this.#port.down(event.peer, event.session);
         return;
       case 'state':
-        this.#patch(event.peer, { state: event.state, ...(event.state === 'unreachable' && { path: 'none' }) });
+        this.#patch(event.peer, {
+          state: event.state,
+          ...(event.state === 'unreachable' && { path: 'none' }),
+        });
         this.#tell((sink) => sink.state(event.peer, event.state));
         return;
       case 'path':

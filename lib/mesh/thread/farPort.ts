@@ -91,7 +91,8 @@ export class FarPort implements MeshPort {
 
   /** A frame has come. */
   received({ peer, session, kind, frame }: Extract<FromMesh, { type: 'frame' }>): void {
-    const verdict = this.#sessions.get(peer) === session ? this.#handlers.get(kind)?.(peer, session, frame) : true;
+    const verdict =
+      this.#sessions.get(peer) === session ? this.#handlers.get(kind)?.(peer, session, frame) : true;
     const tell = (sound: boolean): void => this.#say({ type: 'verdict', peer, session, sound });
     if (verdict instanceof Promise) verdict.then(tell, () => tell(false));
     else tell(verdict ?? true);
@@ -102,7 +103,8 @@ export class FarPort implements MeshPort {
     const link = this.#links.get(peer);
     if (link?.session !== session) return;
     link.untaken[lane] -= bytes + FRAME_OVERHEAD;
-    if (link.untaken[lane] <= MAX_LANE_BYTES / 4) for (const callback of link.waiting[lane].splice(0)) callback();
+    if (link.untaken[lane] <= MAX_LANE_BYTES / 4)
+      for (const callback of link.waiting[lane].splice(0)) callback();
   }
 
   up({ peer, session, maxFrameBytes }: LinkedPeer): void {

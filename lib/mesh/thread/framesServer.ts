@@ -4,12 +4,7 @@ import type { Environment } from '../../environment.js';
 import type { Channel } from '../../threads/line.js';
 import type { FrameKind, MeshPort } from '../port.js';
 import type { LaneName } from '../transport.js';
-import {
-  MAX_FRAME_BYTES_UNTAKEN,
-  MAX_FRAMES_UNTAKEN,
-  type FromMesh,
-  type FromMeshApp,
-} from './items.js';
+import { MAX_FRAME_BYTES_UNTAKEN, MAX_FRAMES_UNTAKEN, type FromMesh, type FromMeshApp } from './items.js';
 
 /** A lane that has drained may still have no room for a large frame: how long until the next try. */
 const PAUSE_MS = 5;

@@ -130,9 +130,7 @@ for (const thread of ['main', 'worker'] as const) {
         mesh.peers().every(({ state }) => state === 'unreachable' || state === 'suspect'),
       );
       await until('the loss of the quorum', () => !lead.status().quorum);
-      await until('another leader', () =>
-        others.some((id) => replicas.get(id)!.status().role === 'leader'),
-      );
+      await until('another leader', () => others.some((id) => replicas.get(id)!.status().role === 'leader'));
       network.heal();
       await mesh.waitFor(others);
       await put(lead, 'k', 'after');
@@ -221,7 +219,9 @@ for (const thread of ['main', 'worker'] as const) {
       const before = { current: secret, previous: next };
       for (const mesh of [x, y]) await mesh.identity.rotateSecret(before);
       for (const mesh of [x, y]) await mesh.identity.rotateSecret(async () => next);
-      expect(() => x.identity.trust('y', 'nonsense')).to.throw().with.property('code', 'ERR_CONFIG');
+      expect(() => x.identity.trust('y', 'nonsense'))
+        .to.throw()
+        .with.property('code', 'ERR_CONFIG');
     });
   });
 }

@@ -27,15 +27,20 @@ describe('a batch between threads', () => {
   it('of the app arrives as it was', () => {
     const proposal = fc.record({ token: fc.nat(), count: fc.integer({ min: 1, max: 9 }), data: bytes });
     fc.assert(
-      fc.property(fc.array(proposal, { maxLength: 8 }), fc.array(fc.nat()), bytes, (proposals, reads, chunk) => {
-        const batch: AppBatch = {
-          ...{ proposals, reads, applied: 7 },
-          notices: [{ type: 'snapshotChunk', chunk }, { type: 'restorePull' }],
-        };
-        expect(unpackApp(cross(packApp(batch)))).to.deep.equal(batch);
-        // What was handed over is a copy: the app's bytes are still there.
-        expect(chunk.buffer.byteLength).to.equal(chunk.length);
-      }),
+      fc.property(
+        fc.array(proposal, { maxLength: 8 }),
+        fc.array(fc.nat()),
+        bytes,
+        (proposals, reads, chunk) => {
+          const batch: AppBatch = {
+            ...{ proposals, reads, applied: 7 },
+            notices: [{ type: 'snapshotChunk', chunk }, { type: 'restorePull' }],
+          };
+          expect(unpackApp(cross(packApp(batch)))).to.deep.equal(batch);
+          // What was handed over is a copy: the app's bytes are still there.
+          expect(chunk.buffer.byteLength).to.equal(chunk.length);
+        },
+      ),
     );
   });
 
@@ -44,7 +49,14 @@ describe('a batch between threads', () => {
     fc.assert(
       fc.property(data, fc.nat(), (all, commitIndex) => {
         const entries = all.map((one, at) => ({
-          ...{ index: 10 + at, count: 1, epoch, time: 1_700_000_000_000 + at, kind: 'user' as const, data: one },
+          ...{
+            index: 10 + at,
+            count: 1,
+            epoch,
+            time: 1_700_000_000_000 + at,
+            kind: 'user' as const,
+            data: one,
+          },
         }));
         const batch: EngineBatch = {
           ...{ entries, commitIndex, reads: [{ context: 4, index: 9 }], readsFailed: [5] },

@@ -1,7 +1,7 @@
 /** Frames of clients, events and the mirror of a mesh between two threads, with caps for an app that stands still. */
 import { expect } from 'chai';
 import { nodeEnvironment } from '../../../lib/environment.js';
-import type { Credentials } from '../../../lib/mesh/credentials.js';
+import { Credentials } from '../../../lib/mesh/credentials.js';
 import type { MeshParts, MeshSink } from '../../../lib/mesh/mesh.js';
 import { FrameKind, type MeshListener, type MeshPort } from '../../../lib/mesh/port.js';
 import { FarPort } from '../../../lib/mesh/thread/farPort.js';
@@ -97,7 +97,11 @@ function farPort(): { port: FarPort; channel: FakeChannel; says: (type: string) 
   const channel = new FakeChannel();
   const port = new FarPort('a', 'c', channel, nodeEnvironment);
   port.up(link);
-  return { port, channel, says: (type) => channel.said.filter((item) => (item as FromMeshApp).type === type) };
+  return {
+    port,
+    channel,
+    says: (type) => channel.said.filter((item) => (item as FromMeshApp).type === type),
+  };
 }
 
 describe("the app's end of frames", () => {
@@ -125,7 +129,9 @@ describe("the app's end of frames", () => {
     port.up({ ...link, maxFrameBytes: 2 * MAX_LANE_BYTES });
     expect(port.send('b', FrameKind.client, frame(2 * MAX_LANE_BYTES), { lane: 'bulk' })).to.equal(true);
     expect(port.send('b', FrameKind.client, frame(1), { lane: 'bulk' })).to.equal(false);
-    expect(port.send('b', FrameKind.client, frame(2 * MAX_LANE_BYTES + 1), { lane: 'control' })).to.equal(false);
+    expect(port.send('b', FrameKind.client, frame(2 * MAX_LANE_BYTES + 1), { lane: 'control' })).to.equal(
+      false,
+    );
     expect(port.send('nobody', FrameKind.client, frame(1), { lane: 'control' })).to.equal(false);
   });
 
@@ -163,7 +169,12 @@ describe("the app's end of frames", () => {
       seen.push(bytes[0]!);
       return bytes[0] === 2 ? Promise.resolve(false) : bytes[0] !== 1;
     });
-    for (const [session, first] of [[1, 0], [1, 1], [1, 2], [7, 3]] as const)
+    for (const [session, first] of [
+      [1, 0],
+      [1, 1],
+      [1, 2],
+      [7, 3],
+    ] as const)
       port.received({ type: 'frame', peer: 'b', session, kind: FrameKind.client, frame: frame(1, first) });
     await Promise.resolve();
     await Promise.resolve();
@@ -243,7 +254,7 @@ describe("the links' end of frames", () => {
     const { port, frames } = setUp();
     const waiting = Array.from({ length: MAX_FRAMES_UNTAKEN + 5 }, () => port.handler!('b', 1, frame(1)));
     frames.linked('b');
-    expect(await Promise.all(waiting)).to.deep.equal(waiting.map(() => true));
+    expect(await Promise.all(waiting.map(async (one) => one))).to.deep.equal(waiting.map(() => true));
   });
 });
 
@@ -252,8 +263,10 @@ describe('what a mesh tells an app in another thread', () => {
     const port = new FakePort();
     const channel = new FakeChannel();
     let sink: MeshSink | undefined;
+    const open = { id: 'a', cluster: 'c', secret: false, identity: undefined };
+    const identity = await Credentials.resolve(open);
     const parts = {
-      ...{ id: 'a', port, environment: nodeEnvironment, identity: {} as Credentials },
+      ...{ id: 'a', port, environment: nodeEnvironment, identity },
       ...{ peers: () => [], partition: () => ({}), metrics: () => ({}) },
       attach: (to: MeshSink) => (sink = to),
       shutDown: () => Promise.resolve(),

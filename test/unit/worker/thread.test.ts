@@ -45,7 +45,9 @@ describe('the thread of an engine', function () {
     const transport = { kind: 'own', start: network.start.bind(network) };
     expect(await refused({ transport })).to.match(/^transport must be made by a factory/);
     const signaling = { ...localSignaling() };
-    expect(await refused({ transport: webrtc({ signaling }) })).to.match(/^transport\.signaling must be made/);
+    expect(await refused({ transport: webrtc({ signaling }) })).to.match(
+      /^transport\.signaling must be made/,
+    );
     expect(await refused({ thread: 'third' })).to.match(/^thread must be 'main' or 'worker'/);
     const mesh = await joinMesh({ id: 'a', ...options, transport: network });
     const inner = memoryStorage();
@@ -88,7 +90,13 @@ describe('the thread of an engine', function () {
     await Promise.all([a.waitFor(['b']), b.waitFor(['a'])]);
     const opened = [a, b].map((mesh) =>
       openReplica({
-        ...{ mesh, group: 'g', members: ['a', 'b'], stateMachine: keyValue<string>(), storage: memoryStorage() },
+        ...{
+          mesh,
+          group: 'g',
+          members: ['a', 'b'],
+          stateMachine: keyValue<string>(),
+          storage: memoryStorage(),
+        },
       }),
     );
     const replicas = await Promise.all(opened);
@@ -124,8 +132,12 @@ describe('the thread of an engine', function () {
     if (reason.type === 'failed') expect(reason.error).to.have.property('code', 'ERR_ENGINE_FAILED');
     await mesh.closed;
     expect(failed).to.equal(1);
-    expect(warnings.some((error) => error instanceof QuorateError && error.code === 'ERR_ENGINE_FAILED')).to.equal(true);
-    expect((await failure(replica.submit({ op: 'put', key: 'k', value: 'v' }))).code).to.equal('ERR_REPLICA_FAILED');
+    expect(
+      warnings.some((error) => error instanceof QuorateError && error.code === 'ERR_ENGINE_FAILED'),
+    ).to.equal(true);
+    expect((await failure(replica.submit({ op: 'put', key: 'k', value: 'v' }))).code).to.equal(
+      'ERR_REPLICA_FAILED',
+    );
     expect(other.peers()).to.deep.equal([]);
     await other.close();
     const again = await joinMesh({ id: 'a', ...options, transport: memoryNetwork() });
