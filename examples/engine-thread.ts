@@ -29,7 +29,9 @@ while (performance.now() < end); // parsing something large, say
 await command;
 await new Promise((resolve) => setTimeout(resolve, 500)); // a picture of the mesh is at most 200 ms old
 const frames = meshes[0]!.metrics().framesReceived - before.frames;
-console.log(`the app stood still for 2 s; meanwhile its engine read ${frames > 20 ? 'dozens of' : frames} frames`);
+console.log(
+  `the app stood still for 2 s; meanwhile its engine read ${frames > 20 ? 'dozens of' : frames} frames`,
+);
 console.log(`reign ${before.reign} before, reign ${replicas[0]!.status().epoch} after`);
 
 await Promise.all(meshes.map((mesh) => mesh.close()));

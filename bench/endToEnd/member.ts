@@ -113,9 +113,10 @@ serve({
     };
     await Promise.all(Array.from({ length: 64 }, loop));
   },
-  /** Blocks the event loop of the app. */
-  block: ({ ms }: { ms: number }) => {
+  /** Blocks the event loop of the app: at work, or asleep. */
+  block: ({ ms, how }: { ms: number; how: 'spin' | 'sleep' }) => {
     const end = performance.now() + ms;
+    if (how === 'sleep') Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
     while (performance.now() < end);
   },
   /** Microseconds of processor time that this process has used. */

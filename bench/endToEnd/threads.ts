@@ -74,7 +74,7 @@ async function reportCost(options: BenchOptions): Promise<string> {
 }
 
 /** Another member's commits while the leader's app is at rest, blocks 1 s every 5 s, and blocks once for 10 s. */
-async function blocked(thread: Thread, dir: string): Promise<(string | number)[]> {
+async function blocked(thread: Thread, how: 'spin' | 'sleep', dir: string): Promise<(string | number)[]> {
   return cluster(thread, dir, async (group) => {
     const { leader, leaderId, follower, followerId } = await group.roles();
     const submits = (seconds: number): Promise<LoadRun> =>
@@ -84,18 +84,18 @@ async function blocked(thread: Thread, dir: string): Promise<(string | number)[]
     const quiet = await submits(10);
     const blocking = async (): Promise<void> => {
       for (let i = 0; i < 4; i++) {
-        await leader.call('block', { ms: 1000 });
+        await leader.call('block', { ms: 1000, how });
         await sleep(4000);
       }
     };
     const [often] = await Promise.all([submits(20), blocking()]);
     const [once] = await Promise.all([
       submits(15),
-      sleep(2000).then(() => leader.call('block', { ms: 10_000 })),
+      sleep(2000).then(() => leader.call('block', { ms: 10_000, how })),
     ]);
     const after = await group.status(followerId);
     return [
-      thread,
+      `${thread}, ${how}`,
       ...[quiet.p50, quiet.p99],
       ...[often.p50, often.p99, ratio(often.p99, quiet.p99)],
       ...[once.p50, once.p99, ratio(once.p99, quiet.p99)],
@@ -104,9 +104,11 @@ async function blocked(thread: Thread, dir: string): Promise<(string | number)[]
   });
 }
 
-async function reportBlocked(options: BenchOptions): Promise<string> {
+export async function reportBlocked(options: BenchOptions): Promise<string> {
   const rows = [];
-  for (const thread of threads) rows.push(await withDirectory(options.dir, (own) => blocked(thread, own)));
+  for (const thread of threads)
+    for (const how of ['spin', 'sleep'] as const)
+      rows.push(await withDirectory(options.dir, (own) => blocked(thread, how, own)));
   const head = [
     'engine in',
     ...['p50 ms', 'p99'],
