@@ -4,6 +4,7 @@ import { reportCommits } from './endToEnd/commits.js';
 import { reportGroups } from './endToEnd/groups.js';
 import { reportFailover } from './endToEnd/failover.js';
 import { reportSnapshot } from './endToEnd/snapshot.js';
+import { reportThreads } from './endToEnd/threads.js';
 import { benchOptions } from './lib/run.js';
 import { reportDataChannel } from './probes/dataChannel.js';
 import { reportFdatasync } from './probes/fdatasync.js';
@@ -19,5 +20,6 @@ for (const report of [
   reportSnapshot,
   reportGroups,
   reportFailover,
+  reportThreads,
 ])
   console.log(await report(options));

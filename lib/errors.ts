@@ -25,6 +25,7 @@ export type ErrorCode =
   | 'ERR_RESULT_EXPIRED' // the command was applied; its result is no longer kept
   | 'ERR_CODEC' // bytes that do not decode
   // groups
+  | 'ERR_ENGINE_FAILED' // the thread that the engine lives in has ended
   | 'ERR_GROUP_EXISTS' // this mesh already runs a replica of that group
   | 'ERR_GROUP_UNKNOWN' // storage holds no such group, and no members were given
   | 'ERR_MEMBERSHIP' // the members stay as they are; the message says why

@@ -21,6 +21,8 @@ export interface OpenArgs {
   readonly signaling: string;
   /** Undefined: in memory. */
   readonly dir: string | undefined;
+  /** Where the engine is; the library's default otherwise. */
+  readonly thread?: 'main' | 'worker';
   readonly keepEntries?: number;
   readonly snapshotLogBytes?: number;
 }
@@ -96,6 +98,7 @@ serve({
     dir,
     keepEntries = 10_000,
     snapshotLogBytes = 64 * 1024 * 1024,
+    thread,
   }: OpenArgs) => {
     const transport = webrtc({ signaling: webSocketSignaling(signaling), bindAddress: '127.0.0.1' });
     opened.mesh = await joinMesh({
@@ -103,6 +106,7 @@ serve({
       cluster: 'bench',
       secret: 'the secret of a bench, not of a cluster',
       transport,
+      ...(thread && { thread }),
     });
     opened.replica = await openReplica({
       mesh: opened.mesh,
@@ -146,6 +150,12 @@ serve({
       while (next < count) await replica().submit({ op: 'put', key: `fill-${next++}`, value: large });
     };
     await Promise.all(Array.from({ length: 64 }, loop));
+  },
+  /** Blocks the event loop of the app: at work, or asleep. */
+  block: ({ ms, how }: { ms: number; how: 'spin' | 'sleep' }) => {
+    const end = performance.now() + ms;
+    if (how === 'sleep') Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
+    while (performance.now() < end);
   },
   /** Microseconds of processor time that this process has used. */
   cpu: () => {

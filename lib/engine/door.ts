@@ -14,6 +14,7 @@ import type {
   MembershipChange,
 } from '../consensus/consensus.js';
 import type { Membership } from '../consensus/membership.js';
+import type { OpenGroup } from './engine.js';
 
 /** Why the engine did not take a proposal. All of them mean that it is not in the log. */
 export type ProposalRefusal =
@@ -116,6 +117,13 @@ export interface AppSide {
   /** Hands over what gathered since the last call; undefined when there is nothing. Called once in a turn in which `wake` was called. */
   collect(): AppBatch | undefined;
   deliver(batch: EngineBatch): void;
+  /** Set while it takes no batch: what there is to tell waits, and entries stay in the log. It wakes the engine when that is over. */
+  readonly busy?: boolean;
+}
+
+/** What an entry counts for while it waits to be applied: its bytes, and what holds them. */
+export function waitingBytes(entry: Entry): number {
+  return entry.data.length + 64;
 }
 
 /** The engine's side of one group, as the app sees it. */
@@ -125,4 +133,10 @@ export interface EngineSide {
   wake(): void;
   /** Ends the group on this node. Resolves when its log is flushed and nothing more will be delivered. */
   close(): Promise<void>;
+}
+
+/** What opens groups: the engine, or what stands for one in another thread. */
+export interface EngineDoor {
+  /** Opens a group. Throws ERR_GROUP_EXISTS, ERR_GROUP_UNKNOWN, and what the storage throws. */
+  open(options: OpenGroup): Promise<EngineSide>;
 }

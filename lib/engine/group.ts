@@ -57,6 +57,8 @@ const HELLO_BURST = 128;
 const HELLOS_PER_SECOND = 16;
 /** Refused proposals that one turn takes in: more than a member can have under way. */
 const MAX_REFUSED = 65_536;
+/** Warnings are not told while so many notices wait for the app's side. */
+const MAX_UNTOLD_WARNINGS = 256;
 
 /** What a group needs from the engine it lives in. */
 export interface GroupHost {
@@ -196,6 +198,8 @@ export class Group {
   /** Tells the app's side something at the end of this turn, or of the next. */
   tell(notice: EngineNotice): void {
     if (this.#closing) return;
+    // The app may take nothing for long, and peers can cause warnings: all others are answers to the app.
+    if (notice.type === 'warning' && this.#notices.length >= MAX_UNTOLD_WARNINGS) return;
     this.#notices.push(notice);
     this.#host.schedule(this);
   }
@@ -452,7 +456,7 @@ export class Group {
 
   /** Hands the turn's results to the app's side. */
   deliver(): void {
-    if (this.#closing) return;
+    if (this.#closing || this.#app.busy === true) return;
     if (this.#over && this.#notices.length === 0) return;
     const entries: Entry[] = [];
     if (!this.#over) this.#handover.take(entries);

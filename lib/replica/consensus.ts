@@ -1,6 +1,7 @@
 /** The protocols that `consensus` can name, with their options checked. */
 import { createRaftProtocol } from '../consensus/raft/raft.js';
 import type { RaftOptions } from '../consensus/raft/options.js';
+import { described } from '../description.js';
 import type { WiredProtocol } from '../engine/codec.js';
 import { raftCodec } from '../engine/raftCodec.js';
 import { checkQuorumsOf, checkRaftOptions } from './raftChecks.js';
@@ -27,7 +28,9 @@ export interface ConsensusOption {
  */
 export function raft(options: RaftOptions = {}): ConsensusOption {
   const merged = checkRaftOptions(options);
-  const wired: unknown = { protocol: createRaftProtocol(merged), codec: raftCodec };
+  const wired: unknown = described({ protocol: createRaftProtocol(merged), codec: raftCodec }, 'raft', [
+    merged,
+  ]);
   // Outside the protocol nobody looks into a message: they pass from the codec to the core and back.
   return {
     name: 'raft',

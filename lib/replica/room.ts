@@ -1,13 +1,14 @@
 /** The app's side of a group: everything behind the door, put together. */
 import type { Entry, Index, SnapshotMeta } from '../consensus/consensus.js';
-import type {
-  AppBatch,
-  AppNotice,
-  AppSide,
-  EngineBatch,
-  EngineSide,
-  GroupStatus,
-  Proposal,
+import {
+  waitingBytes,
+  type AppBatch,
+  type AppNotice,
+  type AppSide,
+  type EngineBatch,
+  type EngineSide,
+  type GroupStatus,
+  type Proposal,
 } from '../engine/door.js';
 import type { Environment } from '../environment.js';
 import { Applier } from './applier.js';
@@ -223,7 +224,7 @@ export class Room implements AppSide {
   }
 
   #push(entries: readonly Entry[]): void {
-    for (const entry of entries) this.#untold += entry.data.length;
+    for (const entry of entries) this.#untold += waitingBytes(entry);
     this.applier.push(entries);
   }
 

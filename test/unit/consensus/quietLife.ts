@@ -51,11 +51,14 @@ export function liveQuietly(seed: number): QuietLife {
   // Who was removed and does not know it runs again and again; outside of this model it is told, and closes.
   for (const { id } of [...cluster.nodes.values()])
     if (!allMembers(leader()!.core.status.membership).some((member) => member.id === id)) cluster.crash(id);
-  watch.check(
-    cluster.runUntil(() => sleeps(cluster), 10_000),
-    'it does not rest',
-  );
-  cluster.run(1000);
+  // A heartbeat that was overtaken by the word to rest wakes its follower, and that one in time the others: once.
+  for (let times = 0; times < 2 && !sleeps(cluster); times++) {
+    watch.check(
+      cluster.runUntil(() => sleeps(cluster), 10_000),
+      'it does not rest',
+    );
+    cluster.run(2000);
+  }
   watch.check(sleeps(cluster), 'it does not rest for long');
   return { rests, cluster };
 }
