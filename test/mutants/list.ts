@@ -1,13 +1,17 @@
 /** The planted bugs. */
 import { consensusMutants } from './list/consensus.js';
+import { memberMutants } from './list/members.js';
 import { meshMutants } from './list/mesh.js';
 import { relayMutants } from './list/meshRelay.js';
+import { pitfallMutants } from './list/pitfalls.js';
 import { replicaMutants } from './list/replica.js';
 import { storageMutants } from './list/storage.js';
 import type { Mutant } from './mutant.js';
 
 export const mutants: readonly Mutant[] = [
   ...consensusMutants,
+  ...memberMutants,
+  ...pitfallMutants,
   ...replicaMutants,
   ...storageMutants,
   ...meshMutants,
