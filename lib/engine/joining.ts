@@ -42,8 +42,11 @@ export class Joining {
 
   #ask(): void {
     const { self, environment, status, contacts, ask } = this.#host;
-    if (this.#over || findMember(status().membership, self) !== undefined) return;
-    for (const peer of contacts()) ask(peer, this.#request);
+    const { membership, stable } = status();
+    // Once it was let in for good it is done: if it is removed later, somebody wanted that.
+    this.#over ||= findMember(stable, self) !== undefined;
+    if (this.#over) return;
+    if (findMember(membership, self) === undefined) for (const peer of contacts()) ask(peer, this.#request);
     this.#timer = environment.setTimer(ASK_MS, () => {
       this.#timer = undefined;
       this.#ask();
