@@ -11,10 +11,10 @@ const ASK_MS = 250;
 export interface JoiningHost {
   readonly self: NodeId;
   readonly environment: Environment;
-  status(): CoreStatus;
+  readonly status: () => CoreStatus;
   /** The members that were met. */
-  contacts(): Iterable<NodeId>;
-  ask(peer: NodeId, request: LeaderRequest): void;
+  readonly contacts: () => Iterable<NodeId>;
+  readonly ask: (peer: NodeId, request: LeaderRequest) => void;
 }
 
 /** @internal */

@@ -21,7 +21,8 @@ describe('members that come and go under load', function () {
     for (;;) {
       const status = await member.status();
       if (status.members.join(' ') === members && status.leader !== undefined) return status.leader;
-      if (Date.now() > end) expect(status.members.join(' '), `the members that ${member.setup.id} knows`).to.equal(members);
+      if (Date.now() > end)
+        expect(status.members.join(' '), `the members that ${member.setup.id} knows`).to.equal(members);
       await sleep(50);
     }
   }
@@ -52,7 +53,10 @@ describe('members that come and go under load', function () {
   }
 
   it('grow from one to five and shrink again; nothing acknowledged is lost, nothing is done twice', async () => {
-    cluster = await Cluster.start(['a', 'b', 'c', 'd', 'e'], { snapshotLogBytes: 64 * 1024, founders: ['a'] });
+    cluster = await Cluster.start(['a', 'b', 'c', 'd', 'e'], {
+      snapshotLogBytes: 64 * 1024,
+      founders: ['a'],
+    });
     const [a, b, c, d, e] = ['a', 'b', 'c', 'd', 'e'].map(named) as [Member, Member, Member, Member, Member];
     a.send(load);
     await progress(a);

@@ -72,7 +72,9 @@ export class Clients {
   #doors(random: Random): string[] {
     const { nodes, clients, group } = this.#simulation;
     const patient = random.chance(0.1);
-    const inside = nodes.filter((id) => patient || group.members.membership === undefined || group.members.has(id));
+    const inside = nodes.filter(
+      (id) => patient || group.members.membership === undefined || group.members.has(id),
+    );
     return [...inside, ...clients].filter((id) => this.#simulation.state(id) === 'up');
   }
 

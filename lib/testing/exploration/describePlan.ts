@@ -3,7 +3,18 @@ import type { Fault, RunPlan } from './plan.js';
 
 /** What a plan says, one fault a line. */
 export function describePlan(plan: RunPlan): string {
-  const { seed, nodes, founders = nodes, outside = [], faults, clients, thinkMs, safetyMs, core, rest } = plan;
+  const {
+    seed,
+    nodes,
+    founders = nodes,
+    outside = [],
+    faults,
+    clients,
+    thinkMs,
+    safetyMs,
+    core,
+    rest,
+  } = plan;
   const settings = (['network', 'disk', 'messages', 'clocks', 'snapshot', 'raft'] as const)
     .filter((name) => Object.keys(plan[name]).length > 0)
     .map((name) => `  ${name.padEnd(9)} ${inline(plan[name])}`);

@@ -43,7 +43,10 @@ export const memberKinds: ReadonlySet<string> = new Set<MemberFault['kind']>(['m
 const LEADER = '@leader';
 
 /** A change of the members: growth, shrinking, replacement, several at once; to one and to all now and then. */
-export function changeOf(random: Random, nodes: readonly string[]): Extract<MemberFault, { kind: 'members' }> {
+export function changeOf(
+  random: Random,
+  nodes: readonly string[],
+): Extract<MemberFault, { kind: 'members' }> {
   const kind = 'members';
   const mixed = random.shuffle(nodes);
   const some = (from: readonly string[]): string[] => from.slice(0, 1 + random.integer(2));

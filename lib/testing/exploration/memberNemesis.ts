@@ -116,7 +116,8 @@ export class MemberNemesis {
     if (through === undefined) return false;
     const leader = simulation.leader();
     if (leader !== undefined && remove.includes(leader)) simulation.count('removals of the leader asked for');
-    if (remove.some((id) => simulation.state(id) === 'down')) simulation.count('removals of dead nodes asked for');
+    if (remove.some((id) => simulation.state(id) === 'down'))
+      simulation.count('removals of dead nodes asked for');
     const call = simulation.replica(through).changeMembers(
       {
         add: [...add.map((id) => ({ id })), ...learn.map((id) => ({ id, as: 'learner' as const }))],

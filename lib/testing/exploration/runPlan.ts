@@ -154,7 +154,8 @@ async function liveness(
     );
     return false;
   }
-  const settled = (): boolean => reached && (changes ? members.settled(core) : members.strangers(core).length === 0);
+  const settled = (): boolean =>
+    reached && (changes ? members.settled(core) : members.strangers(core).length === 0);
   if (!(await simulation.runUntil(settled, SERVES_WITHIN_MS))) {
     if (broken(simulation)) return false;
     const states = core.map((id) => describe(simulation, id)).join(', ');

@@ -175,12 +175,15 @@ export class SimNode {
   /** A client of the group, for a node without a replica; each run of the node has one. */
   client(): Promise<GroupClient> {
     const { mesh, process } = this;
-    if (mesh === undefined || process === undefined) throw new QuorateError('ERR_CLOSED', `node ${this.id} is ${this.state}`);
+    if (mesh === undefined || process === undefined)
+      throw new QuorateError('ERR_CLOSED', `node ${this.id} is ${this.state}`);
     const { machine, timeout, history } = this.#world;
-    return (this.#client ??= openClient({ mesh, group: GROUP, stateMachine: machine(), timeout }).then((client) => {
-      if (this.process === process) this.#recording = history.record(client);
-      return client;
-    }));
+    return (this.#client ??= openClient({ mesh, group: GROUP, stateMachine: machine(), timeout }).then(
+      (client) => {
+        if (this.process === process) this.#recording = history.record(client);
+        return client;
+      },
+    ));
   }
 
   /** Ends the process as a good guest does: the replica is closed, with its leadership handed over, and then the mesh. */
@@ -192,7 +195,8 @@ export class SimNode {
     if (replica !== undefined) {
       await replica.close();
       const open = this.process === process ? (this.#recording?.open ?? 0) : 0;
-      if (open > 0) group.report('calls', this.id, `${open} calls of ${this.id} are open after it was closed`);
+      if (open > 0)
+        group.report('calls', this.id, `${open} calls of ${this.id} are open after it was closed`);
     }
     disturbances.tell('process', scheduler.now, this.id);
     await mesh?.close();

@@ -288,7 +288,8 @@ export class Simulation<M extends StateMachine = StateMachine> {
    * calls are part of the {@link Simulation.history}. Rejects with ERR_CLOSED while the node is down or starting.
    */
   async client(id: string): Promise<GroupClient<M>> {
-    if (!this.clients.includes(id)) throw configError('id', id, `one of the clients: ${this.clients.join(', ')}`);
+    if (!this.clients.includes(id))
+      throw configError('id', id, `one of the clients: ${this.clients.join(', ')}`);
     return (await this.#node(id).client()) as unknown as GroupClient<M>;
   }
 

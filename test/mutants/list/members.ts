@@ -130,6 +130,16 @@ export const memberMutants: readonly Mutant[] = [
     tests: 'consensus/election.test.ts',
   },
   {
+    name: 'entries are counted by the committed members',
+    file: 'consensus/raft/replication.ts',
+    find: 'const reached = quorumValue(state.configs.latest, this.#matchedOf);',
+    replace: `const { stable: old, latest } = state.configs;
+    const reached = quorumValue(old.genesis === '' ? latest : old, this.#matchedOf);`,
+    pitfall: 'a removed leader counts itself (raft#83)',
+    within: 20,
+    kinds: 'growth',
+  },
+  {
     name: 'a removed leader leads on',
     file: 'consensus/raft/reconfigure.ts',
     find: `(dissertation §4.2.2).

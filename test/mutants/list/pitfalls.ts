@@ -3,6 +3,15 @@ import type { Mutant } from '../mutant.js';
 
 export const pitfallMutants: readonly Mutant[] = [
   {
+    name: 'reads are taken after the word to campaign',
+    file: 'consensus/raft/reads.ts',
+    find: "    if (state.handedOff) return 'transferring';\n",
+    replace: '',
+    pitfall: 'a transfer bypasses what reads rely on (tikv#1593, #4688)',
+    within: 0,
+    tests: 'consensus/transfer.test.ts',
+  },
+  {
     name: 'a pre-candidate keeps its leader',
     file: 'consensus/raft/state.ts',
     find: "this.leader = phase === 'leader' ? this.self : '';",

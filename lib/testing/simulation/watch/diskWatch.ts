@@ -129,7 +129,8 @@ export class DiskWatch {
   /** Who takes part, by this log, and since which index; by a snapshot, the index is that of the snapshot. */
   membershipOf(log: LogModel): { readonly index: Index; readonly membership: Membership } | undefined {
     const entry = log.entries.findLast(({ kind }) => kind === 'config');
-    const found = entry === undefined ? this.snapshot : { index: entry.index, membership: decodeMembership(entry.data) };
+    const found =
+      entry === undefined ? this.snapshot : { index: entry.index, membership: decodeMembership(entry.data) };
     return found?.membership && { index: found.index, membership: found.membership };
   }
 

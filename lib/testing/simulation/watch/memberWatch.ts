@@ -63,7 +63,8 @@ export class MemberWatch {
     const quorum = (membership: Membership): boolean =>
       hasQuorum(
         membership,
-        ({ id, incarnation }) => ids.includes(id) && incarnation !== '' && this.#own(id)?.incarnation === incarnation,
+        ({ id, incarnation }) =>
+          ids.includes(id) && incarnation !== '' && this.#own(id)?.incarnation === incarnation,
       );
     const { membership } = this;
     // Who knows less than what is committed cannot win; who knows more needs those that it knows of.
@@ -84,8 +85,7 @@ export class MemberWatch {
       voter.id === id || rotten.has(voter.id) || !this.#knows(voter.id, voter.incarnation);
     return [membership, ...this.#newer(running)].every(({ voters, outgoing }) =>
       [voters, outgoing].every(
-        (half) =>
-          !half.some((voter) => voter.id === id) || 2 * half.filter(dead).length < half.length,
+        (half) => !half.some((voter) => voter.id === id) || 2 * half.filter(dead).length < half.length,
       ),
     );
   }
@@ -105,9 +105,7 @@ export class MemberWatch {
     const { membership } = this;
     if (membership === undefined || membership.outgoing.length > 0) return false;
     return ids.every((id) =>
-      membership.voters.some(
-        (voter) => voter.id === id && voter.incarnation === this.#own(id)?.incarnation,
-      ),
+      membership.voters.some((voter) => voter.id === id && voter.incarnation === this.#own(id)?.incarnation),
     );
   }
 

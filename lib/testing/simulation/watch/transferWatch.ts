@@ -38,7 +38,8 @@ export class TransferWatch {
     if (frame.type === 'begin') {
       begun.add(key);
       this.#count('snapshots sent');
-      if (this.#group.views.get(peer)?.core?.status.role !== 'leader') this.#count('snapshots sent by followers');
+      if (this.#group.views.get(peer)?.core?.status.role !== 'leader')
+        this.#count('snapshots sent by followers');
     } else if (frame.type === 'chunk') {
       if (begun.delete(key) && frame.offset > 0) this.#count('snapshots resumed');
       this.onChunk?.(peer, node);
