@@ -21,6 +21,8 @@ export interface MemberNemesisHost {
 export class MemberNemesis {
   readonly #simulation: Simulation;
   readonly #host: MemberNemesisHost;
+  /** Nodes that are about to be down. */
+  readonly #stopping = new Set<string>();
 
   constructor(simulation: Simulation, host: MemberNemesisHost) {
     this.#simulation = simulation;
@@ -47,6 +49,11 @@ export class MemberNemesis {
     // Who founds a group when its founders have forgotten it would found another one (docs/raft.md, "What no protocol can do").
     const join = simulation.founders.includes(id) && !simulation.group.members.mayFound(id);
     simulation.restart(id, join ? { join: 'voter' } : {});
+  }
+
+  /** Whether a node runs, and will go on. */
+  stays(id: string): boolean {
+    return this.#simulation.state(id) === 'up' && !this.#stopping.has(id);
   }
 
   /** A node starts and asks to take part, whatever it was. */
@@ -82,6 +89,8 @@ export class MemberNemesis {
   async settle(core: readonly string[], until: number): Promise<boolean> {
     const simulation = this.#simulation;
     const { members } = simulation.group;
+    // What was asked for before may still come about until it is given up.
+    await simulation.sleep(CHANGE_MS);
     for (let tries = 0; simulation.now < until; tries++) {
       const { membership } = members;
       const others = membership === undefined ? [] : allMembers(membership).map(({ id }) => id);
@@ -141,11 +150,13 @@ export class MemberNemesis {
     const simulation = this.#simulation;
     if (simulation.state(id) !== 'up') return false;
     if (simulation.leader() === id) simulation.count('stops of the leader');
-    void simulation.stop(id).then(() =>
+    this.#stopping.add(id);
+    void simulation.stop(id).then(() => {
+      this.#stopping.delete(id);
       this.#host.later(ms, () => {
         if (simulation.state(id) === 'down') this.start(id);
-      }),
-    );
+      });
+    });
     return true;
   }
 

@@ -172,11 +172,24 @@ export class MeshJudge {
         if (view.reachable.join() !== expected)
           return { node: id, text: `${id} takes ${view.reachable.join()} for its part, it is ${expected}` };
         const whole = part.length === nodes.length && this.#uncut(part);
-        if (whole !== (view.state === 'healthy'))
+        const healthy = view.state === 'healthy';
+        if (whole ? !healthy : healthy && (!this.#uncut(part) || this.#isMissed(nodes, part, meshes)))
           return { node: id, text: `${id} sees ${textOf(view)}, ${whole ? 'nothing is' : 'links are'} cut` };
       }
     }
     return undefined;
+  }
+
+  /** Whether somebody is not there whom the others know: by having met it, or since it votes in a group of theirs. */
+  #isMissed(nodes: readonly string[], part: readonly string[], meshes: ReadonlyMap<string, Mesh>): boolean {
+    const voters = (this.#simulation.group.members.membership?.voters ?? []).map(({ id }) => id);
+    const meets = (one: string, id: string): boolean =>
+      (peersOf(meshes.get(one)!).get(id)?.state ?? 'connecting') !== 'connecting';
+    return nodes.some(
+      (id) =>
+        !part.includes(id) &&
+        (part.every((one) => meets(one, id)) || [...part, id].every((one) => voters.includes(one))),
+    );
   }
 
   /** A cut that leaves a way over others, and its end, are no reason for an election. */

@@ -58,7 +58,7 @@ export class Nemesis {
     for (const id of core) {
       // Who is to serve has to be a member, or to ask for it.
       if (members.membership !== undefined && !members.has(id)) this.#members.enter(id);
-      else if (simulation.state(id) !== 'up') this.#members.start(id);
+      else if (!this.#members.stays(id)) this.#members.start(id);
     }
     for (const id of simulation.clients) if (simulation.state(id) !== 'up') simulation.restart(id);
     for (const [id, fate] of Object.entries(rest)) if (!core.includes(id)) this.#abandon(id, fate, core);
