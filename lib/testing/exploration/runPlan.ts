@@ -18,6 +18,8 @@ import type { Subject } from './subject.js';
 /** Within so many virtual milliseconds the mended cluster must serve, and must have converged. */
 const SERVES_WITHIN_MS = 30_000;
 const CONVERGES_WITHIN_MS = 30_000;
+/** The same where members change: newcomers wait for snapshots, which may be paced. */
+const CHANGES_WITHIN_MS = 90_000;
 const CALL_TIMEOUT_MS = 3000;
 /** A mesh that has settled is watched for so long. */
 const SETTLED_MS = 1500;
@@ -136,13 +138,14 @@ async function liveness(
   changes: boolean,
 ): Promise<boolean> {
   const served = new Set<string>();
-  const until = simulation.now + SERVES_WITHIN_MS;
+  const within = changes ? CHANGES_WITHIN_MS : SERVES_WITHIN_MS;
+  const until = simulation.now + within;
   const { members } = simulation.group;
   let reached = !changes;
   if (changes) void nemesis.reachMembers(core, until).then((done) => (reached = done));
   for (const id of core) void clients.serve(id, until).then((done) => done && served.add(id));
   const strangers = members.strangers(core).length;
-  const allServed = await simulation.runUntil(() => served.size === core.length, SERVES_WITHIN_MS);
+  const allServed = await simulation.runUntil(() => served.size === core.length, within);
   if (broken(simulation)) return false;
   if (!allServed) {
     const late = core.filter((id) => !served.has(id));
@@ -150,13 +153,13 @@ async function liveness(
     simulation.report(
       'liveness',
       late.join('+'),
-      `${late.join(', ')} did not serve within ${SERVES_WITHIN_MS} ms of mending ${core.join(', ')}: ${states}`,
+      `${late.join(', ')} did not serve within ${within} ms of mending ${core.join(', ')}: ${states}`,
     );
     return false;
   }
   const settled = (): boolean =>
     reached && (changes ? members.settled(core) : members.strangers(core).length === 0);
-  if (!(await simulation.runUntil(settled, SERVES_WITHIN_MS))) {
+  if (!(await simulation.runUntil(settled, within))) {
     if (broken(simulation)) return false;
     const states = core.map((id) => describe(simulation, id)).join(', ');
     const membership = JSON.stringify(members.membership);
