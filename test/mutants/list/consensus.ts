@@ -180,8 +180,8 @@ export const consensusMutants: readonly Mutant[] = [
   {
     name: 'wiped member counts',
     file: 'consensus/raft/state.ts',
-    find: 'return incarnation === standing.incarnation ? standing.since : Infinity;',
-    replace: 'return standing.since;',
+    find: 'return linked === incarnation ? this.configs.recordOf(id, incarnation) : Infinity;',
+    replace: 'return this.configs.recordOf(id, incarnation);',
     pitfall: 'incarnations are ignored: a member that lost its disk counts',
     within: 200,
     kinds: ['disk lost', 'partition', 'crash'],
@@ -207,7 +207,7 @@ export const consensusMutants: readonly Mutant[] = [
   {
     name: 'a leader reads by itself',
     file: 'consensus/raft/replication.ts',
-    find: 'return id === state.self ? Infinity : (state.peers.get(id)?.progress?.ackedRound ?? 0);',
+    find: 'return voter.id === state.self ? Infinity : (state.peers.get(voter.id)?.progress?.ackedRound ?? 0);',
     replace: 'return Infinity;',
     pitfall: 'a leader answers reads without asking anybody',
     within: 100,
