@@ -5,6 +5,8 @@ import { meshMutants } from './list/mesh.js';
 import { relayMutants } from './list/meshRelay.js';
 import { readMutants } from './list/reads.js';
 import { quietMutants } from './list/quiet.js';
+import { memberMutants } from './list/members.js';
+import { pitfallMutants } from './list/pitfalls.js';
 import { replicaMutants } from './list/replica.js';
 import { storageMutants } from './list/storage.js';
 import type { Mutant } from './mutant.js';
@@ -14,6 +16,8 @@ export const mutants: readonly Mutant[] = [
   ...readMutants,
   ...quietMutants,
   ...electionMutants,
+  ...memberMutants,
+  ...pitfallMutants,
   ...replicaMutants,
   ...storageMutants,
   ...meshMutants,

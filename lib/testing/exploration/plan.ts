@@ -3,6 +3,7 @@ import type { DiskSettings } from '../simulation/disk/settings.js';
 import type { NetworkSettings, NetworkShape } from '../simulation/network/settings.js';
 import { Random } from '../simulation/random.js';
 import type { ClockSettings, MessageSettings } from '../simulation/settings.js';
+import { brokenTransfers, changeOf, foundersOf, memberKinds, type MemberFault } from './memberFaults.js';
 import { partialPartition, pauses, rendezvousDown, type MeshFault } from './meshFaults.js';
 
 /** Stands for whoever leads at the moment of the fault. */
@@ -56,7 +57,8 @@ export type Fault =
   | { readonly kind: 'disk lost'; readonly node: string; readonly ms: number }
   /** No fault, but as good as one: the leadership should go to the node; to anyone, when that leads. */
   | { readonly kind: 'transfer'; readonly node: string }
-  | MeshFault;
+  | MeshFault
+  | MemberFault;
 
 /** What kind of fault it is. */
 export type FaultKind = Fault['kind'];
@@ -71,6 +73,12 @@ export interface PlannedFault {
 export interface RunPlan {
   readonly seed: number;
   readonly nodes: readonly string[];
+  /** Those of them that found the group; the others begin when they are to join it. @defaultValue all nodes */
+  readonly founders?: readonly string[] | undefined;
+  /** More nodes, which are no members: clients of the group. @defaultValue none */
+  readonly outside?: readonly string[] | undefined;
+  /** How much rather each node should lead. @defaultValue all alike */
+  readonly priorities?: Readonly<Record<string, number>> | undefined;
   readonly network: NetworkSettings;
   readonly disk: DiskSettings;
   readonly messages: MessageSettings;
@@ -138,9 +146,22 @@ const frequencies: Readonly<Record<FaultKind, number>> = {
   pauses: 0.6,
   'rendezvous down': 0.5,
   transfer: 4,
+  members: 6,
+  join: 4,
+  stop: 1.5,
+  'broken transfers': 3,
 };
 
 const meshKinds: ReadonlySet<FaultKind> = new Set(['partial partition', 'pauses', 'rendezvous down']);
+
+/** Kinds that came later: a stream of their own leaves the faults of others as they were. */
+const laterKinds: ReadonlySet<FaultKind> = new Set([
+  'transfer',
+  'members',
+  'join',
+  'stop',
+  'broken transfers',
+]);
 
 /** Every kind of fault there is. */
 export const faultKinds = Object.keys(frequencies) as FaultKind[];
@@ -160,9 +181,22 @@ export function planRun(seed: number, options: PlanOptions = {}): RunPlan {
   const setting = random.stream('setting');
   const flow = random.stream('flow');
   const pace = flow.pick([0, 0, 30_000, 300_000]);
+  const moves = random.stream('members');
+  const faults = faultsOf(
+    random.stream('faults'),
+    nodes,
+    core,
+    peaceMs,
+    safetyMs,
+    options.kinds ?? faultKinds,
+  );
+  const changes = faults.some(({ fault }) => memberKinds.has(fault.kind));
   return {
     seed,
     nodes,
+    ...(changes && { founders: foundersOf(moves, nodes) }),
+    ...(moves.chance(0.3) && { outside: ['x', 'y'].filter((id) => !nodes.includes(id)) }),
+    ...(moves.chance(0.2) && { priorities: Object.fromEntries(nodes.map((id) => [id, moves.integer(3)])) }),
     network: networkOf(setting),
     disk: {
       write: { minMs: 0.02, meanMs: setting.pick([0.03, 0.3, 3]) },
@@ -194,7 +228,7 @@ export function planRun(seed: number, options: PlanOptions = {}): RunPlan {
     rest: Object.fromEntries(
       others.map((id) => [id, random.pick(['down', 'cut off', 'deaf', 'mute', 'slow'] as const)]),
     ),
-    faults: faultsOf(random.stream('faults'), nodes, core, peaceMs, safetyMs, options.kinds ?? faultKinds),
+    faults,
   };
 }
 
@@ -229,13 +263,13 @@ function faultsOf(
   const moves = random.stream('moves');
   const sleeps = random.stream('sleeps');
   const streamOf = (kind: FaultKind): Random => {
-    if (kind === 'transfer') return moves;
+    if (laterKinds.has(kind)) return moves;
     if (kind === 'suspend') return sleeps;
     return meshKinds.has(kind) ? mesh : random;
   };
   const chosen = kinds.filter((kind) => streamOf(kind).chance(0.45));
   if (chosen.length === 0 && kinds.length > 0) chosen.push(random.pick(kinds));
-  // The disks that may be lost for good: a minority, and none that has to serve in the end.
+  // The disks that may rot: a minority, and none that has to serve in the end.
   const spare = random.shuffle(nodes.filter((id) => !core.includes(id))).slice(0, (nodes.length - 1) >> 1);
   const faults: PlannedFault[] = [];
   const scale = random.pick([0.5, 1, 2]);
@@ -293,7 +327,19 @@ function faultOf(
         ? undefined
         : partialPartition(random, nodes, ms + random.pick([0, 1500, 6000]));
     case 'disk lost':
-      return spare.length === 0 ? undefined : { kind, node: random.pick(spare), ms };
+    case 'stop':
+      return { kind, node, ms };
+    case 'members':
+      return changeOf(random, nodes);
+    case 'join':
+      return {
+        kind,
+        node: random.pick(nodes),
+        as: random.chance(0.8) ? 'voter' : 'learner',
+        blank: random.chance(0.4),
+      };
+    case 'broken transfers':
+      return brokenTransfers(random, 4 * ms);
     default:
       return single ? undefined : linkFaultOf(kind, random, nodes, node, other, ms);
   }

@@ -181,7 +181,7 @@ export const consensusMutants: readonly Mutant[] = [
     name: 'wiped member counts',
     file: 'consensus/raft/state.ts',
     find: 'return linked === incarnation ? this.configs.recordOf(id, incarnation) : Infinity;',
-    replace: 'return linked === undefined ? Infinity : this.configs.recordOf(id, incarnation);',
+    replace: 'return this.configs.recordOf(id, incarnation);',
     pitfall: 'incarnations are ignored: a member that lost its disk counts',
     within: 200,
     kinds: ['disk lost', 'partition', 'crash'],

@@ -260,12 +260,30 @@ export class CoreWatch implements Consensus {
     return role === 'leader' && this.#reign !== undefined && compareEpochs(this.#reign.epoch, epoch) === 0;
   }
 
-  #appended({ append, truncateFrom }: Effects, disk: DiskWatch): void {
+  /**
+   * A leader takes the next step of a change when the one before is committed, and so is an entry of its own reign (Ongaro's
+   * correction of 2015): else two leaders could build on different memberships.
+   */
+  #checkChange(entry: Entry, commit: Index, disk: DiskWatch, append: readonly Entry[]): void {
+    const { role, epoch } = this.#core.status;
+    // The first one founds the group.
+    if (role !== 'leader' || compareEpochs(entry.epoch, epoch) !== 0 || entry.index === 1) return;
+    const all = [...disk.written.entries, ...append];
+    const before = all.findLast(({ kind, index }) => kind === 'config' && index < entry.index);
+    if (before !== undefined && before.index > commit)
+      this.#fail('membership', `appends one at ${entry.index}, that at ${before.index} is not committed`);
+    const newest = all.findLast((other) => lastOf(other) <= commit);
+    if (newest !== undefined && compareEpochs(newest.epoch, epoch) !== 0)
+      this.#fail('membership', `appends one at ${entry.index} with nothing of its reign committed`);
+  }
+
+  #appended({ append, commit, truncateFrom }: Effects, disk: DiskWatch): void {
     if (append.length === 0) return;
     const first = append[0]!.index;
     let before = truncateFrom > 0 && truncateFrom < first ? undefined : disk.written.at(first - 1);
     for (const entry of append) {
       this.#view.group.appended(this.#view.id, entry, before);
+      if (entry.kind === 'config') this.#checkChange(entry, commit, disk, append);
       before = entry;
     }
   }
@@ -332,7 +350,7 @@ export class CoreWatch implements Consensus {
         this.#fail('commit', `commits ${commit}, within an entry that ends at ${lastOf(entry)}`);
         break;
       }
-      group.committed(id, entry, membership, this.#core.status.epoch);
+      group.committed(id, entry, membership, this.#core.status.epoch, this.#status?.membership);
       index = lastOf(entry) + 1;
     }
     this.#commit = commit;

@@ -137,7 +137,7 @@ describe('exploration: space-time diagrams', () => {
 
   it('draws a real run of a broken protocol', async function () {
     this.timeout(60_000);
-    const plan = { ...planRun(0), faults: [] };
+    const plan = { ...planRun(0), founders: undefined, faults: [] };
     const outcome = await runPlan(plan, { consensus: acknowledgesEarly(), traceEvents: 100_000 });
     const text = spaceTime({ nodes: plan.nodes, ...outcome });
     expect(text).to.match(/VIOLATION at \w ━/);
