@@ -15,6 +15,8 @@ export interface Member {
 export interface Membership {
   /** Made at the founding; two groups of the same name with different ones never mix. Empty before. */
   readonly genesis: string;
+  /** The genesis of the group from whose data this one was founded anew, by a recovery or from a backup. */
+  readonly formerly?: string;
   /** Who founded the group, sorted. */
   readonly founders: readonly NodeId[];
   readonly voters: readonly Member[];
@@ -104,7 +106,10 @@ export function checkMembership(value: unknown): Membership | undefined {
   const founders: unknown = rest['founders'];
   if (!isShort(genesis) || !Array.isArray(founders) || founders.length > maxMembers) return undefined;
   if (!founders.every(isShort)) return undefined;
-  const membership = { genesis, founders, voters, outgoing, learners };
+  const { formerly } = rest;
+  if (formerly !== undefined && !isShort(formerly)) return undefined;
+  const parts = { founders, voters, outgoing, learners };
+  const membership = formerly === undefined ? { genesis, ...parts } : { genesis, formerly, ...parts };
   if (rest['next'] === undefined) return membership;
   const next = checkNext(rest['next']);
   return next && { ...membership, next };

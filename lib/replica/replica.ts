@@ -5,6 +5,7 @@ import type { Environment } from '../environment.js';
 import { checkNumber, configError, QuorateError, type ErrorCode } from '../errors.js';
 import { Emitter } from '../events.js';
 import type { Storage } from '../storage/storage.js';
+import { backupOf } from './backup/backup.js';
 import { armLimits, checkTimeout } from './callLimits.js';
 import { checkChange, membersChanged } from './changeCall.js';
 import type { Change } from './changes.js';
@@ -268,9 +269,7 @@ export class Replica<M extends StateMachine = StateMachine> extends Emitter<Repl
       if (this.#detour && this.#options.onNoQuorum === 'reject') throw noQuorum();
       return this.#linearize(() => this.#ask(query), options);
     }
-    if (!consistencies.includes(consistency)) {
-      throw configError('consistency', consistency, "'linearizable', 'committed' or 'local'");
-    }
+    checkConsistency(consistency);
     return this.peek(query);
   }
 
@@ -433,6 +432,37 @@ export class Replica<M extends StateMachine = StateMachine> extends Emitter<Repl
   }
 
   /**
+   * A backup of the group: bytes for a file or a stream, with all that was committed up to one index, checksums, and what it is of.
+   * {@link restoreGroup} makes a group of it. The state is captured when the first bytes are asked for; the group goes on
+   * meanwhile. By default it holds every command that was acknowledged before; with `consistency: 'local'` it holds what is
+   * applied here, and needs no quorum.
+   *
+   * Throws {@link QuorateError}, when bytes are asked for: `ERR_NOT_READY` (`local`, and nothing is here yet), `ERR_CONFIG`,
+   * `ERR_TIMEOUT`, `ERR_ABORTED`, `ERR_CLOSED`, `ERR_REPLICA_FAILED`. What was taken until then is no backup.
+   *
+   * @example
+   * ```ts
+   * await pipeline(replica.backup(), createWriteStream('settings.backup'));
+   * ```
+   */
+  backup(options: QueryOptions = {}): AsyncGenerator<Uint8Array, void, undefined> {
+    this.#checkOpen();
+    const { consistency = 'linearizable' } = options;
+    checkConsistency(consistency);
+    const from = {
+      group: this.group,
+      node: this.id,
+      machineVersion: this.#machine.version,
+      environment: this.#environment,
+      snapshots: this.#room.snapshots,
+    };
+    return backupOf(from, async () => {
+      this.#checkOpen();
+      if (consistency === 'linearizable') await this.#linearize(() => undefined, options);
+    });
+  }
+
+  /**
    * A SHA-256 over the state machine's snapshot, and the index it was taken at. Equal on all members at the same index; a member
    * where it differs has a state machine that is not deterministic.
    */
@@ -563,6 +593,11 @@ export class Replica<M extends StateMachine = StateMachine> extends Emitter<Repl
       : this.#engine?.close();
     closing?.catch(() => undefined);
   }
+}
+
+function checkConsistency(consistency: unknown): void {
+  if (!consistencies.includes(consistency as string))
+    throw configError('consistency', consistency, "'linearizable', 'committed' or 'local'");
 }
 
 function noQuorum(fate?: 'refused'): QuorateError {

@@ -219,7 +219,9 @@ export class State {
     this.config = hard?.config ?? 0;
     this.term = Math.max(hard?.epoch.n ?? 0, this.log.lastEpoch.n);
     this.vote = this.term === hard?.epoch.n ? hard.vote : '';
-    this.genesis = hard?.genesis ?? '';
+    // A recovery that ended between its snapshot and its write is complete: what is committed counts, not what was heard of.
+    const committed = snapshot?.membership.genesis ?? '';
+    this.genesis = committed === '' ? (hard?.genesis ?? '') : committed;
     this.commit = this.writtenCommit = Math.max(covered, Math.min(hard?.commit ?? 0, this.log.last));
     this.configs.committed(this.commit);
     this.log.evict(this.commit);
