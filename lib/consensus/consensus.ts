@@ -155,8 +155,11 @@ export interface CoreStatus {
   /** Leader: whom it is handing the leadership to. Otherwise empty. */
   readonly transferring: NodeId;
   readonly membership: Membership;
-  /** The newest membership that is known to be committed. */
+  /** The entry that holds it, or the snapshot; 0 before there is any. */
+  readonly membershipIndex: Index;
+  /** The newest membership that is known to be committed: the same object as `membership` when none is newer. */
   readonly stable: Membership;
+  readonly stableIndex: Index;
   /** The group's genesis once it is known to be committed, or empty: what a hello tells. */
   readonly genesis: string;
   readonly commitIndex: Index;

@@ -106,6 +106,8 @@ export type EngineNotice =
   | { readonly type: 'requestRefused'; readonly token: number; readonly why: RequestFailure }
   /** A peer was refused, or something else a person should know. */
   | { readonly type: 'warning'; readonly error: Error }
+  /** This node is no member any more: the replica is over. */
+  | { readonly type: 'removed'; readonly membership: Membership }
   /** The engine gave the group up: the replica is over. */
   | { readonly type: 'failed'; readonly error: Error };
 

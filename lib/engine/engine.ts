@@ -2,7 +2,8 @@
  * The engine of a node: drives the cores of its groups over mesh and storage, turn by turn. All that arrived in a turn of the
  * event loop becomes one write with one flush, and one frame a peer; it never calls user code.
  */
-import type { NodeId } from '../consensus/consensus.js';
+import type { CoreStatus, NodeId } from '../consensus/consensus.js';
+import { allMembers, findMember } from '../consensus/membership.js';
 import type { Environment, Timer } from '../environment.js';
 import { QuorateError } from '../errors.js';
 import { FrameKind, type MeshPort } from '../mesh/port.js';
@@ -148,6 +149,7 @@ export class Engine {
       random: () => environment.random(),
       recovered,
     });
+    if (options.join === undefined) checkMembership(name, this.#port.id, core.status);
     const host: GroupHost = {
       self: this.#port.id,
       environment,
@@ -397,6 +399,17 @@ export class Engine {
       }
     });
   }
+}
+
+/** Who knows that it was removed does not wait for a word about it. */
+function checkMembership(group: string, self: NodeId, { membership, stable }: CoreStatus): void {
+  const belongs = findMember(membership, self) ?? findMember(stable, self);
+  if (belongs !== undefined || stable.genesis === '') return;
+  const members = allMembers(stable).map(({ id }) => id);
+  throw new QuorateError(
+    'ERR_NOT_A_MEMBER',
+    `${self} is no member of group ${group} any more, or not yet, as far as its storage knows (members: ${members.join(', ')}); open it with \`join\` to enter it`,
+  );
 }
 
 /** A step that throws is a fault of its group; the others, and the turn, go on. */

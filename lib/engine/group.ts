@@ -3,6 +3,7 @@ import type { ByteReader, ByteWriter } from '../bytes.js';
 import {
   createEffects,
   type Consensus,
+  type CoreStatus,
   type Effects,
   type Entry,
   type Index,
@@ -29,6 +30,7 @@ import type {
 } from './door.js';
 import { Handover } from './handover.js';
 import { Joining } from './joining.js';
+import { decodeAbsence, encodeAbsence, Removal } from './removal.js';
 import { Requests } from './requests.js';
 import { decodeRequest, decodeRequestRefused, encodeRequest, encodeRequestRefused } from './requestWire.js';
 import type { Outbox } from './outbox.js';
@@ -115,6 +117,7 @@ export class Group {
   readonly #handover: Handover;
   readonly #requests: Requests;
   readonly #joining: Joining | undefined;
+  readonly #removal: Removal;
   readonly #effects: Effects = createEffects();
   #refused: { token: number; why: ProposalRefusal }[] = [];
   #readsFailed: number[] = [];
@@ -168,12 +171,22 @@ export class Group {
       tell: (token, why) => this.tell({ type: 'requestRefused', token, why }),
     });
     const { join } = setup;
+    const { self, environment } = host;
+    const contacts = (): Iterable<NodeId> => [...this.contacts.entries()].map(([peer]) => peer);
+    const status = (): CoreStatus => this.core.status;
+    this.#removal = new Removal({
+      self,
+      joins: join !== undefined,
+      status,
+      contacts,
+      tell: (peer, absence) =>
+        void this.#item(peer, ItemType.absence, (writer) => encodeAbsence(writer, absence)),
+      removed: (membership) => this.#removed(membership),
+    });
     if (join !== undefined) {
-      const { self, environment } = host;
       const ask = (peer: NodeId, request: LeaderRequest): void =>
         void this.#item(peer, ItemType.request, (writer) => encodeRequest(writer, 0, request));
-      const contacts = (): Iterable<NodeId> => [...this.contacts.entries()].map(([peer]) => peer);
-      this.#joining = new Joining({ self, environment, contacts, ask, status: () => this.core.status }, join);
+      this.#joining = new Joining({ self, environment, contacts, ask, status }, join);
     }
     if (setup.snapshot) this.#restore();
   }
@@ -263,6 +276,7 @@ export class Group {
       protocol: this.#wired.protocol.name,
       incarnation: this.store.incarnation,
       genesis,
+      formerly: membership.formerly,
       founders: membership.founders,
       wantsAnswer,
       priority: this.#wired.protocol.priority ?? 0,
@@ -293,6 +307,7 @@ export class Group {
     const { incarnation, genesis, priority } = hello;
     this.core.link(now, peer, verdict.contact.session, true, { incarnation, genesis, priority });
     this.#statusChanged = true;
+    this.#removal.met(peer);
     this.#joining?.met();
     this.#host.schedule(this);
   }
@@ -308,6 +323,7 @@ export class Group {
     const contact = this.contacts.get(peer);
     if (!contact) return;
     this.contacts.forget(peer);
+    this.#removal.lost(peer);
     this.core.link(now, peer, contact.session, false);
     this.#statusChanged = true;
     this.#host.schedule(this);
@@ -344,6 +360,9 @@ export class Group {
       case ItemType.requestRefused:
         this.tell({ type: 'requestRefused', ...decodeRequestRefused(body) });
         return this.#notices.length <= MAX_REFUSED;
+      case ItemType.absence:
+        this.#removal.heard(peer, decodeAbsence(body));
+        return true;
       case ItemType.bye:
         expectEnd(body);
         this.lost(now, peer);
@@ -395,6 +414,7 @@ export class Group {
     if (effects.changed) {
       this.#statusChanged = true;
       this.#requests.statusChanged();
+      this.#removal.statusChanged();
     }
     if (this.core.status.stopped) this.fail(this.core.status.stopped);
     return effects.io;
@@ -498,6 +518,14 @@ export class Group {
     this.#saidFailed = true;
     this.#end();
     this.tell({ type: 'failed', error });
+  }
+
+  /** The group goes on without this node. */
+  #removed(membership: Membership): void {
+    if (this.#saidFailed) return;
+    this.#saidFailed = true;
+    this.#end();
+    this.tell({ type: 'removed', membership });
   }
 
   /** Nothing more is sent but a farewell, or written. Peers that heard none would wait for this group in vain. */

@@ -1,5 +1,6 @@
 /** The face of a replica: what an app holds in its hand. */
 import { createHash } from 'node:crypto';
+import { allMembers, type Membership } from '../consensus/membership.js';
 import type { EngineSide, GroupStatus } from '../engine/door.js';
 import type { Environment } from '../environment.js';
 import { checkNumber, configError, QuorateError, type ErrorCode } from '../errors.js';
@@ -32,6 +33,13 @@ import { transferTo } from './transferCall.js';
 import type { AnswerOf, CommandOf, QueryOf, ResultOf, StateMachine } from './stateMachine.js';
 
 const consistencies: readonly string[] = ['linearizable', 'committed', 'local'] satisfies Consistency[];
+
+/** What is said to who calls a replica that is over. */
+const ends = {
+  closed: ['ERR_CLOSED', 'the replica is closed'],
+  failed: ['ERR_REPLICA_FAILED', 'the replica has failed'],
+  removed: ['ERR_NOT_A_MEMBER', 'this node was removed from the group'],
+} satisfies Record<string, readonly [ErrorCode, string]>;
 
 /** What serves the clients of a replica. @internal */
 export interface ReplicaTenant {
@@ -101,6 +109,7 @@ export class Replica<M extends StateMachine = StateMachine> extends Emitter<Repl
         status: (status) => this.#statusChanged(status),
         warning: (error) => this.emit('warning', error),
         failed: (error) => this.#failed(error),
+        removed: (membership) => this.#removed(membership),
         outbox: {
           queued: (entry) => this.emit('outbox:queued', entry),
           replayed: (outcome) => this.emit('outbox:replayed', outcome),
@@ -541,8 +550,7 @@ export class Replica<M extends StateMachine = StateMachine> extends Emitter<Repl
 
   #checkOpen(fate?: 'refused'): void {
     if (this.#state === 'running' && !this.#closing) return;
-    const code: ErrorCode = this.#state === 'failed' ? 'ERR_REPLICA_FAILED' : 'ERR_CLOSED';
-    const message = this.#state === 'failed' ? 'the replica has failed' : 'the replica is closed';
+    const [code, message] = ends[this.#state === 'running' ? 'closed' : this.#state];
     throw new QuorateError(code, message, { fate, cause: this.#room.submitter.obstacle });
   }
 
@@ -586,6 +594,20 @@ export class Replica<M extends StateMachine = StateMachine> extends Emitter<Repl
     this.#tenant?.closing();
     this.emit('replica:failed', error);
     this.#settleClosed({ type: 'failed', error });
+    this.#release();
+  }
+
+  #removed(membership: Membership): void {
+    if (this.#state !== 'running') return;
+    this.#state = 'removed';
+    this.#tenant?.closing();
+    const members = allMembers(membership).map(({ id }) => id);
+    this.emit('replica:removed', members);
+    this.#settleClosed({ type: 'removed', members });
+    this.#release();
+  }
+
+  #release(): void {
     // What holds files and timers is released; the app may still ask for status, and close.
     const { outbox } = this.#room;
     const closing = outbox.attached

@@ -81,7 +81,8 @@ export interface MembersChange {
 export interface ReplicaStatus {
   readonly id: string;
   readonly group: string;
-  readonly state: 'running' | 'closed' | 'failed';
+  /** `removed`: this node is no member any more; the replica closed itself. */
+  readonly state: 'running' | 'closed' | 'failed' | 'removed';
   readonly role: 'leader' | 'candidate' | 'follower' | 'learner';
   /** The leader's id as far as this member knows, or undefined. */
   readonly leader: string | undefined;
@@ -100,8 +101,14 @@ export interface ReplicaStatus {
   readonly outbox: { readonly size: number; readonly bytes: number };
 }
 
-/** Why a replica is over. */
-export type CloseReason = { readonly type: 'closed' } | { readonly type: 'failed'; readonly error: Error };
+/**
+ * Why a replica is over. `removed`: this node is no member of the group any more, and `members` are; what its storage holds of the
+ * group stays, and the node can enter again with `join`.
+ */
+export type CloseReason =
+  | { readonly type: 'closed' }
+  | { readonly type: 'failed'; readonly error: Error }
+  | { readonly type: 'removed'; readonly members: readonly string[] };
 
 /** Figures of a replica since it was opened. */
 export interface ReplicaMetrics {
@@ -134,6 +141,8 @@ export interface ReplicaEvents {
   'outbox:unknown': [outcome: OutboxOutcome];
   /** Nothing in the outbox waits any more: commands go straight to the log again. */
   'outbox:drained': [];
+  /** This node was removed from the group, which has these members now. The replica closed itself: `closed` says the same. */
+  'replica:removed': [members: readonly string[]];
   /** The replica stopped itself: `closed` says the same. */
   'replica:failed': [error: Error];
   /** Something that a person should look at, such as a peer whose group was founded apart. */

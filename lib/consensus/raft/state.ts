@@ -164,7 +164,8 @@ export class State {
     this.commit = index;
     this.dirty = true;
     if (this.configs.committed(index)) {
-      this.changed = true;
+      // Written down: who opens this storage next should know whether it is a member.
+      this.changed = this.disk.hardDirty = true;
       this.#learnCommitted();
     }
     this.log.evict(index);

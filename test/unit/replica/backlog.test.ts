@@ -45,6 +45,7 @@ describe('a backlog', () => {
         status: () => undefined,
         warning: () => undefined,
         failed: () => undefined,
+        removed: () => undefined,
       },
     });
     let told = 0;
