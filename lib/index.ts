@@ -62,6 +62,8 @@ export type {
   ReplicaStatus,
   SubmitOptions,
 } from './replica/replicaTypes.js';
+export type { AutopilotOptions } from './replica/autopilotOptions.js';
+export type { AutopilotStep } from './consensus/autopilot.js';
 export type { BackupInfo } from './replica/backup/backupFormat.js';
 export type { OfflineOptions } from './replica/backup/offline.js';
 export { recoverGroup, type RecoverOptions, type RecoveryReport } from './replica/backup/recoverGroup.js';

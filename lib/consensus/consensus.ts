@@ -271,6 +271,22 @@ export interface CoreLoad {
   readonly inflightMessages: number;
 }
 
+/** What a leader knows of another member. */
+export interface MemberProgress {
+  readonly id: NodeId;
+  /** Up to here it has the log durably, the same as the leader's; 0 when that is not known. */
+  readonly matched: Index;
+  /**
+   * `absent`: there is no link to it. `probe`: the leader feels for the place where the logs agree. `replicate`: it is fed.
+   * `snapshot`: it needs one, or is getting it.
+   */
+  readonly state: 'absent' | 'probe' | 'replicate' | 'snapshot';
+  /** The monotonic time at which it last answered in this reign; -Infinity when it has not. */
+  readonly heardAt: number;
+  /** Its storage is the one on record. */
+  readonly counts: boolean;
+}
+
 /** A consensus core of one group on one node. */
 export interface Consensus<M extends MessageBase = MessageBase> {
   readonly status: CoreStatus;
@@ -319,6 +335,8 @@ export interface Consensus<M extends MessageBase = MessageBase> {
   link(now: number, peer: NodeId, session: number, up: boolean, hello?: PeerHello): void;
   /** Entries from `from` up to `to`, as many as memory holds without a gap and `maxBytes` allows (at least one); empty when they are only on disk. */
   entries(from: Index, to: Index, maxBytes: number): readonly Entry[];
+  /** Leader: how far each other member is, computed for each call. Otherwise empty. */
+  progress(): readonly MemberProgress[];
   /** What it holds now; computed for each call. */
   load(): CoreLoad;
   /** Fills `out`. */

@@ -13,6 +13,7 @@ import type {
   TransferRefusal,
   MembershipChange,
 } from '../consensus/consensus.js';
+import type { AutopilotStep } from '../consensus/autopilot.js';
 import type { Membership } from '../consensus/membership.js';
 
 /** Why the engine did not take a proposal. All of them mean that it is not in the log. */
@@ -104,6 +105,8 @@ export type EngineNotice =
   /** The next chunk; empty at the end. */
   | { readonly type: 'restoreChunk'; readonly chunk: Uint8Array }
   | { readonly type: 'requestRefused'; readonly token: number; readonly why: RequestFailure }
+  /** The members change by themselves. */
+  | { readonly type: 'autopilot'; readonly step: AutopilotStep }
   /** A peer was refused, or something else a person should know. */
   | { readonly type: 'warning'; readonly error: Error }
   /** This node is no member any more: the replica is over. */

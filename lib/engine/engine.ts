@@ -8,6 +8,7 @@ import type { Environment, Timer } from '../environment.js';
 import { QuorateError } from '../errors.js';
 import { FrameKind, type MeshPort } from '../mesh/port.js';
 import type { GroupWrite, NodeStore, Storage } from '../storage/storage.js';
+import type { AutopilotSettings } from './autopilot.js';
 import type { WiredProtocol } from './codec.js';
 import type { AppSide, EngineSide } from './door.js';
 import { Group, type GroupHost, type SoundProposal } from './group.js';
@@ -43,6 +44,8 @@ export interface OpenGroup {
   readonly keepEntries: number;
   /** Of all snapshots of the group that this node sends; without it there is no limit. */
   readonly snapshotBytesPerSecond?: number;
+  /** Keeps a number of voters; without it only people change the members. */
+  readonly autopilot?: AutopilotSettings | undefined;
   readonly app: AppSide;
   /** Checks what peers forward; without it anything is taken. */
   readonly soundProposal?: SoundProposal;
@@ -177,6 +180,7 @@ export class Engine {
       snapshotBytesPerSecond: options.snapshotBytesPerSecond ?? Infinity,
       soundProposal: options.soundProposal,
       join: options.join,
+      autopilot: options.autopilot,
     });
     this.#groups.set(name, group);
     for (const peer of this.#port.linked().keys()) group.greet(peer, true);

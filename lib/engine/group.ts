@@ -12,11 +12,13 @@ import {
   type SnapshotMeta,
   type SnapshotRequest,
 } from '../consensus/consensus.js';
+import type { AutopilotStep } from '../consensus/autopilot.js';
 import type { Membership } from '../consensus/membership.js';
 import { QuorateError } from '../errors.js';
 import { TokenBuckets } from '../tokenBucket.js';
 import type { Environment } from '../environment.js';
 import type { GroupWrite, NodeStore } from '../storage/storage.js';
+import { Autopilot, type AutopilotSettings } from './autopilot.js';
 import type { WiredProtocol } from './codec.js';
 import { Contacts } from './contacts.js';
 import type {
@@ -91,6 +93,7 @@ export interface GroupSetup {
   readonly snapshotBytesPerSecond: number;
   readonly soundProposal: SoundProposal | undefined;
   readonly join?: 'voter' | 'learner' | undefined;
+  readonly autopilot: AutopilotSettings | undefined;
 }
 
 /**
@@ -118,6 +121,7 @@ export class Group {
   readonly #requests: Requests;
   readonly #joining: Joining | undefined;
   readonly #removal: Removal;
+  readonly #autopilot: Autopilot | undefined;
   readonly #effects: Effects = createEffects();
   #refused: { token: number; why: ProposalRefusal }[] = [];
   #readsFailed: number[] = [];
@@ -183,6 +187,11 @@ export class Group {
         void this.#item(peer, ItemType.absence, (writer) => encodeAbsence(writer, absence)),
       removed: (membership) => this.#removed(membership),
     });
+    const { autopilot } = setup;
+    if (autopilot !== undefined) {
+      const did = (step: AutopilotStep): void => this.tell({ type: 'autopilot', step });
+      this.#autopilot = new Autopilot({ self, environment, core: setup.core, wake, did }, autopilot);
+    }
     if (join !== undefined) {
       const ask = (peer: NodeId, request: LeaderRequest): void =>
         void this.#item(peer, ItemType.request, (writer) => encodeRequest(writer, 0, request));
@@ -415,6 +424,7 @@ export class Group {
       this.#statusChanged = true;
       this.#requests.statusChanged();
       this.#removal.statusChanged();
+      this.#autopilot?.statusChanged();
     }
     if (this.core.status.stopped) this.fail(this.core.status.stopped);
     return effects.io;
@@ -534,6 +544,7 @@ export class Group {
     this.#over = true;
     this.contacts.close();
     this.#joining?.close();
+    this.#autopilot?.close();
     this.snapshots.close();
     for (const [peer] of this.contacts.entries()) {
       this.#host.outbox.item(peer, this.number, ItemType.bye, true, () => undefined);

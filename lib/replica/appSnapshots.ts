@@ -89,7 +89,7 @@ export class AppSnapshots {
     return this.#incoming !== undefined;
   }
 
-  take(notice: Exclude<EngineNotice, { type: 'failed' | 'removed' | 'warning' }>): void {
+  take(notice: Exclude<EngineNotice, { type: 'failed' | 'removed' | 'warning' | 'autopilot' }>): void {
     switch (notice.type) {
       case 'snapshotWanted':
         this.#wanted = true;

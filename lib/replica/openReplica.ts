@@ -40,6 +40,7 @@ export async function openReplica<M extends StateMachine>(options: ReplicaOption
         storage,
         founders: checked.members,
         join: checked.join,
+        autopilot: checked.autopilot,
         snapshotLogBytes: checked.snapshotLogBytes,
         keepEntries: checked.keepEntries,
         snapshotBytesPerSecond: checked.snapshotBytesPerSecond,
@@ -69,7 +70,8 @@ export async function openReplica<M extends StateMachine>(options: ReplicaOption
   if (!['running', 'closed'].includes(replica.status().state)) {
     const reason = await replica.closed;
     await replica.close();
-    if (reason.type === 'removed') throw new QuorateError('ERR_NOT_A_MEMBER', 'this node was removed meanwhile');
+    if (reason.type === 'removed')
+      throw new QuorateError('ERR_NOT_A_MEMBER', 'this node was removed meanwhile');
     throw reason.type === 'failed'
       ? reason.error
       : new QuorateError('ERR_CLOSED', 'the replica was closed while it opened');

@@ -1,8 +1,10 @@
 /** What openReplica takes, and what holds where it is left out. */
+import type { AutopilotSettings } from '../engine/autopilot.js';
 import type { WiredProtocol } from '../engine/codec.js';
 import { checkName, checkNumber, configError } from '../errors.js';
 import type { Mesh } from '../mesh/mesh.js';
 import type { Storage } from '../storage/storage.js';
+import { checkAutopilot, type AutopilotOptions } from './autopilotOptions.js';
 import { raft, type ConsensusOption } from './consensus.js';
 import { cbor, type Codec } from './codec.js';
 import type { OutboxOptions } from './outbox/outboxTypes.js';
@@ -59,6 +61,12 @@ export interface ReplicaOptions<M extends StateMachine> {
    * @defaultValue 'voter'
    */
   readonly as?: 'voter' | 'learner';
+  /**
+   * Has the leader keep a number of voters by itself. See docs/operations.md.
+   *
+   * @defaultValue off: only people change the members
+   */
+  readonly autopilot?: AutopilotOptions;
   /**
    * The protocol that orders the commands.
    *
@@ -125,6 +133,7 @@ export interface CheckedOptions {
   readonly group: string;
   readonly members: readonly string[] | undefined;
   readonly join: 'voter' | 'learner' | undefined;
+  readonly autopilot: AutopilotSettings | undefined;
   readonly wired: WiredProtocol;
   readonly snapshotLogBytes: number;
   readonly keepEntries: number;
@@ -159,11 +168,13 @@ export function checkOptions<M extends StateMachine>(
     throw configError('storage', storage, "one that can keep an outbox, for onNoQuorum: 'queue'");
   if (onNoQuorum !== 'queue' && options.outbox !== undefined)
     throw configError('outbox', options.outbox, "left out unless onNoQuorum is 'queue'");
+  const { wired } = options.consensus ?? raft();
   return {
     group,
     members: members === undefined ? undefined : checkMembers(members, self),
     join: checkJoin(options),
-    wired: (options.consensus ?? raft()).wired,
+    autopilot: options.autopilot && checkAutopilot(options.autopilot, wired.protocol.transferMs ?? 1000),
+    wired,
     snapshotLogBytes: checkNumber('snapshot.logBytes', snapshot.logBytes ?? 64 * 1024 * 1024, 4096, 2 ** 40),
     keepEntries: checkNumber('snapshot.keepEntries', snapshot.keepEntries ?? 10_000, 0, 1e9),
     snapshotBytesPerSecond:

@@ -109,6 +109,7 @@ export class Replica<M extends StateMachine = StateMachine> extends Emitter<Repl
         status: (status) => this.#statusChanged(status),
         warning: (error) => this.emit('warning', error),
         failed: (error) => this.#failed(error),
+        autopilot: (step) => this.emit('autopilot:step', step),
         removed: (membership) => this.#removed(membership),
         outbox: {
           queued: (entry) => this.emit('outbox:queued', entry),

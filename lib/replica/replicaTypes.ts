@@ -1,5 +1,6 @@
 /** What the calls of a replica take, and what they tell: options, status, figures, events. */
 
+import type { AutopilotStep } from '../consensus/autopilot.js';
 import type { OutboxEntry, OutboxOutcome } from './outbox/outboxTypes.js';
 
 /** What every call takes. */
@@ -130,6 +131,8 @@ export interface ReplicaEvents {
   /** Another member leads, or nobody that is known (undefined). */
   'leader:changed': [leader: string | undefined];
   'members:changed': [members: readonly MemberStatus[]];
+  /** Autopilot, which runs at the leader, has begun a change of the members. Told at the leader. */
+  'autopilot:step': [step: AutopilotStep];
   /** No quorum answers any more: submits wait, or are rejected. */
   'quorum:lost': [];
   'quorum:regained': [];

@@ -9,6 +9,7 @@ import type {
   GroupStatus,
   Proposal,
 } from '../engine/door.js';
+import type { AutopilotStep } from '../consensus/autopilot.js';
 import type { Membership } from '../consensus/membership.js';
 import type { Environment } from '../environment.js';
 import type { ErrorCode } from '../errors.js';
@@ -34,6 +35,7 @@ export interface RoomEvents {
   status(status: GroupStatus): void;
   warning(error: Error): void;
   failed(error: Error): void;
+  autopilot(step: AutopilotStep): void;
   /** The group goes on with other members. */
   removed(membership: Membership): void;
   readonly outbox: Omit<OutboxEvents, 'failed'>;
@@ -214,6 +216,7 @@ export class Room implements AppSide {
     for (const notice of batch.notices) {
       if (notice.type === 'failed') this.#fail(notice.error, false);
       else if (notice.type === 'removed') this.#leave(notice.membership);
+      else if (notice.type === 'autopilot') this.#events.autopilot(notice.step);
       else if (notice.type === 'warning') this.#warn(notice.error);
       else if (notice.type === 'requestRefused') this.leaderCalls.refused(notice.token, notice.why);
       else if (!this.#failed) this.snapshots.take(notice);

@@ -9,6 +9,7 @@ import { MAX_INDEX } from '../bounds.js';
 import { compareEpochs } from '../consensus.js';
 import { Election } from './election.js';
 import { Follower } from './follower.js';
+import { memberProgress } from './memberProgress.js';
 import { raftDefaults } from './options.js';
 import { Reads } from './reads.js';
 import { Reconfigure } from './reconfigure.js';
@@ -29,6 +30,7 @@ import type {
   HardState,
   Index,
   IoToken,
+  MemberProgress,
   MembershipChange,
   NodeId,
   PeerHello,
@@ -304,6 +306,10 @@ class RaftCore implements Consensus<RaftMessage> {
 
   entries(from: Index, to: Index, maxBytes: number): readonly Entry[] {
     return this.#state.log.slice(from, to, maxBytes);
+  }
+
+  progress(): readonly MemberProgress[] {
+    return memberProgress(this.#state);
   }
 
   load(): CoreLoad {

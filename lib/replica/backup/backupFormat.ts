@@ -110,10 +110,7 @@ export async function openBackup(
   }
 }
 
-async function* readContent(
-  input: Input,
-  head: Uint8Array,
-): AsyncGenerator<Uint8Array, void, undefined> {
+async function* readContent(input: Input, head: Uint8Array): AsyncGenerator<Uint8Array, void, undefined> {
   const hash = createHash('sha256').update(head);
   let crc = crc32(head);
   let bytes = 0;

@@ -75,7 +75,10 @@ export async function foundAnew(
   { genesis: formerly, meta: { index, epoch, time, protocol }, content }: Former,
 ): Promise<SnapshotMeta> {
   if (index + REFOUNDING_GAP > MAX_INDEX)
-    throw new QuorateError('ERR_TOO_LARGE', `group ${group} stands at index ${index}, too near to the last one`);
+    throw new QuorateError(
+      'ERR_TOO_LARGE',
+      `group ${group} stands at index ${index}, too near to the last one`,
+    );
   const membership: Membership = {
     genesis: randomId(environment),
     formerly,

@@ -44,7 +44,10 @@ export async function replayGroup(
   }
   const { meta } = applier;
   if (meta === undefined || meta.membership.genesis === '')
-    throw new QuorateError('ERR_GROUP_UNKNOWN', `group ${group} was never founded, as far as this storage knows`);
+    throw new QuorateError(
+      'ERR_GROUP_UNKNOWN',
+      `group ${group} was never founded, as far as this storage knows`,
+    );
   const content = snapshotChunks(batches, machine.version, applier.sessions.image(), machine.snapshot());
   return { genesis: meta.membership.genesis, meta, content };
 }

@@ -3,6 +3,7 @@ import { QuorateError } from '../../errors.js';
 import { joinMesh } from '../../mesh/joinMesh.js';
 import type { Mesh } from '../../mesh/mesh.js';
 import type { Transport } from '../../mesh/transport.js';
+import type { AutopilotOptions } from '../../replica/autopilotOptions.js';
 import type { ConsensusOption } from '../../replica/consensus.js';
 import { openReplica } from '../../replica/openReplica.js';
 import type { SnapshotOptions } from '../../replica/options.js';
@@ -49,6 +50,7 @@ export interface World {
   readonly snapshot: SnapshotOptions;
   readonly timeout: number;
   readonly onNoQuorum: 'wait' | 'reject' | 'queue';
+  readonly autopilot: AutopilotOptions | undefined;
   readonly relay: boolean;
   readonly driftRate: number;
   readonly applyMs: number;
@@ -118,7 +120,8 @@ export class SimNode {
       world.trace.add(world.scheduler.now, this.id, 'up', 'without a replica');
       return;
     }
-    const { group, fate, consensus, snapshot, timeout, onNoQuorum, segmentBytes, reserve } = world;
+    const { group, fate, consensus, snapshot, timeout, onNoQuorum, autopilot } = world;
+    const { segmentBytes, reserve } = world;
     const view: NodeView = {
       id: this.id,
       group,
@@ -145,6 +148,7 @@ export class SimNode {
       snapshot,
       timeout,
       onNoQuorum,
+      ...(autopilot && { autopilot }),
     });
     if (this.process !== process) return;
     replica.on('replica:failed', (error) => this.#failed(process, error));
@@ -206,9 +210,10 @@ export class SimNode {
     }
   }
 
-  /** A replica may stop itself for its disk, and for nothing else. */
+  /** A replica may stop itself for its disk, or since the group goes on without it, and for nothing else. */
   #mayFail(code: string): boolean {
-    if (code === 'ERR_STORAGE_FAILED') return true;
+    // It was removed, and knows it: it does not come back unless it joins.
+    if (code === 'ERR_STORAGE_FAILED' || code === 'ERR_NOT_A_MEMBER') return true;
     return code === 'ERR_STORAGE_CORRUPT' && this.disk.damaged;
   }
 

@@ -45,6 +45,7 @@ describe('a backlog', () => {
         status: () => undefined,
         warning: () => undefined,
         failed: () => undefined,
+        autopilot: () => undefined,
         removed: () => undefined,
       },
     });

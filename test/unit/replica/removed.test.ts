@@ -59,7 +59,10 @@ describe('a member that was removed', () => {
         ([code, message]: string[]) => code === 'ERR_NOT_A_MEMBER' && message!.includes('`join`'),
       );
       const again = await open(gone.id, { join: true });
-      await until('it to vote', () => again.status().members.length === 3 && again.status().role !== 'learner');
+      await until(
+        'it to vote',
+        () => again.status().members.length === 3 && again.status().role !== 'learner',
+      );
       expect(await again.query({ op: 'get', key: 'k' })).to.equal(3);
       expect(again.status().state).to.equal('running');
       await all[2]!.removeMember(again.id);

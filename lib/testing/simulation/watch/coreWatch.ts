@@ -10,6 +10,7 @@ import {
   type Effects,
   type Entry,
   type Index,
+  type MemberProgress,
   type MembershipChange,
   type MessageBase,
   type NodeId,
@@ -206,6 +207,10 @@ export class CoreWatch implements Consensus {
 
   entries(from: Index, to: Index, maxBytes: number): readonly Entry[] {
     return this.#core.entries(from, to, maxBytes);
+  }
+
+  progress(): readonly MemberProgress[] {
+    return this.#core.progress();
   }
 
   load(): CoreLoad {

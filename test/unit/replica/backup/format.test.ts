@@ -66,7 +66,10 @@ describe('a backup as bytes', () => {
   it('is refused with chunks that changed places, or are of another backup', async () => {
     const of = async (fill: number[]): Promise<Buffer[]> => {
       const out: Buffer[] = [];
-      for await (const chunk of encodeBackup(info, fill.map((n) => new Uint8Array(32).fill(n))))
+      for await (const chunk of encodeBackup(
+        info,
+        fill.map((n) => new Uint8Array(32).fill(n)),
+      ))
         out.push(Buffer.from(chunk));
       return out;
     };
@@ -92,7 +95,9 @@ describe('a backup as bytes', () => {
     }
     // A length without end is not believed: no memory is made ready for it.
     const claim = Buffer.concat([magic, Buffer.from([255, 255, 255, 255])]);
-    expect((await failure(verifyBackup([claim]))).message).to.match(/at byte 8: its head claims 4294967295 bytes/);
+    expect((await failure(verifyBackup([claim]))).message).to.match(
+      /at byte 8: its head claims 4294967295 bytes/,
+    );
     for (const from of [undefined, 'settings.backup', new Uint8Array(9), 7])
       expect((await failure(verifyBackup(from as never))).code).to.equal('ERR_CONFIG');
     expect((await failure(verifyBackup(['text'] as never))).message).to.match(/^from must yield Uint8Array/);

@@ -94,7 +94,9 @@ describe('a group that lost its majority', () => {
       expect(error.message).to.match(/^iUnderstandThatWritesMayBeLost must be true/);
     }
     expect((await failure(recoverGroup(options))).code).to.equal('ERR_GROUP_UNKNOWN');
-    expect((await failure(recoverGroup({ ...options, stateMachine: {} as never }))).code).to.equal('ERR_CONFIG');
+    expect((await failure(recoverGroup({ ...options, stateMachine: {} as never }))).code).to.equal(
+      'ERR_CONFIG',
+    );
     expect((await failure(recoverGroup({ ...options, node: 'b' }))).code).to.equal('ERR_STORAGE_FOREIGN');
     // A founding that never came about: b never came.
     await cluster.open('a', storage, { members: ['a', 'b'] });
@@ -105,7 +107,11 @@ describe('a group that lost its majority', () => {
 });
 
 /** Opens the group of a disk on its own, looks at it, and closes it. */
-async function looked<T>(disk: FaultyDisk, look: (replica: Store) => Promise<T>, members?: string[]): Promise<T> {
+async function looked<T>(
+  disk: FaultyDisk,
+  look: (replica: Store) => Promise<T>,
+  members?: string[],
+): Promise<T> {
   const environment = environmentOn(disk);
   const secret = 'a secret of more than sixteen bytes';
   const mesh = await joinMesh({ id: 'a', cluster: 'c', secret, transport: memoryNetwork(), environment });

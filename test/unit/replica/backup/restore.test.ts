@@ -1,6 +1,14 @@
 import { expect } from 'chai';
 import { afterEach, beforeEach, describe, it } from 'mocha';
-import { memoryStorage, openReplica, restoreGroup, verifyBackup, keyValue, joinMesh, memoryNetwork } from '../../../../lib/index.js';
+import {
+  memoryStorage,
+  openReplica,
+  restoreGroup,
+  verifyBackup,
+  keyValue,
+  joinMesh,
+  memoryNetwork,
+} from '../../../../lib/index.js';
 import { bytesOf, Cluster, failure, until } from './support.js';
 
 describe('a backup of a group', () => {

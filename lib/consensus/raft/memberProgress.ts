@@ -1,0 +1,22 @@
+/** What a leader tells of its followers. */
+import { allMembers } from '../membership.js';
+import type { MemberProgress } from '../consensus.js';
+import type { State } from './state.js';
+
+/** Of every other member, at a leader. @internal */
+export function memberProgress(state: State): MemberProgress[] {
+  if (state.phase !== 'leader') return [];
+  const others = allMembers(state.configs.latest).filter(({ id }) => id !== state.self);
+  return others.map((member) => {
+    const { id } = member;
+    const peer = state.peers.get(id);
+    const progress = peer?.progress;
+    return {
+      id,
+      matched: progress?.matched ?? 0,
+      state: peer?.up === true && progress !== undefined ? progress.state : 'absent',
+      heardAt: progress?.heardAt ?? -Infinity,
+      counts: state.countsFrom(member) !== Infinity,
+    };
+  });
+}
