@@ -51,9 +51,11 @@ export type { ReplicaOptions, SnapshotOptions } from './replica/options.js';
 export { Replica } from './replica/replica.js';
 export type {
   CallOptions,
+  ChangeMembersOptions,
   CloseOptions,
   CloseReason,
   Consistency,
+  MemberProgress,
   MemberStatus,
   MembersChange,
   QueryOptions,

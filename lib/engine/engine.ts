@@ -160,6 +160,7 @@ export class Engine {
       schedule: (group) => this.#schedule(group),
       sendSnapshot: (group, { to, request, atLeast, sources }) =>
         this.#transfers.send(group, to, request, atLeast, sources),
+      snapshotProgress: (group, to) => this.#transfers.progressOf(group, to),
       keepFrom: (group) => this.#transfers.holds.keepFrom(group, environment.now()),
       voters: (group, voters) => this.#port.expect(group.name, voters),
       ended: (group) => {

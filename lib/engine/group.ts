@@ -32,6 +32,7 @@ import type {
 } from './door.js';
 import { Handover } from './handover.js';
 import { Joining } from './joining.js';
+import { decodeProgress, encodeProgress, type MemberReport } from './progressWire.js';
 import { decodeAbsence, encodeAbsence, Removal } from './removal.js';
 import { Requests } from './requests.js';
 import { decodeRequest, decodeRequestRefused, encodeRequest, encodeRequestRefused } from './requestWire.js';
@@ -70,6 +71,8 @@ export interface GroupHost {
   schedule(group: Group): void;
   /** Bring a snapshot to a peer. */
   sendSnapshot(group: Group, wanted: SnapshotRequest): void;
+  /** How far the snapshot is that a peer gets. */
+  snapshotProgress(group: Group, to: NodeId): MemberReport['snapshot'];
   /** The first index of the log that transfers still need; Infinity when they need none. */
   keepFrom(group: Group): Index;
   /** Who votes in the group now. */
@@ -172,6 +175,7 @@ export class Group {
         this.#item(leader, ItemType.request, (writer) => encodeRequest(writer, token, request)),
       refuse: (peer, token, why) =>
         this.#item(peer, ItemType.requestRefused, (writer) => encodeRequestRefused(writer, token, why)),
+      report: (peer, token) => this.#report(peer, token),
       tell: (token, why) => this.tell({ type: 'requestRefused', token, why }),
     });
     const { join } = setup;
@@ -369,6 +373,11 @@ export class Group {
       case ItemType.requestRefused:
         this.tell({ type: 'requestRefused', ...decodeRequestRefused(body) });
         return this.#notices.length <= MAX_REFUSED;
+      case ItemType.progress: {
+        const { token, ...report } = decodeProgress(body);
+        this.tell({ type: 'progress', token, report });
+        return this.#notices.length <= MAX_REFUSED;
+      }
       case ItemType.absence:
         this.#removal.heard(peer, decodeAbsence(body));
         return true;
@@ -379,6 +388,18 @@ export class Group {
       default:
         return false;
     }
+  }
+
+  /** Tells who asked how far the members are. */
+  #report(peer: NodeId | undefined, token: number): void {
+    const now = this.#host.environment.now();
+    const members = this.core.progress().map(({ id, state, matched, heardAt }): MemberReport => {
+      const silentMs = heardAt === -Infinity ? undefined : Math.max(0, now - heardAt);
+      return { id, state, matched, silentMs, snapshot: this.#host.snapshotProgress(this, id) };
+    });
+    const report = { lastIndex: this.core.status.lastIndex, members };
+    if (peer === undefined) this.tell({ type: 'progress', token, report });
+    else this.#item(peer, ItemType.progress, (writer) => encodeProgress(writer, token, report));
   }
 
   /** Queues an item for a peer; `false`: there is no contact with it. */

@@ -3,7 +3,8 @@
  * whoever they have contact with, and whom the newest committed membership lacks, so. One word is no proof: who says it may not have
  * heard that the node was added again. A majority of the voters of the membership in question is one, as long as none of them has a
  * newer membership in its log: whatever follows that membership needs one of this majority, so at the moment of the first word
- * nothing that followed was committed (Raft §6; docs/raft.md, "Who was removed").
+ * nothing that followed was committed (Raft §6; docs/raft.md, "Who was removed"). A member that lies could as well ask the leader to
+ * remove this node.
  */
 import { MAX_INDEX } from '../consensus/bounds.js';
 import type { ByteReader, ByteWriter } from '../bytes.js';

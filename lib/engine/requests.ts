@@ -15,6 +15,8 @@ export interface RequestsHost {
   forward(leader: NodeId, token: number, request: LeaderRequest): boolean;
   /** Tells a peer that its request came to nothing. */
   refuse(peer: NodeId, token: number, why: RequestFailure): void;
+  /** Tells a peer how far the members are, or the own app. */
+  report(peer: NodeId | undefined, token: number): void;
   /** Tells the own app. */
   tell(token: number, why: RequestFailure): void;
 }
@@ -57,6 +59,11 @@ export class Requests {
   }
 
   #begin(now: number, peer: NodeId | undefined, token: number, request: LeaderRequest): void {
+    if (request.type === 'progress') {
+      if (this.#core.status.role === 'leader') this.#host.report(peer, token);
+      else this.#refuse(peer, token, 'notLeader');
+      return;
+    }
     if (request.type === 'change') {
       const accepted = this.#core.changeMembership(now, request.change);
       if (!accepted.ok) this.#refuse(peer, token, failureOf(accepted.why));

@@ -35,6 +35,8 @@ export const ItemType = {
   snapshotDelegate: 11,
   /** To one that is no member: so it is. */
   absence: 12,
+  /** The leader's answer to the question how far the members are. */
+  progress: 13,
 } as const;
 
 /** The first word about a group on a link, and after it was opened. */

@@ -89,7 +89,7 @@ export class AppSnapshots {
     return this.#incoming !== undefined;
   }
 
-  take(notice: Exclude<EngineNotice, { type: 'failed' | 'removed' | 'warning' | 'autopilot' }>): void {
+  take(notice: Exclude<EngineNotice, { type: 'failed' | 'removed' | 'warning' | 'autopilot' | 'progress' }>): void {
     switch (notice.type) {
       case 'snapshotWanted':
         this.#wanted = true;

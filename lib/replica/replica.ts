@@ -1,6 +1,7 @@
 /** The face of a replica: what an app holds in its hand. */
 import { createHash } from 'node:crypto';
 import { allMembers, type Membership } from '../consensus/membership.js';
+import type { ProgressReport } from '../engine/progressWire.js';
 import type { EngineSide, GroupStatus } from '../engine/door.js';
 import type { Environment } from '../environment.js';
 import { checkNumber, configError, QuorateError, type ErrorCode } from '../errors.js';
@@ -14,12 +15,15 @@ import { detach } from './detach.js';
 import type { CheckedOptions } from './options.js';
 import { Waiter } from './pending.js';
 import type { Outbox } from './outbox/outboxTypes.js';
+import { askProgress, progressOf, withProgress } from './progressCall.js';
 import { parseRequestId } from './requestId.js';
 import type {
   CallOptions,
+  ChangeMembersOptions,
   CloseOptions,
   CloseReason,
   Consistency,
+  MemberProgress,
   MemberStatus,
   MembersChange,
   QueryOptions,
@@ -386,24 +390,49 @@ export class Replica<M extends StateMachine = StateMachine> extends Emitter<Repl
    * await replica.changeMembers({ add: [{ id: 'd' }, { id: 'e' }], remove: ['a', 'b'] });
    * ```
    */
-  async changeMembers(change: MembersChange, options: CallOptions = {}): Promise<void> {
+  async changeMembers(change: MembersChange, options: ChangeMembersOptions = {}): Promise<void> {
+    this.#checkOpen();
+    const { timeout = this.#options.timeout, onProgress } = options;
+    checkTimeout(timeout);
+    if (onProgress !== undefined && typeof onProgress !== 'function')
+      throw configError('onProgress', onProgress, 'a function');
+    const { leaderCalls } = this.#room;
+    const work = leaderCalls.ask(membersChanged(checkChange(change)), { ...options, timeout });
+    if (onProgress) await withProgress(this.#environment, work, () => this.progress({ timeout: 1000 }), onProgress);
+    else await work;
+  }
+
+  /**
+   * How far the other members are, as the leader sees it; from any member. While a newcomer catches up `changeMembers` tells it
+   * as well, see `onProgress`.
+   *
+   * Throws {@link QuorateError}: `ERR_TIMEOUT`, `ERR_ABORTED`, `ERR_OVERLOADED`, `ERR_CLOSED`, `ERR_NOT_A_MEMBER`,
+   * `ERR_REPLICA_FAILED`.
+   *
+   * @example
+   * ```ts
+   * for (const { id, lag } of await replica.progress()) console.log(`${id} lacks ${lag} entries`);
+   * ```
+   */
+  async progress(options: CallOptions = {}): Promise<MemberProgress[]> {
     this.#checkOpen();
     const { timeout = this.#options.timeout } = options;
     checkTimeout(timeout);
-    await this.#room.leaderCalls.ask(membersChanged(checkChange(change)), { ...options, timeout });
+    const report = await this.#room.leaderCalls.ask(askProgress, { ...options, timeout });
+    return progressOf(report as ProgressReport);
   }
 
   /** Adds a member, or changes its part: {@link Replica.changeMembers} for one. */
   async addMember(
     id: string,
-    options: CallOptions & { readonly as?: 'voter' | 'learner' } = {},
+    options: ChangeMembersOptions & { readonly as?: 'voter' | 'learner' } = {},
   ): Promise<void> {
     const { as = 'voter', ...limits } = options;
     await this.changeMembers({ add: [{ id, as }] }, limits);
   }
 
   /** Removes a member: {@link Replica.changeMembers} for one. */
-  async removeMember(id: string, options: CallOptions = {}): Promise<void> {
+  async removeMember(id: string, options: ChangeMembersOptions = {}): Promise<void> {
     await this.changeMembers({ remove: [id] }, options);
   }
 

@@ -78,6 +78,30 @@ export interface MembersChange {
   readonly remove?: readonly string[];
 }
 
+/** How far a member is, as the leader sees it. */
+export interface MemberProgress {
+  readonly id: string;
+  /**
+   * `absent`: the leader has no link to it. `probe`: the leader finds out what it has. `replicate`: it is fed from the log.
+   * `snapshot`: it needs a snapshot, or is getting one.
+   */
+  readonly state: 'absent' | 'probe' | 'replicate' | 'snapshot';
+  /** Up to this index it has the log, durably; 0 when the leader does not know yet. */
+  readonly matchedIndex: number;
+  /** How many indexes it lacks. */
+  readonly lag: number;
+  /** For how many milliseconds it has not been heard; undefined when it never was by this leader. */
+  readonly silentMs: number | undefined;
+  /** How many bytes of a snapshot it was sent, and of how many; `total` is 0 where another member sends it. */
+  readonly snapshot: { readonly sent: number; readonly total: number } | undefined;
+}
+
+/** What a change of the members takes. */
+export interface ChangeMembersOptions extends CallOptions {
+  /** Told how far the members are, a few times a second, until the change is done. If it throws, the call does, too. */
+  readonly onProgress?: (members: readonly MemberProgress[]) => void;
+}
+
 /** Where a replica stands. */
 export interface ReplicaStatus {
   readonly id: string;

@@ -217,6 +217,7 @@ export class Room implements AppSide {
       if (notice.type === 'failed') this.#fail(notice.error, false);
       else if (notice.type === 'removed') this.#leave(notice.membership);
       else if (notice.type === 'autopilot') this.#events.autopilot(notice.step);
+      else if (notice.type === 'progress') this.leaderCalls.answered(notice.token, notice.report);
       else if (notice.type === 'warning') this.#warn(notice.error);
       else if (notice.type === 'requestRefused') this.leaderCalls.refused(notice.token, notice.why);
       else if (!this.#failed) this.snapshots.take(notice);
