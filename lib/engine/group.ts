@@ -34,7 +34,7 @@ import { Handover } from './handover.js';
 import { Joining } from './joining.js';
 import { decodeProgress, encodeProgress, type MemberReport } from './progressWire.js';
 import { decodeAbsence, encodeAbsence, Removal } from './removal.js';
-import { Requests } from './requests.js';
+import { JOINS, Requests } from './requests.js';
 import { decodeRequest, decodeRequestRefused, encodeRequest, encodeRequestRefused } from './requestWire.js';
 import type { Outbox } from './outbox.js';
 import { LocalSnapshots } from './localSnapshots.js';
@@ -198,7 +198,7 @@ export class Group {
     }
     if (join !== undefined) {
       const ask = (peer: NodeId, request: LeaderRequest): void =>
-        void this.#item(peer, ItemType.request, (writer) => encodeRequest(writer, 0, request));
+        void this.#item(peer, ItemType.request, (writer) => encodeRequest(writer, JOINS, request));
       this.#joining = new Joining({ self, environment, contacts, ask, status }, join);
     }
     if (setup.snapshot) this.#restore();

@@ -1,5 +1,6 @@
 /** What the own app, or members that forward it, want of the leader of a group. They are told when it came to nothing. */
 import type { Consensus, NodeId, Refusal } from '../consensus/consensus.js';
+import { findMember } from '../consensus/membership.js';
 import { TokenBuckets } from '../tokenBucket.js';
 import type { LeaderRequest, RequestFailure } from './door.js';
 
@@ -8,6 +9,9 @@ const MAX_WAITING = 256;
 /** What one member may ask for, at once and for each second: each transfer holds up proposals, each change makes entries. */
 const BURST = 32;
 const PER_SECOND = 8;
+
+/** The token of a node that asks to be let in; an app's own begin with 1. @internal */
+export const JOINS = 0;
 
 /** How requests get to the leader, and answers back. @internal */
 export interface RequestsHost {
@@ -44,6 +48,8 @@ export class Requests {
 
   /** A member forwards what its app asks. */
   heard(now: number, peer: NodeId, token: number, request: LeaderRequest): void {
+    // A node that joins asks until it knows that it is a member: by then somebody may have made it more than it asked for.
+    if (token === JOINS && findMember(this.#core.status.membership, peer) !== undefined) return;
     if (this.#asked.allows(peer, now)) this.#begin(now, peer, token, request);
     else this.#refuse(peer, token, 'transferring');
   }

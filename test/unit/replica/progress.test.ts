@@ -1,13 +1,18 @@
 import { expect } from 'chai';
 import { afterEach, beforeEach, describe, it } from 'mocha';
 import { joinMesh, keyValue, memoryNetwork, memoryStorage, openReplica } from '../../../lib/index.js';
-import type { MemberProgress } from '../../../lib/index.js';
+import type { MemberProgress, Mesh } from '../../../lib/index.js';
 import { Cluster, failure, until } from './backup/support.js';
 
 describe('how far the members are', () => {
   let cluster: Cluster;
+  const meshes: Mesh[] = [];
+  const transport = memoryNetwork();
   beforeEach(() => (cluster = new Cluster()));
-  afterEach(() => cluster.close());
+  afterEach(async () => {
+    await cluster.close();
+    await Promise.all(meshes.splice(0).map((mesh) => mesh.close()));
+  });
 
   it('is told by any member', async () => {
     const members = ['a', 'b', 'c'];
@@ -36,8 +41,6 @@ describe('how far the members are', () => {
   });
 
   it('is told while a newcomer catches up, snapshot and all, also to who asked at a follower', async () => {
-    const transport = memoryNetwork();
-    const meshes: { close(): Promise<void> }[] = [];
     const open = async (id: string, how: object) => {
       const secret = 'a secret of more than sixteen bytes';
       const mesh = await joinMesh({ id, cluster: 'c', secret, transport });
@@ -83,6 +86,5 @@ describe('how far the members are', () => {
     );
     expect(thrown.message).to.equal('not interested');
     await b.removeMember('z');
-    await Promise.all(meshes.map((mesh) => mesh.close()));
   });
 });
