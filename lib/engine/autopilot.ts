@@ -106,11 +106,11 @@ export class Autopilot {
   }
 
   #do(now: number, step: AutopilotStep, change: MembershipChange): void {
-    const { core, wake, did } = this.#host;
+    const { core } = this.#host;
     const { membership } = core.status;
     if (!core.changeMembership(now, change).ok) return; // it is looked at again
-    wake();
-    if (core.status.membership !== membership) did(step);
+    this.#host.wake();
+    if (core.status.membership !== membership) this.#host.did(step);
   }
 
   #observe(now: number, progress: readonly MemberProgress[]): ObservedMember[] {

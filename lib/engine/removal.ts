@@ -89,8 +89,8 @@ export class Removal {
   }
 
   heard(peer: NodeId, word: Absence): void {
-    const { status, self } = this.#host;
-    const { genesis, membership, membershipIndex, stable, stableIndex } = status();
+    const { self } = this.#host;
+    const { genesis, membership, membershipIndex, stable, stableIndex } = this.#host.status();
     const { voters, outgoing } = word.membership;
     const known = genesis === '' || genesis === word.membership.genesis;
     const isVoter = voters.some(({ id }) => id === peer);
@@ -107,13 +107,13 @@ export class Removal {
   }
 
   #tell(peer: NodeId, status: CoreStatus): void {
-    const { self, tell } = this.#host;
+    const { self } = this.#host;
     const { membership, stable, stableIndex } = status;
     if (membership !== stable || membership.genesis === '' || membership.outgoing.length > 0) return;
     if (findMember(stable, peer) !== undefined || !stable.voters.some(({ id }) => id === self)) return;
     if (this.#told.get(peer) === stableIndex) return;
     this.#told.set(peer, stableIndex);
-    tell(peer, { index: stableIndex, membership: stable });
+    this.#host.tell(peer, { index: stableIndex, membership: stable });
   }
 
   #has(membership: Membership): boolean {

@@ -89,7 +89,9 @@ export class AppSnapshots {
     return this.#incoming !== undefined;
   }
 
-  take(notice: Exclude<EngineNotice, { type: 'failed' | 'removed' | 'warning' | 'autopilot' | 'progress' }>): void {
+  take(
+    notice: Exclude<EngineNotice, { type: 'failed' | 'removed' | 'warning' | 'autopilot' | 'progress' }>,
+  ): void {
     switch (notice.type) {
       case 'snapshotWanted':
         this.#wanted = true;

@@ -219,7 +219,7 @@ function checkJoin({
   if (join && members !== undefined)
     throw configError('join', join, 'left out where members found the group');
   if (!join && as !== undefined) throw configError('as', as, 'left out unless join is true');
-  if (as !== undefined && as !== 'voter' && as !== 'learner')
+  if (as !== undefined && !['voter', 'learner'].includes(as))
     throw configError('as', as, "'voter' or 'learner'");
   return join ? (as ?? 'voter') : undefined;
 }

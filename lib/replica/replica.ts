@@ -398,7 +398,8 @@ export class Replica<M extends StateMachine = StateMachine> extends Emitter<Repl
       throw configError('onProgress', onProgress, 'a function');
     const { leaderCalls } = this.#room;
     const work = leaderCalls.ask(membersChanged(checkChange(change)), { ...options, timeout });
-    if (onProgress) await withProgress(this.#environment, work, () => this.progress({ timeout: 1000 }), onProgress);
+    if (onProgress)
+      await withProgress(this.#environment, work, () => this.progress({ timeout: 1000 }), onProgress);
     else await work;
   }
 

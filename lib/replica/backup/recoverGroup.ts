@@ -33,7 +33,7 @@ export interface RecoveryReport {
   readonly formerMembers: readonly string[];
   /** The last index of this member's log. All up to there was kept, whether it was committed or not. */
   readonly keptIndex: number;
-  /** Up to here this member knew that it was committed. What is between this and `keptIndex` may never have been acknowledged. */
+  /** Up to here its disk says that it was committed, which may be far less than what was. What is between this and `keptIndex` may never have been acknowledged. */
   readonly commitIndex: number;
   /** The index at which the group goes on. */
   readonly index: number;

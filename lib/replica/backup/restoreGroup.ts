@@ -72,7 +72,7 @@ export async function restoreGroup(options: RestoreOptions): Promise<RestoreRepo
 export async function verifyBackup(from: BackupSource): Promise<BackupInfo> {
   checkSource(from);
   const { info, content } = await openBackup(from);
-  for await (const chunk of content) void chunk;
+  for (let next = await content.next(); next.done !== true;) next = await content.next();
   return info;
 }
 

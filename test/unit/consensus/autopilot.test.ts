@@ -90,7 +90,7 @@ describe('autopilot', () => {
     others: fc.array(member, { maxLength: 12 }),
     voters: fc.integer({ min: 1, max: 9 }),
     minVoters: fc.integer({ min: 1, max: 9 }),
-    candidates: fc.option(fc.subarray([...'abcdefghijklm']), { nil: undefined }),
+    candidates: fc.option(fc.subarray(Array.from('abcdefghijklm')), { nil: undefined }),
   });
 
   function observed(one: { voter: boolean; state: string; silentMs: number }, i: number): ObservedMember {

@@ -10,7 +10,7 @@ import { QuorateError } from '../../../lib/errors.js';
 function membership(parts: string, genesis = 'G'): Membership {
   const [, voters, learners = '', outgoing = ''] = /^(\w*)(?:\+(\w*))?(?:\/(\w*))?$/.exec(parts)!;
   const of = (ids: string): { id: string; incarnation: string }[] =>
-    [...ids].map((id) => ({ id, incarnation: id.toUpperCase() }));
+    Array.from(ids, (id) => ({ id, incarnation: id.toUpperCase() }));
   return { genesis, founders: [], voters: of(voters!), learners: of(learners), outgoing: of(outgoing) };
 }
 

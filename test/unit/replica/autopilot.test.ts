@@ -31,7 +31,7 @@ async function untilVoters(
 ): Promise<void> {
   const there = (): boolean => {
     const voters = votersOf(simulation);
-    return voters.length === count && [...without].every((id) => !voters.includes(id));
+    return voters.length === count && Array.from(without).every((id) => !voters.includes(id));
   };
   expect(await simulation.runUntil(there, 120_000), what).to.equal(true);
 }
@@ -51,7 +51,7 @@ describe('autopilot in a simulated group', function () {
     await simulation.ready();
     await untilVoters(simulation, 'two of seven to learn', 5);
     const steps = watch(simulation);
-    const [dead] = [...votersOf(simulation)].filter((id) => id !== simulation.leader());
+    const [dead] = Array.from(votersOf(simulation)).filter((id) => id !== simulation.leader());
     simulation.crash(dead!);
     const died = simulation.now;
     await untilVoters(simulation, 'another to vote', 5, dead);
@@ -62,7 +62,7 @@ describe('autopilot in a simulated group', function () {
     await simulation.run(60_000);
     expect(votersOf(simulation)).to.have.length(5).and.not.include(dead);
     // It is ready to vote again.
-    simulation.crash([...votersOf(simulation)].find((id) => id !== simulation.leader())!);
+    simulation.crash(Array.from(votersOf(simulation)).find((id) => id !== simulation.leader())!);
     await simulation.run(40_000);
     expect(votersOf(simulation)).to.have.length(5);
     simulation.check();
@@ -74,7 +74,7 @@ describe('autopilot in a simulated group', function () {
     await untilVoters(simulation, 'two of seven to learn', 5);
     const before = votersOf(simulation);
     const learners = seven.filter((id) => !before.includes(id));
-    const voter = [...before].find((id) => id !== simulation.leader())!;
+    const voter = Array.from(before).find((id) => id !== simulation.leader())!;
     const steps = watch(simulation);
     // The learners flap faster than the time of stabilization; the voter is away for less than it takes to be dead.
     for (let i = 0; i < 8; i++) {

@@ -50,7 +50,7 @@ describe('a member that was removed', () => {
           'this node was removed from the group',
         ]);
       }
-      for await (const change of stream) void change;
+      for (let next = await stream.next(); next.done !== true;) next = await stream.next();
       await all[2]!.submit({ op: 'put', key: 'k', value: 3 });
       await gone.close();
       // Its storage knows. It may come back where it wants to.

@@ -85,6 +85,20 @@ describe('a backup as bytes', () => {
       expect((await failure(verifyBackup(wrong as Buffer[]))).code).to.equal('ERR_BACKUP_CORRUPT');
   });
 
+  it('hands on no chunk that was changed', async () => {
+    const out: Buffer[] = [];
+    for await (const chunk of encodeBackup(info, [new Uint8Array(32).fill(1), new Uint8Array(32).fill(2)]))
+      out.push(Buffer.from(chunk));
+    out[2]![20]! ^= 1;
+    const seen: number[] = [];
+    const { content } = await openBackup(out);
+    const reading = (async () => {
+      for await (const chunk of content) seen.push(chunk[0]!);
+    })();
+    expect((await failure(reading)).message).to.match(/a chunk was changed/);
+    expect(seen).to.deep.equal([1]);
+  });
+
   it('is refused where it is anything at all, without holding more than a chunk of it', async () => {
     const random = seeded(7);
     const magic = Buffer.from('QRTBACK\u0001');
