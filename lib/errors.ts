@@ -43,6 +43,8 @@ export type ErrorCode =
   | 'ERR_STORAGE_VERSION' // the directory was written by an unknown version
   | 'ERR_STORAGE_FAILED' // a write or flush failed; the storage is poisoned
   | 'ERR_STORAGE_FULL' // the headroom is used up; proposals are refused
+  | 'ERR_BACKUP_CORRUPT' // a backup that was changed or cut short; the message names the place
+  | 'ERR_BACKUP_VERSION' // a backup in a format that this version does not read
   | 'ERR_COMPACTED' // the log no longer holds that index
   // mesh
   | 'ERR_SECRET_MISSING' // `secret` is undefined

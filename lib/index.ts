@@ -51,9 +51,11 @@ export type { ReplicaOptions, SnapshotOptions } from './replica/options.js';
 export { Replica } from './replica/replica.js';
 export type {
   CallOptions,
+  ChangeMembersOptions,
   CloseOptions,
   CloseReason,
   Consistency,
+  MemberProgress,
   MemberStatus,
   MembersChange,
   QueryOptions,
@@ -62,6 +64,18 @@ export type {
   ReplicaStatus,
   SubmitOptions,
 } from './replica/replicaTypes.js';
+export type { AutopilotOptions } from './replica/autopilotOptions.js';
+export type { AutopilotStep } from './consensus/autopilot.js';
+export type { BackupInfo } from './replica/backup/backupFormat.js';
+export type { OfflineOptions } from './replica/backup/offline.js';
+export { recoverGroup, type RecoverOptions, type RecoveryReport } from './replica/backup/recoverGroup.js';
+export {
+  restoreGroup,
+  verifyBackup,
+  type BackupSource,
+  type RestoreOptions,
+  type RestoreReport,
+} from './replica/backup/restoreGroup.js';
 export { openClient } from './replica/client/openClient.js';
 export { GroupClient } from './replica/client/groupClient.js';
 export type { ClientOptions, ClientStatus } from './replica/client/clientTypes.js';

@@ -157,8 +157,11 @@ export interface CoreStatus {
   /** Leader: whom it is handing the leadership to. Otherwise empty. */
   readonly transferring: NodeId;
   readonly membership: Membership;
-  /** The newest membership that is known to be committed. */
+  /** The entry that holds it, or the snapshot; 0 before there is any. */
+  readonly membershipIndex: Index;
+  /** The newest membership that is known to be committed: the same object as `membership` when none is newer. */
   readonly stable: Membership;
+  readonly stableIndex: Index;
   /** The group's genesis once it is known to be committed, or empty: what a hello tells. */
   readonly genesis: string;
   readonly commitIndex: Index;
@@ -272,6 +275,22 @@ export interface CoreLoad {
   readonly inflightMessages: number;
 }
 
+/** What a leader knows of another member. */
+export interface MemberProgress {
+  readonly id: NodeId;
+  /** Up to here it has the log durably, the same as the leader's; 0 when that is not known. */
+  readonly matched: Index;
+  /**
+   * `absent`: there is no link to it. `probe`: the leader feels for the place where the logs agree. `replicate`: it is fed.
+   * `snapshot`: it needs one, or is getting it.
+   */
+  readonly state: 'absent' | 'probe' | 'replicate' | 'snapshot';
+  /** The monotonic time at which it last answered in this reign; -Infinity when it has not. In a quiet group, now if it is linked. */
+  readonly heardAt: number;
+  /** Its storage is the one on record. */
+  readonly counts: boolean;
+}
+
 /** A consensus core of one group on one node. */
 export interface Consensus<M extends MessageBase = MessageBase> {
   readonly status: CoreStatus;
@@ -327,6 +346,8 @@ export interface Consensus<M extends MessageBase = MessageBase> {
   link(now: number, peer: NodeId, session: number, up: boolean, hello?: PeerHello): void;
   /** Entries from `from` up to `to`, as many as memory holds without a gap and `maxBytes` allows (at least one); empty when they are only on disk. */
   entries(from: Index, to: Index, maxBytes: number): readonly Entry[];
+  /** Leader: how far each other member is, computed for each call. Otherwise empty. */
+  progress(now: number): readonly MemberProgress[];
   /** What it holds now; computed for each call. */
   load(): CoreLoad;
   /** Fills `out`. */

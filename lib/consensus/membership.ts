@@ -26,6 +26,8 @@ export interface Quorums {
 export interface Membership {
   /** Made at the founding; two groups of the same name with different ones never mix. Empty before. */
   readonly genesis: string;
+  /** The genesis of the group from whose data this one was founded anew, by a recovery or from a backup. */
+  readonly formerly?: string;
   /** Who founded the group, sorted. */
   readonly founders: readonly NodeId[];
   readonly voters: readonly Member[];
@@ -133,12 +135,14 @@ export function checkMembership(value: unknown): Membership | undefined {
   if (!isShort(genesis) || !Array.isArray(founders) || founders.length > maxMembers) return undefined;
   if (!founders.every(isShort)) return undefined;
   const membership: Membership = { genesis, founders, voters, outgoing, learners };
+  const formerly = optional(rest['formerly'], (given) => (isShort(given) ? given : undefined));
   const next = optional(rest['next'], checkNext);
   const quorums = optional(rest['quorums'], checkQuorums);
   const outgoingQuorums = optional(rest['outgoingQuorums'], checkQuorums);
-  if (next === null || quorums === null || outgoingQuorums === null) return undefined;
+  if (formerly === null || next === null || quorums === null || outgoingQuorums === null) return undefined;
   return {
     ...membership,
+    ...(formerly !== undefined && { formerly }),
     ...(next && { next }),
     ...(quorums && { quorums }),
     ...(outgoingQuorums && { outgoingQuorums }),

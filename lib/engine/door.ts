@@ -13,6 +13,8 @@ import type {
   TransferRefusal,
   MembershipChange,
 } from '../consensus/consensus.js';
+import type { AutopilotStep } from '../consensus/autopilot.js';
+import type { ProgressReport } from './progressWire.js';
 import type { Membership } from '../consensus/membership.js';
 import type { OpenGroup } from './engine.js';
 
@@ -25,7 +27,9 @@ export type LeaderRequest =
   /** The leadership should go to `to`; to anyone, when that is empty. */
   | { readonly type: 'transfer'; readonly to: NodeId }
   /** The members should be others. */
-  | { readonly type: 'change'; readonly change: MembershipChange };
+  | { readonly type: 'change'; readonly change: MembershipChange }
+  /** How far the members are; answered with `progress`. */
+  | { readonly type: 'progress' };
 
 /** Why a request came to nothing. `gaveUp`: the target of a transfer did not take over in time. */
 export type RequestFailure = TransferRefusal | 'gaveUp' | 'invalid' | 'noQuorum';
@@ -107,8 +111,13 @@ export type EngineNotice =
   /** The next chunk; empty at the end. */
   | { readonly type: 'restoreChunk'; readonly chunk: Uint8Array }
   | { readonly type: 'requestRefused'; readonly token: number; readonly why: RequestFailure }
+  /** The members change by themselves. */
+  | { readonly type: 'autopilot'; readonly step: AutopilotStep }
+  | { readonly type: 'progress'; readonly token: number; readonly report: ProgressReport }
   /** A peer was refused, or something else a person should know. */
   | { readonly type: 'warning'; readonly error: Error }
+  /** This node is no member any more: the replica is over. */
+  | { readonly type: 'removed'; readonly membership: Membership }
   /** The engine gave the group up: the replica is over. */
   | { readonly type: 'failed'; readonly error: Error };
 

@@ -2,13 +2,15 @@
  * The engine of a node: drives the cores of its groups over mesh and storage, turn by turn. All that arrived in a turn of the
  * event loop becomes one write with one flush, and one frame a peer; it never calls user code.
  */
-import type { NodeId } from '../consensus/consensus.js';
+import type { CoreStatus, NodeId } from '../consensus/consensus.js';
+import { allMembers, findMember } from '../consensus/membership.js';
 import type { Environment, Timer } from '../environment.js';
 import { QuorateError } from '../errors.js';
 import { SuspendDetector } from '../failure/suspendDetector.js';
 import type { GroupMetrics } from '../mesh/metrics.js';
 import { FrameKind, type MeshPort } from '../mesh/port.js';
 import type { GroupWrite, NodeStore, Storage } from '../storage/storage.js';
+import type { AutopilotSettings } from './autopilot.js';
 import type { WiredProtocol } from './codec.js';
 import { Deadlines } from './deadlines.js';
 import type { AppSide, EngineSide } from './door.js';
@@ -45,6 +47,8 @@ export interface OpenGroup {
   readonly keepEntries: number;
   /** Of all snapshots of the group that this node sends; without it there is no limit. */
   readonly snapshotBytesPerSecond?: number;
+  /** Keeps a number of voters; without it only people change the members. */
+  readonly autopilot?: AutopilotSettings | undefined;
   readonly app: AppSide;
   /** Checks what peers forward; without it anything is taken. */
   readonly soundProposal?: SoundProposal;
@@ -161,6 +165,7 @@ export class Engine {
       vitals: (peer) => this.#port.vitals(peer),
       recovered,
     });
+    if (options.join === undefined) checkMembership(name, this.#port.id, core.status);
     const host: GroupHost = {
       self: this.#port.id,
       environment,
@@ -168,6 +173,7 @@ export class Engine {
       schedule: (group) => this.#schedule(group),
       sendSnapshot: (group, { to, request, atLeast, sources }) =>
         this.#transfers.send(group, to, request, atLeast, sources),
+      snapshotProgress: (group, to) => this.#transfers.progressOf(group, to),
       keepFrom: (group) => this.#transfers.holds.keepFrom(group, environment.now()),
       voters: (group, voters) => this.#port.expect(group.name, voters),
       ended: (group) => {
@@ -188,6 +194,7 @@ export class Engine {
       snapshotBytesPerSecond: options.snapshotBytesPerSecond ?? Infinity,
       soundProposal: options.soundProposal,
       join: options.join,
+      autopilot: options.autopilot,
     });
     this.#groups.set(name, group);
     for (const peer of this.#port.linked().keys()) group.greet(peer, true);
@@ -412,6 +419,17 @@ export class Engine {
       }
     });
   }
+}
+
+/** Who knows that it was removed does not wait for a word about it. */
+function checkMembership(group: string, self: NodeId, { membership, stable }: CoreStatus): void {
+  const belongs = findMember(membership, self) ?? findMember(stable, self);
+  if (belongs !== undefined || stable.genesis === '') return;
+  const members = allMembers(stable).map(({ id }) => id);
+  throw new QuorateError(
+    'ERR_NOT_A_MEMBER',
+    `${self} is no member of group ${group} any more, or not yet, as far as its storage knows (members: ${members.join(', ')}); open it with \`join\` to enter it`,
+  );
 }
 
 /** A step that throws is a fault of its group; the others, and the turn, go on. */

@@ -12,11 +12,13 @@ import {
   type SnapshotMeta,
   type SnapshotRequest,
 } from '../consensus/consensus.js';
+import type { AutopilotStep } from '../consensus/autopilot.js';
 import type { Membership } from '../consensus/membership.js';
 import { QuorateError } from '../errors.js';
 import { TokenBuckets } from '../tokenBucket.js';
 import type { Environment } from '../environment.js';
 import type { GroupWrite, NodeStore } from '../storage/storage.js';
+import { Autopilot, type AutopilotSettings } from './autopilot.js';
 import type { WiredProtocol } from './codec.js';
 import { Contacts } from './contacts.js';
 import type {
@@ -30,7 +32,9 @@ import type {
 } from './door.js';
 import { Handover } from './handover.js';
 import { Joining } from './joining.js';
-import { Requests } from './requests.js';
+import { decodeProgress, encodeProgress, type MemberReport } from './progressWire.js';
+import { decodeAbsence, encodeAbsence, Removal } from './removal.js';
+import { JOINS, Requests } from './requests.js';
 import { decodeRequest, decodeRequestRefused, encodeRequest, encodeRequestRefused } from './requestWire.js';
 import type { Outbox } from './outbox.js';
 import { LocalSnapshots } from './localSnapshots.js';
@@ -69,6 +73,8 @@ export interface GroupHost {
   schedule(group: Group): void;
   /** Bring a snapshot to a peer. */
   sendSnapshot(group: Group, wanted: SnapshotRequest): void;
+  /** How far the snapshot is that a peer gets. */
+  snapshotProgress(group: Group, to: NodeId): MemberReport['snapshot'];
   /** The first index of the log that transfers still need; Infinity when they need none. */
   keepFrom(group: Group): Index;
   /** Who votes in the group now. */
@@ -92,6 +98,7 @@ export interface GroupSetup {
   readonly snapshotBytesPerSecond: number;
   readonly soundProposal: SoundProposal | undefined;
   readonly join?: 'voter' | 'learner' | undefined;
+  readonly autopilot: AutopilotSettings | undefined;
 }
 
 /**
@@ -118,6 +125,8 @@ export class Group {
   readonly #handover: Handover;
   readonly #requests: Requests;
   readonly #joining: Joining | undefined;
+  readonly #removal: Removal;
+  readonly #autopilot: Autopilot | undefined;
   readonly #effects: Effects = createEffects();
   #refused: { token: number; why: ProposalRefusal }[] = [];
   #readsFailed: number[] = [];
@@ -168,16 +177,31 @@ export class Group {
         this.#item(leader, ItemType.request, (writer) => encodeRequest(writer, token, request)),
       refuse: (peer, token, why) =>
         this.#item(peer, ItemType.requestRefused, (writer) => encodeRequestRefused(writer, token, why)),
+      report: (peer, token) => this.#report(peer, token),
       tell: (token, why) => this.tell({ type: 'requestRefused', token, why }),
     });
     const { join } = setup;
+    const { self, environment } = host;
+    const contacts = (): Iterable<NodeId> => [...this.contacts.entries()].map(([peer]) => peer);
+    const status = (): CoreStatus => this.core.status;
+    this.#removal = new Removal({
+      self,
+      joins: join !== undefined,
+      status,
+      contacts,
+      tell: (peer, absence) =>
+        void this.#item(peer, ItemType.absence, (writer) => encodeAbsence(writer, absence)),
+      removed: (membership) => this.#removed(membership),
+    });
+    const { autopilot } = setup;
+    if (autopilot !== undefined) {
+      const did = (step: AutopilotStep): void => this.tell({ type: 'autopilot', step });
+      this.#autopilot = new Autopilot({ self, environment, core: setup.core, wake, did }, autopilot);
+    }
     if (join !== undefined) {
       const ask = (peer: NodeId, request: LeaderRequest): void =>
-        void this.#item(peer, ItemType.request, (writer) => encodeRequest(writer, 0, request));
-      const contacts = (): Iterable<NodeId> => [...this.contacts.entries()].map(([peer]) => peer);
-      const { self, environment } = host;
+        void this.#item(peer, ItemType.request, (writer) => encodeRequest(writer, JOINS, request));
       const { incarnation } = setup.store;
-      const status = (): CoreStatus => this.core.status;
       this.#joining = new Joining({ self, incarnation, environment, contacts, ask, status }, join);
     }
     if (setup.snapshot) this.#restore();
@@ -271,6 +295,7 @@ export class Group {
       protocol: this.#wired.protocol.name,
       incarnation: this.store.incarnation,
       genesis,
+      formerly: membership.formerly,
       founders: membership.founders,
       wantsAnswer,
       priority: this.#wired.protocol.priority ?? 0,
@@ -301,6 +326,7 @@ export class Group {
     const { incarnation, genesis, priority } = hello;
     this.core.link(now, peer, verdict.contact.session, true, { incarnation, genesis, priority });
     this.#statusChanged = true;
+    this.#removal.met(peer);
     this.#joining?.met();
     this.#host.schedule(this);
   }
@@ -316,6 +342,7 @@ export class Group {
     const contact = this.contacts.get(peer);
     if (!contact) return;
     this.contacts.forget(peer);
+    this.#removal.lost(peer);
     this.core.link(now, peer, contact.session, false);
     this.#statusChanged = true;
     this.#host.schedule(this);
@@ -352,6 +379,14 @@ export class Group {
       case ItemType.requestRefused:
         this.tell({ type: 'requestRefused', ...decodeRequestRefused(body) });
         return this.#notices.length <= MAX_REFUSED;
+      case ItemType.progress: {
+        const { token, ...report } = decodeProgress(body);
+        this.tell({ type: 'progress', token, report });
+        return this.#notices.length <= MAX_REFUSED;
+      }
+      case ItemType.absence:
+        this.#removal.heard(peer, decodeAbsence(body));
+        return true;
       case ItemType.bye:
         expectEnd(body);
         this.lost(now, peer);
@@ -359,6 +394,18 @@ export class Group {
       default:
         return false;
     }
+  }
+
+  /** Tells who asked how far the members are. */
+  #report(peer: NodeId | undefined, token: number): void {
+    const now = this.#host.environment.now();
+    const members = this.core.progress(now).map(({ id, state, matched, heardAt }): MemberReport => {
+      const silentMs = heardAt === -Infinity ? undefined : Math.max(0, now - heardAt);
+      return { id, state, matched, silentMs, snapshot: this.#host.snapshotProgress(this, id) };
+    });
+    const report = { lastIndex: this.core.status.lastIndex, members };
+    if (peer === undefined) this.tell({ type: 'progress', token, report });
+    else this.#item(peer, ItemType.progress, (writer) => encodeProgress(writer, token, report));
   }
 
   /** Queues an item for a peer; `false`: there is no contact with it. */
@@ -404,6 +451,8 @@ export class Group {
       this.#statusChanged = true;
       this.#requests.statusChanged();
       this.#joining?.statusChanged();
+      this.#removal.statusChanged();
+      this.#autopilot?.statusChanged();
     }
     if (this.core.status.stopped) this.fail(this.core.status.stopped);
     return effects.io;
@@ -509,12 +558,21 @@ export class Group {
     this.tell({ type: 'failed', error });
   }
 
+  /** The group goes on without this node. */
+  #removed(membership: Membership): void {
+    if (this.#saidFailed) return;
+    this.#saidFailed = true;
+    this.#end();
+    this.tell({ type: 'removed', membership });
+  }
+
   /** Nothing more is sent but a farewell, or written. Peers that heard none would wait for this group in vain. */
   #end(): void {
     if (this.#over) return;
     this.#over = true;
     this.contacts.close();
     this.#joining?.close();
+    this.#autopilot?.close();
     this.snapshots.close();
     for (const [peer] of this.contacts.entries()) {
       this.#host.outbox.item(peer, this.number, ItemType.bye, true, () => undefined);

@@ -33,6 +33,10 @@ export const ItemType = {
   snapshotResume: 10,
   /** Asks a member to send its snapshot to another one. */
   snapshotDelegate: 11,
+  /** To one that is no member: so it is. */
+  absence: 12,
+  /** The leader's answer to the question how far the members are. */
+  progress: 13,
 } as const;
 
 /** The first word about a group on a link, and after it was opened. */
@@ -44,6 +48,8 @@ export interface Hello {
   readonly protocol: string;
   readonly incarnation: string;
   readonly genesis: string;
+  /** The genesis of the group from whose data this one was founded anew, if it was. */
+  readonly formerly?: string | undefined;
   readonly founders: readonly string[];
   /** The receiver should say hello too. */
   readonly wantsAnswer: boolean;
@@ -71,6 +77,7 @@ export function encodeHello(writer: ByteWriter, hello: Hello): void {
   for (const founder of hello.founders) writer.string(founder);
   writer.u8(hello.wantsAnswer ? 1 : 0);
   writer.u8(hello.priority);
+  writer.string(hello.formerly ?? '');
 }
 
 export function decodeHello(reader: ByteReader): Hello {
@@ -95,8 +102,10 @@ export function decodeHello(reader: ByteReader): Hello {
       'ERR_CODEC',
       `a hello has priority ${priority}, at most ${MAX_PRIORITY} is allowed`,
     );
+  const formerly = reader.string(MAX_NAME);
   expectEnd(reader);
-  return { version, group, instance, protocol, incarnation, genesis, founders, wantsAnswer, priority };
+  const hello = { version, group, instance, protocol, incarnation, genesis, founders, wantsAnswer, priority };
+  return formerly === '' ? hello : { ...hello, formerly };
 }
 
 /** Why contact for a group was refused. */

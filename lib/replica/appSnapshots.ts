@@ -1,6 +1,7 @@
 /** The app's end of snapshots: captures the state at an entry's bound and hands out its chunks, and restores from chunks. */
 import type { SnapshotMeta } from '../consensus/consensus.js';
 import type { AppNotice, EngineNotice } from '../engine/door.js';
+import { QuorateError } from '../errors.js';
 import type { Applier } from './applier.js';
 import type { Codec } from './codec.js';
 import { restoreChunks, snapshotChunks } from './snapshotFormat.js';
@@ -55,12 +56,24 @@ class ChunkPipe implements AsyncIterator<Uint8Array> {
   }
 }
 
+/** The state of one moment: where it stands, and its chunks. */
+export interface Captured {
+  readonly meta: SnapshotMeta;
+  readonly chunks: AsyncGenerator<Uint8Array, void, undefined>;
+}
+
+interface Asker {
+  readonly resolve: (captured: Captured) => void;
+  readonly reject: (error: unknown) => void;
+}
+
 export class AppSnapshots {
   readonly #machine: StateMachine;
   readonly #codec: Codec;
   readonly #applier: Applier;
   readonly #host: AppSnapshotHost;
   #wanted = false;
+  #askers: Asker[] = [];
   #outgoing: AsyncGenerator<Uint8Array> | undefined;
   #incoming: ChunkPipe | undefined;
   #restoring: Promise<void> = Promise.resolve();
@@ -76,7 +89,9 @@ export class AppSnapshots {
     return this.#incoming !== undefined;
   }
 
-  take(notice: Exclude<EngineNotice, { type: 'failed' | 'warning' }>): void {
+  take(
+    notice: Exclude<EngineNotice, { type: 'failed' | 'removed' | 'warning' | 'autopilot' | 'progress' }>,
+  ): void {
     switch (notice.type) {
       case 'snapshotWanted':
         this.#wanted = true;
@@ -98,6 +113,7 @@ export class AppSnapshots {
 
   /** The state moved on: captures it, if that is wanted and possible now. */
   progress(): void {
+    this.#answer();
     if (!this.#wanted || !this.#applier.atBound || this.#incoming) return;
     this.#wanted = false;
     const meta = this.#applier.meta;
@@ -113,6 +129,30 @@ export class AppSnapshots {
       return;
     }
     this.#host.say({ type: 'snapshotBegin', meta });
+  }
+
+  /**
+   * The state at the next entry's bound, for somebody else than the engine. Rejects with
+   * ERR_NOT_READY where there is none, and ERR_CLOSED when the replica ends first.
+   */
+  captured(): Promise<Captured> {
+    return new Promise((resolve, reject) => {
+      this.#askers.push({ resolve, reject });
+      this.#answer();
+    });
+  }
+
+  #answer(): void {
+    const { meta, atBound } = this.#applier;
+    if (this.#askers.length === 0 || !atBound || this.#incoming) return;
+    for (const { resolve, reject } of this.#askers.splice(0)) {
+      try {
+        if (!meta) throw new QuorateError('ERR_NOT_READY', 'nothing of the group is here yet');
+        resolve({ meta, chunks: this.capture() });
+      } catch (error) {
+        reject(error);
+      }
+    }
   }
 
   /** The chunks of the state as it is now. */
@@ -184,6 +224,8 @@ export class AppSnapshots {
 
   close(): void {
     this.#wanted = false;
+    for (const { reject } of this.#askers.splice(0))
+      reject(new QuorateError('ERR_CLOSED', 'the replica was closed'));
     const incoming = this.#incoming;
     this.#incoming = undefined;
     incoming?.abandon();

@@ -1,8 +1,10 @@
 /** What openReplica takes, and what holds where it is left out. */
+import type { AutopilotSettings } from '../engine/autopilot.js';
 import type { WiredProtocol } from '../engine/codec.js';
 import { checkName, checkNumber, configError, QuorateError } from '../errors.js';
 import type { Mesh } from '../mesh/mesh.js';
 import type { Storage } from '../storage/storage.js';
+import { checkAutopilot, type AutopilotOptions } from './autopilotOptions.js';
 import { raft, type ConsensusOption } from './consensus.js';
 import { checkPart } from './changeCall.js';
 import { cbor, type Codec } from './codec.js';
@@ -60,6 +62,12 @@ export interface ReplicaOptions<M extends StateMachine> {
    * @defaultValue 'voter'
    */
   readonly as?: 'voter' | 'learner';
+  /**
+   * Has the leader keep a number of voters by itself. See docs/operations.md.
+   *
+   * @defaultValue off: only people change the members
+   */
+  readonly autopilot?: AutopilotOptions;
   /**
    * The protocol that orders the commands.
    *
@@ -126,6 +134,7 @@ export interface CheckedOptions {
   readonly group: string;
   readonly members: readonly string[] | undefined;
   readonly join: 'voter' | 'learner' | undefined;
+  readonly autopilot: AutopilotSettings | undefined;
   readonly wired: WiredProtocol;
   readonly snapshotLogBytes: number;
   readonly keepEntries: number;
@@ -166,11 +175,13 @@ export function checkOptions<M extends StateMachine>(
     const message = `maxCommandBytes (${maxCommandBytes}) must be at most outbox.maxBytes (${outbox.maxBytes})`;
     throw new QuorateError('ERR_CONFIG', message);
   }
+  const wired = checkConsensus(options.consensus ?? raft(), members?.length);
   return {
     group,
     members: members === undefined ? undefined : checkMembers(members, self),
     join: checkJoin(options),
-    wired: checkConsensus(options.consensus ?? raft(), members?.length),
+    autopilot: options.autopilot && checkAutopilot(options.autopilot, wired.protocol.transferMs ?? 1000),
+    wired,
     snapshotLogBytes: checkNumber('snapshot.logBytes', snapshot.logBytes ?? 64 * 1024 * 1024, 4096, 2 ** 40),
     keepEntries: checkNumber('snapshot.keepEntries', snapshot.keepEntries ?? 10_000, 0, 1e9),
     snapshotBytesPerSecond:

@@ -7,6 +7,7 @@ import { readMutants } from './list/reads.js';
 import { quietMutants } from './list/quiet.js';
 import { memberMutants } from './list/members.js';
 import { pitfallMutants } from './list/pitfalls.js';
+import { operationsMutants } from './list/operations.js';
 import { replicaMutants } from './list/replica.js';
 import { storageMutants } from './list/storage.js';
 import type { Mutant } from './mutant.js';
@@ -19,6 +20,7 @@ export const mutants: readonly Mutant[] = [
   ...memberMutants,
   ...pitfallMutants,
   ...replicaMutants,
+  ...operationsMutants,
   ...storageMutants,
   ...meshMutants,
   ...relayMutants,

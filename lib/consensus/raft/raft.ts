@@ -11,6 +11,7 @@ import { Election } from './election.js';
 import { Follower } from './follower.js';
 import { IoHealth } from './ioHealth.js';
 import { VotePromise } from './lease.js';
+import { memberProgress } from './memberProgress.js';
 import { completeRaftOptions } from './options.js';
 import { Rhythm } from './patience.js';
 import { Quiescence } from './quiescence.js';
@@ -33,6 +34,7 @@ import type {
   HardState,
   Index,
   IoToken,
+  MemberProgress,
   MembershipChange,
   NodeId,
   PeerHello,
@@ -364,6 +366,10 @@ class RaftCore implements Consensus<RaftMessage> {
     return this.#state.log.slice(from, to, maxBytes);
   }
 
+  progress(now: number): readonly MemberProgress[] {
+    return memberProgress(this.#state, now);
+  }
+
   load(): CoreLoad {
     return { cachedBytes: this.#state.log.cachedBytes, ...this.#replication.load() };
   }
@@ -421,7 +427,9 @@ class RaftCore implements Consensus<RaftMessage> {
       quorum: leader !== '' || succession,
       transferring: transferee,
       membership: configs.latest,
+      membershipIndex: configs.latestIndex,
       stable: configs.stable,
+      stableIndex: configs.stableIndex,
       genesis,
       quiet,
       commitIndex: commit,

@@ -193,7 +193,8 @@ export class State {
     this.commit = index;
     this.dirty = true;
     if (this.configs.committed(index)) {
-      this.changed = true;
+      // Written down: who opens this storage next should know whether it is a member.
+      this.changed = this.disk.hardDirty = true;
       this.#learnCommitted();
     }
     this.log.evict(index);
@@ -248,7 +249,9 @@ export class State {
     this.config = hard?.config ?? 0;
     this.term = Math.max(hard?.epoch.n ?? 0, this.log.lastEpoch.n);
     this.vote = this.term === hard?.epoch.n ? hard.vote : '';
-    this.genesis = hard?.genesis ?? '';
+    // A recovery that ended between its snapshot and its write is complete: what is committed counts, not what was heard of.
+    const committed = snapshot?.membership.genesis ?? '';
+    this.genesis = committed === '' ? (hard?.genesis ?? '') : committed;
     this.promiseMs = hard?.promiseMs ?? 0;
     this.commit = this.writtenCommit = Math.max(covered, Math.min(hard?.commit ?? 0, this.log.last));
     this.configs.committed(this.commit);

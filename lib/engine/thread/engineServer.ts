@@ -108,7 +108,7 @@ export class EngineServer implements ChannelEnd {
   }
 
   async #open(order: OpenOrder): Promise<void> {
-    const { group, snapshotBytesPerSecond } = order;
+    const { group, snapshotBytesPerSecond, autopilot } = order;
     const app = new FarApp(group, this.#channel);
     this.#apps.set(group, app);
     const open = this.#engine.open({
@@ -119,7 +119,8 @@ export class EngineServer implements ChannelEnd {
       join: order.join,
       snapshotLogBytes: order.snapshotLogBytes,
       keepEntries: order.keepEntries,
-      ...(snapshotBytesPerSecond === undefined ? {} : { snapshotBytesPerSecond }),
+      ...(snapshotBytesPerSecond !== undefined && { snapshotBytesPerSecond }),
+      ...(autopilot && { autopilot }),
       app,
       soundProposal: this.#soundProposal,
     });

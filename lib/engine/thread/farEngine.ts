@@ -31,10 +31,11 @@ export class FarEngine implements EngineDoor, ChannelEnd {
 
   async open(options: OpenGroup): Promise<EngineSide> {
     const { app, name, founders, join, snapshotLogBytes, keepEntries, snapshotBytesPerSecond } = options;
+    const { autopilot } = options;
     const number = ++this.#numbers;
     const order: OpenOrder = {
       ...{ type: 'open', group: number, name, founders, join },
-      ...{ snapshotLogBytes, keepEntries, snapshotBytesPerSecond },
+      ...{ snapshotLogBytes, keepEntries, snapshotBytesPerSecond, autopilot },
       wired: describe('consensus', options.wired),
       storage: describe('storage', options.storage),
     };

@@ -1,6 +1,7 @@
 /** What the two ends of the engine's channel say to each other. */
 import type { Description } from '../../description.js';
 import type { NodeId } from '../../consensus/consensus.js';
+import type { AutopilotSettings } from '../autopilot.js';
 import type { PackedAppBatch, PackedEngineBatch } from './batches.js';
 
 /**
@@ -25,6 +26,7 @@ export interface OpenOrder {
   readonly snapshotLogBytes: number;
   readonly keepEntries: number;
   readonly snapshotBytesPerSecond: number | undefined;
+  readonly autopilot: AutopilotSettings | undefined;
 }
 
 /** What the app's thread asks. */

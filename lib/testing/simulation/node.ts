@@ -3,6 +3,7 @@ import { QuorateError } from '../../errors.js';
 import { joinMesh } from '../../mesh/joinMesh.js';
 import { meshPort, type Mesh } from '../../mesh/mesh.js';
 import type { Transport } from '../../mesh/transport.js';
+import type { AutopilotOptions } from '../../replica/autopilotOptions.js';
 import type { GroupClient } from '../../replica/client/groupClient.js';
 import { openClient } from '../../replica/client/openClient.js';
 import type { ConsensusOption } from '../../replica/consensus.js';
@@ -57,6 +58,7 @@ export interface World {
   readonly snapshot: SnapshotOptions;
   readonly timeout: number;
   readonly onNoQuorum: 'wait' | 'reject' | 'queue';
+  readonly autopilot: AutopilotOptions | undefined;
   readonly relay: boolean;
   readonly driftRate: number;
   readonly applyMs: number;
@@ -134,7 +136,7 @@ export class SimNode {
       world.trace.add(world.scheduler.now, this.id, 'up', 'without a replica');
       return;
     }
-    const { group, fate, snapshot, timeout, onNoQuorum, segmentBytes, reserve } = world;
+    const { group, fate, snapshot, timeout, onNoQuorum, autopilot, segmentBytes, reserve } = world;
     const consensus = world.consensus(this.id);
     const view: NodeView = {
       id: this.id,
@@ -162,6 +164,7 @@ export class SimNode {
       snapshot,
       timeout,
       onNoQuorum,
+      ...(autopilot && { autopilot }),
     });
     if (this.process !== process) return;
     replica.on('replica:failed', (error) => this.#failed(process, error));
@@ -262,9 +265,10 @@ export class SimNode {
     }
   }
 
-  /** A replica may stop itself for its disk, and for nothing else. */
+  /** A replica may stop itself for its disk, or since the group goes on without it, and for nothing else. */
   #mayFail(code: string): boolean {
-    if (code === 'ERR_STORAGE_FAILED') return true;
+    // It was removed, and knows it: it does not come back unless it joins.
+    if (code === 'ERR_STORAGE_FAILED' || code === 'ERR_NOT_A_MEMBER') return true;
     return code === 'ERR_STORAGE_CORRUPT' && this.disk.damaged;
   }
 

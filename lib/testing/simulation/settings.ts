@@ -1,6 +1,7 @@
 /** The options of a simulation. */
 import { checkName, checkNumber, configError } from '../../errors.js';
 import { keyValue } from '../../machines/keyValue.js';
+import type { AutopilotOptions } from '../../replica/autopilotOptions.js';
 import { raft, type ConsensusOption } from '../../replica/consensus.js';
 import { checkMachine, type ReplicaOptions, type SnapshotOptions } from '../../replica/options.js';
 import type { StateMachine } from '../../replica/stateMachine.js';
@@ -102,6 +103,11 @@ export interface SimulationOptions<M extends StateMachine = StateMachine> {
    */
   readonly onNoQuorum?: 'wait' | 'reject' | 'queue';
   /**
+   * Has the leader keep a number of voters by itself.
+   * @defaultValue off
+   */
+  readonly autopilot?: AutopilotOptions;
+  /**
    * How many of the newest events {@link Simulation.trace} keeps; all of them count for its hash. From 0 to 10^7.
    * @defaultValue 2000
    */
@@ -125,6 +131,7 @@ export interface CheckedSettings {
   readonly snapshot: SnapshotOptions;
   readonly timeout: number;
   readonly onNoQuorum: NonNullable<ReplicaOptions<StateMachine>['onNoQuorum']>;
+  readonly autopilot: AutopilotOptions | undefined;
   readonly traceEvents: number;
 }
 
@@ -165,6 +172,7 @@ export function checkSettings(options: SimulationOptions): CheckedSettings {
     snapshot: { logBytes: 16_384, keepEntries: 100, ...options.snapshot },
     timeout: checkNumber('timeout', options.timeout ?? 30_000, 1, 2 ** 31 - 1),
     onNoQuorum: checkChoice(options.onNoQuorum ?? 'wait'),
+    autopilot: options.autopilot,
     traceEvents: checkNumber('traceEvents', options.traceEvents ?? 2000, 0, 1e7),
   };
 }

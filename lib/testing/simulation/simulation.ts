@@ -114,6 +114,7 @@ export class Simulation<M extends StateMachine = StateMachine> {
       snapshot: settings.snapshot,
       timeout: settings.timeout,
       onNoQuorum: settings.onNoQuorum,
+      autopilot: settings.autopilot,
       relay: settings.relay,
       driftRate: settings.driftRate,
       applyMs: settings.applyMs,

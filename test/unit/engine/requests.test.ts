@@ -30,6 +30,7 @@ class Rig {
     this.requests = new Requests(core as Consensus, {
       forward: (...request) => this.reachable && this.said.push(['forward', ...request]) > 0,
       refuse: (...answer) => void this.said.push(['refuse', ...answer]),
+      report: (...answer) => void this.said.push(['report', ...answer]),
       tell: (...answer) => void this.said.push(['tell', ...answer]),
     });
   }

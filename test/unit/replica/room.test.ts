@@ -54,6 +54,8 @@ function room(self: string, environment: Virtual, own: StateMachine, limits = {}
       failed: (error) => {
         throw error;
       },
+      autopilot: () => undefined,
+      removed: () => undefined,
     },
   });
 }

@@ -10,6 +10,7 @@ import {
   type Effects,
   type Entry,
   type Index,
+  type MemberProgress,
   type MembershipChange,
   type MessageBase,
   type NodeId,
@@ -214,6 +215,10 @@ export class CoreWatch implements Consensus {
 
   entries(from: Index, to: Index, maxBytes: number): readonly Entry[] {
     return this.#core.entries(from, to, maxBytes);
+  }
+
+  progress(now: number): readonly MemberProgress[] {
+    return this.#core.progress(now);
   }
 
   load(): CoreLoad {
