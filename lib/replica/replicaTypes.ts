@@ -82,6 +82,7 @@ export interface ReplicaStatus {
   readonly id: string;
   readonly group: string;
   readonly state: 'running' | 'closed' | 'failed';
+  /** `learner`: it does not vote; also a voter that lost its storage and is not admitted again yet. */
   readonly role: 'leader' | 'candidate' | 'follower' | 'learner';
   /** The leader's id as far as this member knows, or undefined. */
   readonly leader: string | undefined;
