@@ -110,6 +110,7 @@ export interface ReplicaStatus {
   readonly group: string;
   /** `removed`: this node is no member any more; the replica closed itself. */
   readonly state: 'running' | 'closed' | 'failed' | 'removed';
+  /** `learner`: it does not vote; also a voter that lost its storage and is not admitted again yet. */
   readonly role: 'leader' | 'candidate' | 'follower' | 'learner';
   /** The leader's id as far as this member knows, or undefined. */
   readonly leader: string | undefined;

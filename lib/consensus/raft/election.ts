@@ -231,15 +231,9 @@ export class Election {
     const state = this.#state;
     // A storage that is not the one on record forgot what it promised: here the candidate's, there the own one. What the
     // candidate's log says counts as well, for the own one may lack the entry, or everything.
-    if (this.#isAnother(candidate.id, candidate.incarnation)) return false;
-    if (this.#isAnother(state.self, state.incarnation)) return false;
+    if (state.isAnother(candidate.id) || state.isAnother(state.self)) return false;
     if (m.genesis !== state.genesis) return false;
     return m.recorded === '' ? state.founding && m.lastIndex === 0 : m.recorded === state.incarnation;
-  }
-
-  #isAnother(id: NodeId, incarnation: string): boolean {
-    const { incarnations = [''] } = this.#state.configs.standingOf(id) ?? {};
-    return !incarnations.includes('') && !incarnations.includes(incarnation);
   }
 
   /** The vote of a member counts for the part of the membership that has the storage which gave it on record. */

@@ -418,7 +418,8 @@ class RaftCore implements Consensus<RaftMessage> {
   #newStatus(): CoreStatus & { commitIndex: Index; lastIndex: Index } {
     const { phase, leader, epoch, configs, genesis, commit, log, stopped, self, quiet } = this.#state;
     const { transferee, succession } = this.#state;
-    let role: Role = configs.standingOf(self)?.voter === true ? 'follower' : 'learner';
+    const voter = configs.standingOf(self)?.voter === true && !this.#state.isAnother(self);
+    let role: Role = voter ? 'follower' : 'learner';
     if (phase !== 'follower') role = phase === 'leader' ? 'leader' : 'candidate';
     return {
       role,

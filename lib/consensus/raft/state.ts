@@ -152,6 +152,13 @@ export class State {
     return this.configs.recordOf(id, linked) !== Infinity;
   }
 
+  /** Whether the storage that a node is linked with, or the own one, is another than the one on record: it forgot what it promised. */
+  isAnother(id: NodeId): boolean {
+    const { incarnations = [''] } = this.configs.standingOf(id) ?? {};
+    const linked = id === this.self ? this.incarnation : (this.peers.get(id)?.incarnation ?? '');
+    return !incarnations.includes('') && !incarnations.includes(linked);
+  }
+
   /** Follows `leader` (or nobody, when empty) in `term`, which is not older than the own one. */
   follow(term: number, leader: NodeId): void {
     this.#endSuccession();
