@@ -10,7 +10,6 @@
  * it does not come, time-outs run as always.
  */
 import { hasQuorum } from '../quorum.js';
-import type { Member } from '../membership.js';
 import type { Election } from './election.js';
 import type { Follower } from './follower.js';
 import type { Quiet, QuietReply, Wake } from './messages.js';
@@ -155,13 +154,8 @@ export class Quiescence {
       // It will get the leadership in a while.
       if (priority > options.priority && configs.standingOf(id)?.voter === true) return false;
     }
-    return hasQuorum(latest, this.#answers);
+    return hasQuorum(latest, this.#parts.replication.isThere);
   }
-
-  readonly #answers = (voter: Member): boolean => {
-    const { self, peers } = this.#state;
-    return this.#parts.replication.answers(voter) && (voter.id === self || peers.get(voter.id)?.up === true);
-  };
 
   *#linked(): Iterable<Peer> {
     const { peers, configs, self } = this.#state;

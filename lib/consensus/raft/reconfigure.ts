@@ -34,7 +34,7 @@ export class Reconfigure {
     const planned = plan(latest, change, (id) => this.#met(id));
     if (planned === undefined) return { ok: false, why: 'invalid' };
     if (planned === latest) return { ok: true, index: latestIndex, epoch };
-    if (!isLive(planned, this.#replication.answers)) return { ok: false, why: 'noQuorum' };
+    if (!isLive(planned, this.#replication.isThere)) return { ok: false, why: 'noQuorum' };
     return { ok: true, index: this.#append(this.#joint(planned) ?? planned), epoch };
   }
 
@@ -75,9 +75,9 @@ export class Reconfigure {
       membership,
       (member) => state.countsFrom(member) !== Infinity && this.#caughtUp(member),
     );
-    const { answers } = this.#replication;
+    const { isThere } = this.#replication;
     // Those who are to decide from now on must be there, or nothing would be decided any more.
-    return next === undefined || next.outgoing.length === 0 || hasQuorum(leaveJoint(next), answers)
+    return next === undefined || next.outgoing.length === 0 || hasQuorum(leaveJoint(next), isThere)
       ? next
       : undefined;
   }

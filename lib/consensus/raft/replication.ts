@@ -72,6 +72,12 @@ export class Replication {
     return voter.id === self || now - heardAt < this.#state.patience.withAnswers(peers.get(voter.id), now);
   };
 
+  /** Whether a voter is there: it answers, and its link has not ended. */
+  readonly isThere = (voter: Member): boolean => {
+    const { self, peers } = this.#state;
+    return this.answers(voter) && (voter.id === self || peers.get(voter.id)?.up === true);
+  };
+
   get deadline(): number {
     return this.#heartbeatAt;
   }

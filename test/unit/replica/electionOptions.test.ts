@@ -4,10 +4,10 @@ import { raft } from '../../../lib/replica/consensus.js';
 describe('the time-outs of raft()', () => {
   it('are refused when they contradict each other, with both values', () => {
     expect(() => raft({ electionTimeoutMs: 900, maxElectionTimeoutMs: 800 }))
-      .to.throw('raft.electionTimeoutMs must be at most raft.maxElectionTimeoutMs (800), got 900')
+      .to.throw('raft.electionTimeoutMs (900) must be at most raft.maxElectionTimeoutMs (800)')
       .with.property('code', 'ERR_CONFIG');
     expect(() => raft({ maxElectionTimeoutMs: 200 }), 'with the default of the other').to.throw(
-      'raft.electionTimeoutMs must be at most raft.maxElectionTimeoutMs (200), got 300',
+      'raft.electionTimeoutMs (300) must be at most raft.maxElectionTimeoutMs (200)',
     );
   });
 

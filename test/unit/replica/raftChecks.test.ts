@@ -32,6 +32,12 @@ const cases: readonly Case[] = [
     message: 'raft.heartbeatMs (51) must be at most half of raft.electionTimeoutMs (100)',
   },
   {
+    between: ['electionTimeoutMs', 'maxElectionTimeoutMs'],
+    wrong: { electionTimeoutMs: 801, maxElectionTimeoutMs: 800 },
+    right: { electionTimeoutMs: 800, maxElectionTimeoutMs: 800 },
+    message: 'raft.electionTimeoutMs (801) must be at most raft.maxElectionTimeoutMs (800)',
+  },
+  {
     between: ['maxMessageBytes', 'maxInflightBytes'],
     wrong: { maxMessageBytes: 2049, maxInflightBytes: 2048 },
     right: { maxMessageBytes: 2048, maxInflightBytes: 2048 },

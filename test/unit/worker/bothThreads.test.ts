@@ -102,7 +102,9 @@ for (const thread of ['main', 'worker'] as const) {
       await replicas.get('a')!.ready();
       for (let i = 0; i < 40; i++)
         await Promise.all(
-          Array.from({ length: 20 }, (_, n) => put(replicas.get('a')!, `${i}.${n}`, 'x'.repeat(100))),
+          Array.from({ length: 20 }, (_, n) =>
+            put(replicas.get(n % 2 ? 'a' : 'b')!, `${i}.${n}`, 'x'.repeat(100)),
+          ),
         );
       storages.delete('c');
       await join('c');
