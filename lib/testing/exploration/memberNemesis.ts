@@ -46,9 +46,21 @@ export class MemberNemesis {
   /** Starts a node, in the way that suits what it knows. */
   start(id: string): void {
     const simulation = this.#simulation;
+    if (this.isOut(id)) {
+      this.enter(id);
+      return;
+    }
     // Who founds a group when its founders have forgotten it would found another one (docs/raft.md, "What no protocol can do").
     const join = simulation.founders.includes(id) && !simulation.group.members.mayFound(id);
     simulation.restart(id, join ? { join: 'voter' } : {});
+  }
+
+  /** Whether a node was removed and knows it: it comes back only when it joins. */
+  isOut(id: string): boolean {
+    const state = this.#simulation.state(id);
+    if (state === 'closed') return !this.#stopping.has(id);
+    const error = this.#simulation.failure(id);
+    return state === 'failed' && error instanceof QuorateError && error.code === 'ERR_NOT_A_MEMBER';
   }
 
   /** Whether a node runs, and will go on. */
@@ -92,6 +104,7 @@ export class MemberNemesis {
     // What was asked for before may still come about until it is given up.
     await simulation.sleep(CHANGE_MS);
     for (let tries = 0; simulation.now < until; tries++) {
+      for (const id of core) if (this.isOut(id)) this.enter(id);
       const { membership } = members;
       const others = membership === undefined ? [] : allMembers(membership).map(({ id }) => id);
       const remove = [...new Set([...others, ...(membership?.next?.voters ?? [])])].filter(
@@ -121,7 +134,7 @@ export class MemberNemesis {
 
   #change({ add, learn, remove }: Extract<MemberFault, { kind: 'members' }>): boolean {
     const simulation = this.#simulation;
-    for (const id of add) if (!simulation.began(id)) this.enter(id);
+    for (const id of add) if (!simulation.began(id) || this.isOut(id)) this.enter(id);
     const through = this.#door();
     if (through === undefined) return false;
     const leader = simulation.leader();

@@ -20,6 +20,8 @@ export class Nemesis {
   /** Nodes whose disk is damaged: they count as down until it is replaced. */
   readonly #rotten = new Set<string>();
   #over = false;
+  /** Who is to serve in the end. */
+  #core: readonly string[] = [];
 
   constructor(simulation: Simulation, plan: RunPlan) {
     this.#simulation = simulation;
@@ -47,6 +49,7 @@ export class Nemesis {
       if (!core.includes(id) && !this.#rotten.has(id)) core.push(id);
     }
     if (!members.mayElect(core)) return undefined;
+    this.#core = core;
     const { network } = simulation;
     network.heal();
     network.resetShapes();
@@ -89,6 +92,8 @@ export class Nemesis {
     this.#simulation.after(REPAIR_MS, () => {
       for (const id of this.#plan.nodes) {
         if (this.#simulation.state(id) !== 'failed') continue;
+        // Who was removed in the end stays away.
+        if (this.#over && !this.#core.includes(id) && this.#members.isOut(id)) continue;
         const error = this.#simulation.failure(id);
         const damaged = error instanceof QuorateError && error.code === 'ERR_STORAGE_CORRUPT';
         if (damaged) {
