@@ -8,12 +8,15 @@ import type { ClientStep, Subject } from './subject.js';
 
 /** How often a command whose fate is open is submitted at most. */
 const TRIES = 3;
+/** How long a client thinks between two calls, on average, in the end. */
+const CALM_MS = 100;
 
 export class Clients {
   readonly #simulation: Simulation;
   readonly #next: (random: Random) => ClientStep;
   readonly #running: Promise<void>[] = [];
   #stopped = false;
+  #leastMs = 0;
 
   constructor(simulation: Simulation, plan: RunPlan, subject: Subject) {
     this.#simulation = simulation;
@@ -25,6 +28,11 @@ export class Clients {
     };
     for (let i = 0; i < plan.clients; i++)
       this.#running.push(this.#client(random.stream(`client ${i}`), plan.thinkMs).catch(fail));
+  }
+
+  /** Has them take their time from now on: what is to be seen is that they are served, and newcomers have to catch up beside them. */
+  calm(): void {
+    this.#leastMs = CALM_MS;
   }
 
   /** Lets them finish what they are at. */
@@ -58,7 +66,7 @@ export class Clients {
   async #client(random: Random, thinkMs: number): Promise<void> {
     const simulation = this.#simulation;
     while (!this.#stopped) {
-      await simulation.sleep(random.exponential(thinkMs));
+      await simulation.sleep(random.exponential(Math.max(thinkMs, this.#leastMs)));
       const up = this.#doors(random);
       if (up.length === 0) continue;
       // Most do one thing at a time; some a burst, whose commands travel in one batch.

@@ -138,6 +138,7 @@ async function liveness(
   changes: boolean,
 ): Promise<boolean> {
   const served = new Set<string>();
+  clients.calm();
   const within = changes ? CHANGES_WITHIN_MS : SERVES_WITHIN_MS;
   const until = simulation.now + within;
   const { members } = simulation.group;

@@ -16,6 +16,7 @@ import { MessageFaults } from './messages.js';
 import { SimNetwork } from './network/network.js';
 import type { NetworkSettings } from './network/settings.js';
 import { GROUP, SimNode, type NodeState, type World } from './node.js';
+import type { Process } from './process.js';
 import { Random } from './random.js';
 import { Phase, Scheduler } from './scheduler.js';
 import { checkSettings, type MessageSettings, type SimulationOptions } from './settings.js';
@@ -372,13 +373,8 @@ export class Simulation<M extends StateMachine = StateMachine> {
 
   /** A node's process stands still: a blocked event loop, a long collection, a suspended machine. */
   pause(id: string, ms: number): void {
-    checkSpan('ms', ms);
-    this.#fault('pause', `${id} ${ms}`, id);
-    const { process } = this.#node(id);
-    if (process === undefined) return;
-    process.pausedUntil = Math.max(process.pausedUntil, this.now + ms);
-    process.wakesInOrder = this.#pauses.chance(0.5);
-    this.disturbances.paused(id, this.now, process.pausedUntil);
+    const process = this.#standStill('pause', id, ms);
+    if (process !== undefined) this.disturbances.paused(id, this.now, process.pausedUntil);
   }
 
   /**
@@ -386,8 +382,20 @@ export class Simulation<M extends StateMachine = StateMachine> {
    * The wall clock goes on.
    */
   suspend(id: string, ms: number): void {
-    this.pause(id, ms);
-    this.#node(id).process?.suspend(ms);
+    const process = this.#standStill('suspend', id, ms);
+    // It cannot know that it was away: what it says of others it says by its own clock, and is not blamed for.
+    if (process !== undefined) this.disturbances.tell('pause', process.pausedUntil, id);
+    process?.suspend(ms);
+  }
+
+  #standStill(kind: string, id: string, ms: number): Process | undefined {
+    checkSpan('ms', ms);
+    this.#fault(kind, `${id} ${ms}`, id);
+    const { process } = this.#node(id);
+    if (process === undefined) return undefined;
+    process.pausedUntil = Math.max(process.pausedUntil, this.now + ms);
+    process.wakesInOrder = this.#pauses.chance(0.5);
+    return process;
   }
 
   /** Sets a node's wall clock forward or back. */
