@@ -58,9 +58,9 @@ export class MemberNemesis {
   /** Whether a node was removed and knows it: it comes back only when it joins. */
   isOut(id: string): boolean {
     const state = this.#simulation.state(id);
-    if (state === 'closed') return !this.#stopping.has(id);
     const error = this.#simulation.failure(id);
-    return state === 'failed' && error instanceof QuorateError && error.code === 'ERR_NOT_A_MEMBER';
+    const ended = state === 'failed' || state === 'closed';
+    return ended && error instanceof QuorateError && error.code === 'ERR_NOT_A_MEMBER';
   }
 
   /** Whether a node runs, and will go on. */

@@ -248,6 +248,7 @@ export class SimNode {
   #closed(process: Process, type: string): void {
     if (this.process !== process || type === 'failed') return;
     this.state = 'closed';
+    if (type === 'removed') this.error = new QuorateError('ERR_NOT_A_MEMBER', 'it was removed');
     this.#world.trace.add(this.#world.scheduler.now, this.id, 'closed', type);
   }
 
