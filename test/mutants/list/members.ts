@@ -5,8 +5,8 @@ export const memberMutants: readonly Mutant[] = [
   {
     name: 'voters change without a joint membership',
     file: 'consensus/reconfiguration.ts',
-    find: 'return { ...current, voters, outgoing: membership.voters, learners',
-    replace: 'return { ...current, voters, outgoing: [], learners',
+    find: 'return jointWith(membership, { ...current, voters, learners: next.learners.map(take) });',
+    replace: 'return { ...current, voters, learners: next.learners.map(take) };',
     pitfall: 'old and new majorities need not meet: a change of several voters in one step',
     within: 20,
     kinds: 'growth',
@@ -14,8 +14,8 @@ export const memberMutants: readonly Mutant[] = [
   {
     name: 'a joint membership decides by its new half',
     file: 'consensus/quorum.ts',
-    find: '(membership.outgoing.length === 0 || hasMajority(membership.outgoing, is))',
-    replace: 'true',
+    find: '(outgoing.length === 0 || hasMany(outgoing, is, size(outgoing.length, outgoingQuorums)))',
+    replace: '(outgoing.length === 0 || outgoingQuorums !== null)',
     pitfall: 'elections in a joint membership do not ask the old voters',
     within: 0,
     tests: 'consensus/quorum.test.ts',
@@ -32,7 +32,7 @@ export const memberMutants: readonly Mutant[] = [
   {
     name: 'the joint membership is never left',
     file: 'consensus/reconfiguration.ts',
-    find: 'if (membership.outgoing.length > 0) return { ...membership, outgoing: [] };',
+    find: 'if (membership.outgoing.length > 0) return leaveJoint(membership);',
     replace: 'if (membership.outgoing.length > 0) return undefined;',
     pitfall: 'liveness: the joint membership is never left (etcd#12136)',
     within: 20,
@@ -59,7 +59,7 @@ export const memberMutants: readonly Mutant[] = [
   {
     name: 'a storage is admitted again at once',
     file: 'consensus/reconfiguration.ts',
-    find: 'return { ...membership, voters, outgoing: membership.voters };',
+    find: 'return jointWith(membership, { ...membership, voters });',
     replace: 'return { ...membership, voters };',
     pitfall: 'a member that lost its disk votes twice in a term',
     within: 60,
@@ -86,9 +86,11 @@ export const memberMutants: readonly Mutant[] = [
   {
     name: 'who takes itself for a learner gives no vote',
     file: 'consensus/raft/election.ts',
-    find: 'this.#upToDate(m) && this.#mayGrant(from, m);',
-    replace:
-      'this.#upToDate(m) && this.#mayGrant(from, m) && state.configs.standingOf(state.self)?.voter === true;',
+    find: `this.#mayGrant(from, m) &&
+`,
+    replace: `this.#mayGrant(from, m) &&
+      state.configs.standingOf(state.self)?.voter === true &&
+`,
     pitfall: 'a learner that was promoted and does not know it does not vote (etcd#10998, raft-rs#57)',
     within: 0,
     tests: 'consensus/scenarios/elections.test.ts',
@@ -123,8 +125,8 @@ export const memberMutants: readonly Mutant[] = [
   {
     name: 'votes are given to who disturbs a leader',
     file: 'consensus/raft/election.ts',
-    find: 'const sticky = hears && state.leader',
-    replace: 'const sticky = (false as boolean) && hears && state.leader',
+    find: 'const sticky = ((hears && state.leader !== from.id)',
+    replace: 'const sticky = (((false as boolean) && hears && state.leader !== from.id)',
     pitfall: 'a removed member disrupts the group (hashicorp#476, #524)',
     within: 0,
     tests: 'consensus/election.test.ts',

@@ -23,8 +23,10 @@ export const pitfallMutants: readonly Mutant[] = [
   {
     name: 'a leader of the past is not told',
     file: 'consensus/raft/follower.ts',
-    find: "      state.disk.send(from, { type: 'ack', term: state.term, matched: 0, round: 0, conflict: undefined });\n",
-    replace: '',
+    find: `      state.disk.send(from, { type: 'ack', term: state.term, ...nothing });
+`,
+    replace: `      if (nothing.round > 0) state.disk.send(from, { type: 'ack', term: state.term, ...nothing });
+`,
     pitfall: 'an append of an older term gets no answer with the newer one (etcd#8501)',
     within: 0,
     tests: 'consensus/election.test.ts',

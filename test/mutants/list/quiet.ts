@@ -23,8 +23,8 @@ export const quietMutants: readonly Mutant[] = [
   {
     name: 'a leader rests with members that are gone',
     file: 'consensus/raft/quiescence.ts',
-    find: ' && (voter.id === self || peers.get(voter.id)?.up === true)',
-    replace: '',
+    find: 'return hasQuorum(latest, this.#parts.replication.isThere);',
+    replace: 'return hasQuorum(latest, this.#parts.replication.answers);',
     pitfall: 'liveness: a leader without a quorum goes quiet, and leads for ever',
     within: 0,
     tests: 'consensus/scenarios/quiet.test.ts',
