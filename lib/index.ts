@@ -17,7 +17,7 @@ export type {
   Recovered,
   SnapshotMeta,
 } from './consensus/consensus.js';
-export type { Member, Membership, NextMembership } from './consensus/membership.js';
+export type { Member, Membership, NextMembership, Quorums } from './consensus/membership.js';
 export { joinMesh, type JoinMeshOptions } from './mesh/joinMesh.js';
 export { Mesh, type MeshEvents, type PeerStatus } from './mesh/mesh.js';
 export { generateIdentity, publicKeyOf, type NodeIdentity, type NodeKey } from './mesh/identity.js';
@@ -43,7 +43,7 @@ export {
   type CircuitState,
 } from './failure/circuitBreaker.js';
 export type { CircuitBreakerOptions } from './failure/circuitBreakerOptions.js';
-export type { MeshMetrics } from './mesh/metrics.js';
+export type { GroupMetrics, MeshMetrics } from './mesh/metrics.js';
 export type { RelayMetrics } from './mesh/relay/metrics.js';
 export type { RowGossipMetrics } from './failure/rowsGossip.js';
 export { openReplica } from './replica/openReplica.js';
