@@ -1,7 +1,10 @@
 /** All of it in one run: the raw probes first, then what a replica makes of them. `--seconds N`, `--dir PATH`. */
 import { cpus } from 'node:os';
 import { reportCommits } from './endToEnd/commits.js';
+import { reportGroups } from './endToEnd/groups.js';
+import { reportFailover } from './endToEnd/failover.js';
 import { reportSnapshot } from './endToEnd/snapshot.js';
+import { reportThreads } from './endToEnd/threads.js';
 import { benchOptions } from './lib/run.js';
 import { reportDataChannel } from './probes/dataChannel.js';
 import { reportFdatasync } from './probes/fdatasync.js';
@@ -10,5 +13,13 @@ const options = benchOptions();
 console.log(
   `node ${process.version}, ${cpus().length} × ${cpus()[0]?.model ?? 'unknown processor'}, ${options.seconds} s a figure\n`,
 );
-for (const report of [reportDataChannel, reportFdatasync, reportCommits, reportSnapshot])
+for (const report of [
+  reportDataChannel,
+  reportFdatasync,
+  reportCommits,
+  reportSnapshot,
+  reportGroups,
+  reportFailover,
+  reportThreads,
+])
   console.log(await report(options));

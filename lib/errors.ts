@@ -25,6 +25,7 @@ export type ErrorCode =
   | 'ERR_RESULT_EXPIRED' // the command was applied; its result is no longer kept
   | 'ERR_CODEC' // bytes that do not decode
   // groups
+  | 'ERR_ENGINE_FAILED' // the thread that the engine lives in has ended
   | 'ERR_GROUP_EXISTS' // this mesh already runs a replica of that group
   | 'ERR_GROUP_UNKNOWN' // storage holds no such group, and no members were given
   | 'ERR_MEMBERSHIP' // the members stay as they are; the message says why
@@ -43,6 +44,8 @@ export type ErrorCode =
   | 'ERR_STORAGE_VERSION' // the directory was written by an unknown version
   | 'ERR_STORAGE_FAILED' // a write or flush failed; the storage is poisoned
   | 'ERR_STORAGE_FULL' // the headroom is used up; proposals are refused
+  | 'ERR_BACKUP_CORRUPT' // a backup that was changed or cut short; the message names the place
+  | 'ERR_BACKUP_VERSION' // a backup in a format that this version does not read
   | 'ERR_COMPACTED' // the log no longer holds that index
   // mesh
   | 'ERR_SECRET_MISSING' // `secret` is undefined

@@ -17,7 +17,7 @@ export type {
   Recovered,
   SnapshotMeta,
 } from './consensus/consensus.js';
-export type { Member, Membership, NextMembership } from './consensus/membership.js';
+export type { Member, Membership, NextMembership, Quorums } from './consensus/membership.js';
 export { joinMesh, type JoinMeshOptions } from './mesh/joinMesh.js';
 export { Mesh, type MeshEvents, type PeerStatus } from './mesh/mesh.js';
 export { generateIdentity, publicKeyOf, type NodeIdentity, type NodeKey } from './mesh/identity.js';
@@ -43,7 +43,7 @@ export {
   type CircuitState,
 } from './failure/circuitBreaker.js';
 export type { CircuitBreakerOptions } from './failure/circuitBreakerOptions.js';
-export type { MeshMetrics } from './mesh/metrics.js';
+export type { GroupMetrics, MeshMetrics } from './mesh/metrics.js';
 export type { RelayMetrics } from './mesh/relay/metrics.js';
 export type { RowGossipMetrics } from './failure/rowsGossip.js';
 export { openReplica } from './replica/openReplica.js';
@@ -51,9 +51,11 @@ export type { ReplicaOptions, SnapshotOptions } from './replica/options.js';
 export { Replica } from './replica/replica.js';
 export type {
   CallOptions,
+  ChangeMembersOptions,
   CloseOptions,
   CloseReason,
   Consistency,
+  MemberProgress,
   MemberStatus,
   MembersChange,
   QueryOptions,
@@ -62,6 +64,18 @@ export type {
   ReplicaStatus,
   SubmitOptions,
 } from './replica/replicaTypes.js';
+export type { AutopilotOptions } from './replica/autopilotOptions.js';
+export type { AutopilotStep } from './consensus/autopilot.js';
+export type { BackupInfo } from './replica/backup/backupFormat.js';
+export type { OfflineOptions } from './replica/backup/offline.js';
+export { recoverGroup, type RecoverOptions, type RecoveryReport } from './replica/backup/recoverGroup.js';
+export {
+  restoreGroup,
+  verifyBackup,
+  type BackupSource,
+  type RestoreOptions,
+  type RestoreReport,
+} from './replica/backup/restoreGroup.js';
 export { openClient } from './replica/client/openClient.js';
 export { GroupClient } from './replica/client/groupClient.js';
 export type { ClientOptions, ClientStatus } from './replica/client/clientTypes.js';
@@ -70,7 +84,7 @@ export type { AppliedChange, Change, ResetChange } from './replica/changes.js';
 export type * from './replica/stateMachine.js';
 export { cbor, type CborOptions, type Codec } from './replica/codec.js';
 export { raft, type ConsensusOption } from './replica/consensus.js';
-export type { RaftOptions } from './consensus/raft/options.js';
+export type { LeaseOptions, QuorumOptions, RaftOptions } from './consensus/raft/options.js';
 export { memoryNetwork, type MemoryNetwork, type MemoryNetworkOptions } from './mesh/memory/network.js';
 export { webrtc, type WebrtcOptions } from './mesh/webrtc/webrtc.js';
 export { webSocketSignaling, type WebSocketSignalingOptions } from './mesh/signaling/webSocket.js';

@@ -13,6 +13,7 @@ const base = [
   'defaults',
   'events',
   'tokenBucket',
+  'description',
 ];
 const below = {
   errors: [],
@@ -23,15 +24,18 @@ const below = {
   crc: [],
   events: ['errors'],
   tokenBucket: [],
+  description: ['errors'],
+  threads: ['errors', 'environment'],
 
   consensus: [],
   defaults: [],
   failure: [...base, 'consensus'],
   storage: [...base, 'consensus'],
-  mesh: [...base, 'consensus', 'failure'],
-  engine: [...base, 'consensus', 'mesh', 'storage', 'failure'],
+  mesh: [...base, 'threads', 'consensus', 'failure'],
+  engine: [...base, 'threads', 'consensus', 'mesh', 'storage', 'failure'],
   replica: [...base, 'consensus', 'mesh', 'storage', 'failure', 'engine'],
   machines: [...base, 'replica'],
+  worker: [...base, 'threads', 'consensus', 'mesh', 'storage', 'failure', 'engine', 'replica'],
   store: [...base, 'consensus', 'mesh', 'storage', 'failure', 'engine', 'replica'],
   transactions: [...base, 'consensus', 'mesh', 'storage', 'failure', 'engine', 'replica'],
   observe: [...base],

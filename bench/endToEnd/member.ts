@@ -21,6 +21,8 @@ export interface OpenArgs {
   readonly signaling: string;
   /** Undefined: in memory. */
   readonly dir: string | undefined;
+  /** Where the engine is; the library's default otherwise. */
+  readonly thread?: 'main' | 'worker';
   readonly keepEntries?: number;
   readonly snapshotLogBytes?: number;
 }
@@ -28,6 +30,13 @@ export interface OpenArgs {
 export interface LoadRun extends Spread {
   readonly perSecond: number;
   readonly failed: number;
+}
+
+/** When, by the clock that all processes of the machine share, a leader was given up, the next known, a first write acknowledged. */
+export interface Failover {
+  readonly lostAt: number;
+  readonly electedAt: number;
+  readonly writtenAt: number;
 }
 
 type Machine = ReturnType<typeof keyValue<string>>;
@@ -69,6 +78,18 @@ async function load(
   return { ...spread(samples), perSecond, failed };
 }
 
+const sharedNow = (): number => Number(process.hrtime.bigint()) / 1e6;
+
+/** Changes of the leader since the last `watch`: when somebody was given up, and when the next one was known. */
+let watched = { lostAt: Infinity, electedAt: Infinity };
+let busy = 0;
+
+function noteLeader(leader: string | undefined): void {
+  const at = sharedNow();
+  if (leader === undefined) watched.lostAt = Math.min(watched.lostAt, at);
+  else watched.electedAt = Math.min(watched.electedAt, at);
+}
+
 serve({
   open: async ({
     id,
@@ -77,6 +98,7 @@ serve({
     dir,
     keepEntries = 10_000,
     snapshotLogBytes = 64 * 1024 * 1024,
+    thread,
   }: OpenArgs) => {
     const transport = webrtc({ signaling: webSocketSignaling(signaling), bindAddress: '127.0.0.1' });
     opened.mesh = await joinMesh({
@@ -84,6 +106,7 @@ serve({
       cluster: 'bench',
       secret: 'the secret of a bench, not of a cluster',
       transport,
+      ...(thread && { thread }),
     });
     opened.replica = await openReplica({
       mesh: opened.mesh,
@@ -95,6 +118,25 @@ serve({
     });
   },
   ready: () => replica().ready(),
+  /** Waits until this member is linked with so many others. */
+  linked: ({ others }: { others: number }) => opened.mesh?.waitFor(others),
+  /** Keeps so many submits outstanding until the process ends. */
+  busy: ({ outstanding }: { outstanding: number }) => {
+    while (busy < outstanding) {
+      busy++;
+      void load(1, 3600, (i) => replica().submit({ op: 'put', key: `busy-${i % 100}`, value }));
+    }
+  },
+  watch: () => {
+    watched = { lostAt: Infinity, electedAt: Infinity };
+    replica().off('leader:changed', noteLeader);
+    replica().on('leader:changed', noteLeader);
+  },
+  /** Writes at once, and tells when that was acknowledged. */
+  failover: async (): Promise<Failover> => {
+    await replica().submit({ op: 'put', key: 'failover', value });
+    return { ...watched, writtenAt: sharedNow() };
+  },
   status: () => replica().status(),
   submits: ({ outstanding, seconds }: { outstanding: number; seconds: number }) =>
     load(outstanding, seconds, (i) => replica().submit({ op: 'put', key: `key-${i % 10_000}`, value })),
@@ -108,6 +150,12 @@ serve({
       while (next < count) await replica().submit({ op: 'put', key: `fill-${next++}`, value: large });
     };
     await Promise.all(Array.from({ length: 64 }, loop));
+  },
+  /** Blocks the event loop of the app: at work, or asleep. */
+  block: ({ ms, how }: { ms: number; how: 'spin' | 'sleep' }) => {
+    const end = performance.now() + ms;
+    if (how === 'sleep') Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
+    while (performance.now() < end);
   },
   /** Microseconds of processor time that this process has used. */
   cpu: () => {

@@ -88,6 +88,8 @@ export interface HardState {
   readonly commit: Index;
   /** The group's genesis id, once one was heard of, or empty. */
   readonly genesis: string;
+  /** No promise not to vote that was given before ran longer, in milliseconds; left out: none was given. */
+  readonly promiseMs?: number;
 }
 
 /** What a snapshot says of itself. It stands for the log up to and including `index`. */
@@ -163,12 +165,17 @@ export interface CoreStatus {
   /** Leader: whom it is handing the leadership to. Otherwise empty. */
   readonly transferring: NodeId;
   readonly membership: Membership;
-  /** The newest membership that is known to be committed. */
+  /** The entry that holds it, or the snapshot; 0 before there is any. */
+  readonly membershipIndex: Index;
+  /** The newest membership that is known to be committed: the same object as `membership` when none is newer. */
   readonly stable: Membership;
+  readonly stableIndex: Index;
   /** The group's genesis once it is known to be committed, or empty: what a hello tells. */
   readonly genesis: string;
   readonly commitIndex: Index;
   readonly lastIndex: Index;
+  /** Nothing happens in the group, and this node lets time pass: see {@link Consensus.wake}. */
+  readonly quiet: boolean;
   /** Set when the core has stopped for good: an I/O error, or a broken invariant. */
   readonly stopped: Error | undefined;
 }
@@ -280,12 +287,28 @@ export interface CoreLoad {
   readonly inflightMessages: number;
 }
 
+/** What a leader knows of another member. */
+export interface MemberProgress {
+  readonly id: NodeId;
+  /** Up to here it has the log durably, the same as the leader's; 0 when that is not known. */
+  readonly matched: Index;
+  /**
+   * `absent`: there is no link to it. `probe`: the leader feels for the place where the logs agree. `replicate`: it is fed.
+   * `snapshot`: it needs one, or is getting it.
+   */
+  readonly state: 'absent' | 'probe' | 'replicate' | 'snapshot';
+  /** The monotonic time at which it last answered in this reign; -Infinity when it has not. In a quiet group, now if it is linked. */
+  readonly heardAt: number;
+  /** Its storage is the one on record. */
+  readonly counts: boolean;
+}
+
 /** A consensus core of one group on one node. */
 export interface Consensus<M extends MessageBase = MessageBase> {
   readonly status: CoreStatus;
   /** There are effects to drain. Still set after a drain that handed out a snapshot alone: drain again. */
   readonly dirty: boolean;
-  /** The monotonic time at which the next `tick` is needed. */
+  /** The monotonic time at which the next `tick` is needed; Infinity while quiet. */
   nextDeadline(): number;
   tick(now: number): void;
   /** Validates the message; never throws on a peer's data. `false`: it broke the protocol, and its sender should lose its link. */
@@ -307,6 +330,8 @@ export interface Consensus<M extends MessageBase = MessageBase> {
    * `transferring`. `ok` as well when the same transfer is under way already, or this node is `to` itself.
    */
   transfer(now: number, to: NodeId): { ok: true } | { ok: false; why: TransferRefusal };
+  /** Something is about to be asked of the group, maybe elsewhere: a quiet core stops being quiet, and wakes the leader. */
+  wake(now: number): void;
   /** All I/O up to this token is durable. */
   persisted(now: number, upTo: IoToken): void;
   /** Fail-stop: after this the core sends nothing, grants nothing and takes nothing. */
@@ -325,14 +350,29 @@ export interface Consensus<M extends MessageBase = MessageBase> {
    * `false`: it is of no use any more.
    */
   install(now: number, from: NodeId, meta: SnapshotMeta): boolean;
+  /**
+   * This process stood still, and its monotonic clock may have stood still with it: whatever counts on that clock not to run
+   * slow, as leases do, is void. A core that has no such thing leaves it out.
+   */
+  suspended?(now: number): void;
   /** Contact with a peer began or ended. A new session number means that what was in flight may be gone. */
   link(now: number, peer: NodeId, session: number, up: boolean, hello?: PeerHello): void;
   /** Entries from `from` up to `to`, as many as memory holds without a gap and `maxBytes` allows (at least one); empty when they are only on disk. */
   entries(from: Index, to: Index, maxBytes: number): readonly Entry[];
+  /** Leader: how far each other member is, computed for each call. Otherwise empty. */
+  progress(now: number): readonly MemberProgress[];
   /** What it holds now; computed for each call. */
   load(): CoreLoad;
   /** Fills `out`. */
   drain(now: number, out: Effects<M>): void;
+}
+
+/** What was measured of the way to a peer. A hint: time-outs follow it within bounds, and nothing is believed because of it. */
+export interface Vitals {
+  /** The round trip in milliseconds, smoothed; undefined until measured. */
+  readonly rttMs: number | undefined;
+  /** The worst stall of late that the peer tells of, in milliseconds, fading with age; 0 for none. */
+  readonly stalledMs: number;
 }
 
 /** What a core starts from. */
@@ -349,6 +389,8 @@ export interface CoreSetup {
   readonly now: number;
   /** A random number in [0, 1); the only source of randomness. */
   readonly random: () => number;
+  /** What is known of the way to a peer now; undefined without a link. Left out: nothing is ever known. */
+  readonly vitals?: (peer: NodeId) => Vitals | undefined;
   readonly recovered?: Recovered | undefined;
 }
 

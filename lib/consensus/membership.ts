@@ -13,10 +13,23 @@ export interface Member {
   readonly witness?: true;
 }
 
+/**
+ * How many voters decide, where that is not majorities (Howard, Malkhi, Spiegelman: Flexible Paxos, 2016). A rule for any number of
+ * voters; `quorum.ts` says what it comes to.
+ */
+export interface Quorums {
+  /** So many voters hold what is committed; all, where there are fewer. */
+  readonly commit: number;
+  /** So many more than needed elect. */
+  readonly spare: number;
+}
+
 /** The members of a group. Immutable; a change makes a new one. */
 export interface Membership {
   /** Made at the founding; two groups of the same name with different ones never mix. Empty before. */
   readonly genesis: string;
+  /** The genesis of the group from whose data this one was founded anew, by a recovery or from a backup. */
+  readonly formerly?: string;
   /** Who founded the group, sorted. */
   readonly founders: readonly NodeId[];
   readonly voters: readonly Member[];
@@ -25,6 +38,10 @@ export interface Membership {
   readonly learners: readonly Member[];
   /** The change that was taken and waits: who is to vote and who to learn, once all new voters have caught up. */
   readonly next?: NextMembership;
+  /** Left out: majorities. */
+  readonly quorums?: Quorums;
+  /** Those of the outgoing voters, only with them. Left out: majorities. */
+  readonly outgoingQuorums?: Quorums;
 }
 
 /** Who is to take part, by id. Those who are not members yet are learners until then. */
@@ -71,6 +88,19 @@ export function withIncarnation(membership: Membership, id: NodeId, incarnation:
   };
 }
 
+/** The membership in which the voters decide together with those of the one before, until that is committed (§4.3). */
+export function jointWith(before: Membership, after: Membership): Membership {
+  const { voters: outgoing, quorums } = before;
+  return { ...after, outgoing, ...(quorums && { outgoingQuorums: quorums }) };
+}
+
+/** The membership after the joint one. */
+export function leaveJoint(membership: Membership): Membership {
+  const after: { -readonly [K in keyof Membership]: Membership[K] } = { ...membership, outgoing: [] };
+  delete after.outgoingQuorums;
+  return after;
+}
+
 const encoder = new TextEncoder();
 const decoder = new TextDecoder('utf-8', { fatal: true });
 
@@ -106,10 +136,34 @@ export function checkMembership(value: unknown): Membership | undefined {
   const founders: unknown = rest['founders'];
   if (!isShort(genesis) || !Array.isArray(founders) || founders.length > maxMembers) return undefined;
   if (!founders.every(isShort)) return undefined;
-  const membership = { genesis, founders, voters, outgoing, learners };
-  if (rest['next'] === undefined) return membership;
-  const next = checkNext(rest['next']);
-  return next && { ...membership, next };
+  const membership: Membership = { genesis, founders, voters, outgoing, learners };
+  const formerly = optional(rest['formerly'], (given) => (isShort(given) ? given : undefined));
+  const next = optional(rest['next'], checkNext);
+  const quorums = optional(rest['quorums'], checkQuorums);
+  const outgoingQuorums = optional(rest['outgoingQuorums'], checkQuorums);
+  if (formerly === null || next === null || quorums === null || outgoingQuorums === null) return undefined;
+  return {
+    ...membership,
+    ...(formerly !== undefined && { formerly }),
+    ...(next && { next }),
+    ...(quorums && { quorums }),
+    ...(outgoingQuorums && { outgoingQuorums }),
+  };
+}
+
+/** Null: there is something, and it is not right. */
+function optional<T>(value: unknown, check: (value: unknown) => T | undefined): T | undefined | null {
+  return value === undefined ? undefined : (check(value) ?? null);
+}
+
+function checkQuorums(value: unknown): Quorums | undefined {
+  if (typeof value !== 'object' || value === null) return undefined;
+  const { commit, spare } = value as Record<string, unknown>;
+  return isSize(commit) && commit > 0 && isSize(spare) ? { commit, spare } : undefined;
+}
+
+function isSize(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 0 && (value as number) <= maxMembers;
 }
 
 function checkNext(value: unknown): NextMembership | undefined {

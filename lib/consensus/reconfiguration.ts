@@ -3,8 +3,8 @@
  * must agree, and which ends by itself (Raft paper §6, dissertation §4.3): so any number of them may come and go at once. Who is
  * to vote learns first (§4.2.1): until then the change waits in `next`.
  */
-import { allMembers, maxMembers } from './membership.js';
-import { majority } from './quorum.js';
+import { allMembers, jointWith, leaveJoint, maxMembers } from './membership.js';
+import { commitSize } from './quorum.js';
 import type { MembershipChange, NodeId } from './consensus.js';
 import type { Member, Membership } from './membership.js';
 
@@ -37,7 +37,8 @@ export function plan(membership: Membership, change: MembershipChange, met: Met)
   if (voters.size === 0 || voters.size + learners.size > maxMembers) return undefined;
   const witnesses = witnessesAfter(membership, change);
   // Each quorum must have somebody who holds what was committed, and who may lead.
-  if (witnesses === undefined || count(voters, witnesses) >= majority(voters.size)) return undefined;
+  if (witnesses === undefined || count(voters, witnesses) >= commitSize(voters.size, membership.quorums))
+    return undefined;
   const { next: before, ...current } = membership;
   const now = new Set(membership.voters.map(({ id }) => id));
   const wanted = [...voters, ...learners].filter((id) => !now.has(id));
@@ -76,10 +77,10 @@ function count(ids: Iterable<NodeId>, among: ReadonlySet<NodeId>): number {
 
 /** Whether the voters that a membership waits for would be a group, as far as `answers` goes; newcomers may still come. @internal */
 export function isLive(membership: Membership, answers: (voter: Member) => boolean): boolean {
-  const { next } = membership;
+  const { next, quorums } = membership;
   if (next === undefined) return true;
   const dead = membership.voters.filter((voter) => next.voters.includes(voter.id) && !answers(voter));
-  return 2 * (next.voters.length - dead.length) > next.voters.length;
+  return next.voters.length - dead.length >= commitSize(next.voters.length, quorums);
 }
 
 /**
@@ -92,14 +93,14 @@ export function advance(
   membership: Membership,
   caughtUp: (member: Member) => boolean,
 ): Membership | undefined {
-  if (membership.outgoing.length > 0) return { ...membership, outgoing: [] };
+  if (membership.outgoing.length > 0) return leaveJoint(membership);
   const { next, ...current } = membership;
   if (next === undefined) return undefined;
   const known = new Map([...membership.learners, ...membership.voters].map((one) => [one.id, one]));
   const take = (id: NodeId): Member => known.get(id) ?? { id, incarnation: '' };
   const voters = next.voters.map(take);
   if (!voters.every((voter) => membership.voters.includes(voter) || caughtUp(voter))) return undefined;
-  return { ...current, voters, outgoing: membership.voters, learners: next.learners.map(take) };
+  return jointWith(membership, { ...current, voters, learners: next.learners.map(take) });
 }
 
 /**
@@ -110,7 +111,7 @@ export function advance(
  */
 export function readmitted(membership: Membership, id: NodeId, incarnation: string): Membership {
   const voters = membership.voters.map((voter) => (voter.id === id ? { ...voter, incarnation } : voter));
-  return { ...membership, voters, outgoing: membership.voters };
+  return jointWith(membership, { ...membership, voters });
 }
 
 function sameIds(

@@ -124,6 +124,11 @@ function judge(
   }
   if (hello.genesis !== '' && status.genesis !== '') {
     if (hello.genesis === status.genesis) return undefined;
+    const behind = hello.genesis === status.membership.formerly ? peer : self;
+    if (behind === peer || hello.formerly === status.genesis) {
+      const message = `group ${group} was founded anew from its data, and ${behind} is still in the former one: give ${behind} a new storage and let it join`;
+      return { group, code: 'ERR_GENESIS_DIFFERS', message };
+    }
     const message = `group ${group} was founded twice: ${peer} has genesis ${hello.genesis}, ${self} has ${status.genesis}`;
     return { group, code: 'ERR_GENESIS_DIFFERS', message };
   }

@@ -13,7 +13,10 @@ import type {
   TransferRefusal,
   MembershipChange,
 } from '../consensus/consensus.js';
+import type { AutopilotStep } from '../consensus/autopilot.js';
+import type { ProgressReport } from './progressWire.js';
 import type { Membership } from '../consensus/membership.js';
+import type { OpenGroup } from './engine.js';
 
 /** Why the engine did not take a proposal. All of them mean that it is not in the log. */
 export type ProposalRefusal =
@@ -24,7 +27,9 @@ export type LeaderRequest =
   /** The leadership should go to `to`; to anyone, when that is empty. */
   | { readonly type: 'transfer'; readonly to: NodeId }
   /** The members should be others. */
-  | { readonly type: 'change'; readonly change: MembershipChange };
+  | { readonly type: 'change'; readonly change: MembershipChange }
+  /** How far the members are; answered with `progress`. */
+  | { readonly type: 'progress' };
 
 /** Why a request came to nothing. `gaveUp`: the target of a transfer did not take over in time. */
 export type RequestFailure = TransferRefusal | 'gaveUp' | 'invalid' | 'noQuorum';
@@ -47,6 +52,8 @@ export interface GroupStatus {
   readonly membership: Membership;
   /** The newest that is known to be committed. */
   readonly stable: Membership;
+  /** Nothing happens in the group, and the core waits for nothing. */
+  readonly quiet: boolean;
   /** Changes whenever proposals sent to the leader before may have been lost: a new leader, or a new link to it. 0: no way to it. */
   readonly contact: number;
 }
@@ -104,8 +111,13 @@ export type EngineNotice =
   /** The next chunk; empty at the end. */
   | { readonly type: 'restoreChunk'; readonly chunk: Uint8Array }
   | { readonly type: 'requestRefused'; readonly token: number; readonly why: RequestFailure }
+  /** The members change by themselves. */
+  | { readonly type: 'autopilot'; readonly step: AutopilotStep }
+  | { readonly type: 'progress'; readonly token: number; readonly report: ProgressReport }
   /** A peer was refused, or something else a person should know. */
   | { readonly type: 'warning'; readonly error: Error }
+  /** This node is no member any more: the replica is over. */
+  | { readonly type: 'removed'; readonly membership: Membership }
   /** The engine gave the group up: the replica is over. */
   | { readonly type: 'failed'; readonly error: Error };
 
@@ -114,6 +126,13 @@ export interface AppSide {
   /** Hands over what gathered since the last call; undefined when there is nothing. Called once in a turn in which `wake` was called. */
   collect(): AppBatch | undefined;
   deliver(batch: EngineBatch): void;
+  /** Set while it takes no batch: what there is to tell waits, and entries stay in the log. It wakes the engine when that is over. */
+  readonly busy?: boolean;
+}
+
+/** What an entry counts for while it waits to be applied: its bytes, and what holds them. */
+export function waitingBytes(entry: Entry): number {
+  return entry.data.length + 64;
 }
 
 /** The engine's side of one group, as the app sees it. */
@@ -123,4 +142,10 @@ export interface EngineSide {
   wake(): void;
   /** Ends the group on this node. Resolves when its log is flushed and nothing more will be delivered. */
   close(): Promise<void>;
+}
+
+/** What opens groups: the engine, or what stands for one in another thread. */
+export interface EngineDoor {
+  /** Opens a group. Throws ERR_GROUP_EXISTS, ERR_GROUP_UNKNOWN, and what the storage throws. */
+  open(options: OpenGroup): Promise<EngineSide>;
 }

@@ -2,12 +2,17 @@
  * The engine of a node: drives the cores of its groups over mesh and storage, turn by turn. All that arrived in a turn of the
  * event loop becomes one write with one flush, and one frame a peer; it never calls user code.
  */
-import { diskProtocol, type NodeId } from '../consensus/consensus.js';
+import { diskProtocol, type CoreStatus, type NodeId } from '../consensus/consensus.js';
+import { allMembers, findMember } from '../consensus/membership.js';
 import type { Environment, Timer } from '../environment.js';
 import { QuorateError } from '../errors.js';
+import { SuspendDetector } from '../failure/suspendDetector.js';
+import type { GroupMetrics } from '../mesh/metrics.js';
 import { FrameKind, type MeshPort } from '../mesh/port.js';
 import type { GroupWrite, NodeStore, Storage } from '../storage/storage.js';
+import type { AutopilotSettings } from './autopilot.js';
 import type { WiredProtocol } from './codec.js';
+import { Deadlines } from './deadlines.js';
 import type { AppSide, EngineSide } from './door.js';
 import { Group, type GroupHost, type SoundProposal } from './group.js';
 import type { JoinAs } from './joining.js';
@@ -43,6 +48,8 @@ export interface OpenGroup {
   readonly keepEntries: number;
   /** Of all snapshots of the group that this node sends; without it there is no limit. */
   readonly snapshotBytesPerSecond?: number;
+  /** Keeps a number of voters; without it only people change the members. */
+  readonly autopilot?: AutopilotSettings | undefined;
   readonly app: AppSide;
   /** Checks what peers forward; without it anything is taken. */
   readonly soundProposal?: SoundProposal;
@@ -58,6 +65,7 @@ export class Engine {
   readonly #environment: Environment;
   readonly #outbox: Outbox;
   readonly #transfers: Transfers;
+  readonly #suspends = new SuspendDetector();
   readonly #groups = new Map<string, Group>();
   readonly #byNumber = new Map<NodeId, Map<number, Group>>();
   readonly #stores = new Map<Storage, OpenStore>();
@@ -65,6 +73,7 @@ export class Engine {
   readonly #storesClosing = new Map<Storage, Promise<void>>();
   /** Groups with something to do in the next turn. */
   #awake = new Set<Group>();
+  readonly #deadlines = new Deadlines();
   #scheduled = false;
   #inTurn = false;
   #timer: Timer | undefined;
@@ -102,6 +111,13 @@ export class Engine {
     });
     port.handle(FrameKind.group, (peer, session, frame) => this.#receive(peer, session, frame));
     port.listen({ onPeer: (peer, up) => this.#onPeer(peer, up) });
+    port.count(() => this.#count());
+  }
+
+  #count(): GroupMetrics {
+    let quiet = 0;
+    for (const { over, core } of this.#groups.values()) if (!over && core.status.quiet) quiet++;
+    return { open: this.#groups.size, quiet };
   }
 
   /** Opens a group. Throws ERR_GROUP_EXISTS, ERR_GROUP_UNKNOWN, and what the storage throws. */
@@ -150,8 +166,10 @@ export class Engine {
       genesisCandidate: Buffer.from(environment.randomBytes(16)).toString('hex'),
       now,
       random: () => environment.random(),
+      vitals: (peer) => this.#port.vitals(peer),
       recovered,
     });
+    if (options.join === undefined) checkMembership(name, this.#port.id, core.status);
     const host: GroupHost = {
       self: this.#port.id,
       environment,
@@ -159,6 +177,7 @@ export class Engine {
       schedule: (group) => this.#schedule(group),
       sendSnapshot: (group, { to, request, atLeast, sources, bare }) =>
         this.#transfers.send(group, to, request, atLeast, sources, bare),
+      snapshotProgress: (group, to) => this.#transfers.progressOf(group, to),
       keepFrom: (group) => this.#transfers.holds.keepFrom(group, environment.now()),
       voters: (group, voters) => this.#port.expect(group.name, voters),
       ended: (group) => {
@@ -179,6 +198,7 @@ export class Engine {
       snapshotBytesPerSecond: options.snapshotBytesPerSecond ?? Infinity,
       soundProposal: options.soundProposal,
       join: options.join,
+      autopilot: options.autopilot,
     });
     this.#groups.set(name, group);
     for (const peer of this.#port.linked().keys()) group.greet(peer, true);
@@ -191,6 +211,7 @@ export class Engine {
     this.#outbox.flush();
     this.#groups.delete(group.name);
     this.#awake.delete(group);
+    this.#deadlines.forget(group);
     for (const numbers of this.#byNumber.values()) {
       for (const [number, known] of numbers) if (known === group) numbers.delete(number);
     }
@@ -316,9 +337,12 @@ export class Engine {
     this.#scheduled = false;
     this.#inTurn = true;
     const now = this.#environment.now();
+    // Before anything is decided by this clock.
+    if (this.#suspends.observe(now, this.#environment.wallClock()))
+      for (const group of this.#groups.values()) if (!group.over) group.core.suspended?.(now);
     if (this.#tickDue) {
       this.#tickDue = false;
-      for (const group of this.#groups.values()) {
+      for (const group of this.#deadlines.due(now)) {
         if (group.over || group.core.nextDeadline() > now) continue;
         attempt(group, () => group.core.tick(now));
         this.#awake.add(group);
@@ -336,7 +360,7 @@ export class Engine {
       this.#scheduled = true;
       this.#environment.defer(this.#turn);
     }
-    this.#armTimer();
+    this.#armTimer(groups);
   };
 
   /** One round: every dirty core's effects, one write a storage. `false`: nothing was dirty. */
@@ -380,13 +404,11 @@ export class Engine {
     return dirty;
   }
 
-  #armTimer(): void {
+  /** `touched`: the groups to which something happened; the deadlines of the others are what they were. */
+  #armTimer(touched: ReadonlySet<Group>): void {
     let next = Infinity;
-    for (const group of this.#groups.values()) {
-      if (group.over) continue;
-      const deadline = group.core.nextDeadline();
-      if (deadline < next) next = deadline;
-    }
+    for (const group of touched) next = Math.min(next, this.#deadlines.note(group));
+    if (this.#timerAt === Infinity) next = this.#deadlines.earliest();
     if (next >= this.#timerAt) return;
     this.#timer?.cancel();
     this.#timerAt = next;
@@ -401,6 +423,17 @@ export class Engine {
       }
     });
   }
+}
+
+/** Who knows that it was removed does not wait for a word about it. */
+function checkMembership(group: string, self: NodeId, { membership, stable }: CoreStatus): void {
+  const belongs = findMember(membership, self) ?? findMember(stable, self);
+  if (belongs !== undefined || stable.genesis === '') return;
+  const members = allMembers(stable).map(({ id }) => id);
+  throw new QuorateError(
+    'ERR_NOT_A_MEMBER',
+    `${self} is no member of group ${group} any more, or not yet, as far as its storage knows (members: ${members.join(', ')}); open it with \`join\` to enter it`,
+  );
 }
 
 /** A step that throws is a fault of its group; the others, and the turn, go on. */

@@ -23,6 +23,9 @@ export class Exchange {
   readonly peer: NodeId;
   readonly to: NodeId;
   ending: Ending | undefined;
+  /** How many bytes went, and of how many; 0 while that is not known. */
+  sent = 0;
+  total = 0;
   /** Where to go on, by the newest word. */
   from: Resumption | undefined;
   #wake: () => void = () => undefined;

@@ -12,11 +12,13 @@ import {
   type SnapshotMeta,
   type SnapshotRequest,
 } from '../consensus/consensus.js';
+import type { AutopilotStep } from '../consensus/autopilot.js';
 import type { Membership } from '../consensus/membership.js';
 import { QuorateError } from '../errors.js';
 import { TokenBuckets } from '../tokenBucket.js';
 import type { Environment } from '../environment.js';
 import type { GroupWrite, NodeStore } from '../storage/storage.js';
+import { Autopilot, type AutopilotSettings } from './autopilot.js';
 import type { WiredProtocol } from './codec.js';
 import { Contacts } from './contacts.js';
 import type {
@@ -30,7 +32,9 @@ import type {
 } from './door.js';
 import { Handover } from './handover.js';
 import { Joining, type JoinAs } from './joining.js';
-import { Requests } from './requests.js';
+import { decodeProgress, encodeProgress, type MemberReport } from './progressWire.js';
+import { decodeAbsence, encodeAbsence, Removal } from './removal.js';
+import { JOINS, Requests } from './requests.js';
 import { decodeRequest, decodeRequestRefused, encodeRequest, encodeRequestRefused } from './requestWire.js';
 import type { Outbox } from './outbox.js';
 import { LocalSnapshots } from './localSnapshots.js';
@@ -57,6 +61,8 @@ const HELLO_BURST = 128;
 const HELLOS_PER_SECOND = 16;
 /** Refused proposals that one turn takes in: more than a member can have under way. */
 const MAX_REFUSED = 65_536;
+/** Warnings are not told while so many notices wait for the app's side. */
+const MAX_UNTOLD_WARNINGS = 256;
 
 /** What a group needs from the engine it lives in. */
 export interface GroupHost {
@@ -67,6 +73,8 @@ export interface GroupHost {
   schedule(group: Group): void;
   /** Bring a snapshot to a peer. */
   sendSnapshot(group: Group, wanted: SnapshotRequest): void;
+  /** How far the snapshot is that a peer gets. */
+  snapshotProgress(group: Group, to: NodeId): MemberReport['snapshot'];
   /** The first index of the log that transfers still need; Infinity when they need none. */
   keepFrom(group: Group): Index;
   /** Who votes in the group now. */
@@ -90,6 +98,7 @@ export interface GroupSetup {
   readonly snapshotBytesPerSecond: number;
   readonly soundProposal: SoundProposal | undefined;
   readonly join?: JoinAs | undefined;
+  readonly autopilot: AutopilotSettings | undefined;
 }
 
 /**
@@ -117,6 +126,8 @@ export class Group {
   readonly #requests: Requests;
   readonly #joining: Joining | undefined;
   readonly #witness: boolean;
+  readonly #removal: Removal;
+  readonly #autopilot: Autopilot | undefined;
   readonly #effects: Effects = createEffects();
   #refused: { token: number; why: ProposalRefusal }[] = [];
   #readsFailed: number[] = [];
@@ -167,17 +178,32 @@ export class Group {
         this.#item(leader, ItemType.request, (writer) => encodeRequest(writer, token, request)),
       refuse: (peer, token, why) =>
         this.#item(peer, ItemType.requestRefused, (writer) => encodeRequestRefused(writer, token, why)),
+      report: (peer, token) => this.#report(peer, token),
       tell: (token, why) => this.tell({ type: 'requestRefused', token, why }),
     });
     const { join } = setup;
     this.#witness = join === 'witness';
+    const { self, environment } = host;
+    const contacts = (): Iterable<NodeId> => [...this.contacts.entries()].map(([peer]) => peer);
+    const status = (): CoreStatus => this.core.status;
+    this.#removal = new Removal({
+      self,
+      joins: join !== undefined,
+      status,
+      contacts,
+      tell: (peer, absence) =>
+        void this.#item(peer, ItemType.absence, (writer) => encodeAbsence(writer, absence)),
+      removed: (membership) => this.#removed(membership),
+    });
+    const { autopilot } = setup;
+    if (autopilot !== undefined) {
+      const did = (step: AutopilotStep): void => this.tell({ type: 'autopilot', step });
+      this.#autopilot = new Autopilot({ self, environment, core: setup.core, wake, did }, autopilot);
+    }
     if (join !== undefined) {
       const ask = (peer: NodeId, request: LeaderRequest): void =>
-        void this.#item(peer, ItemType.request, (writer) => encodeRequest(writer, 0, request));
-      const contacts = (): Iterable<NodeId> => [...this.contacts.entries()].map(([peer]) => peer);
-      const { self, environment } = host;
+        void this.#item(peer, ItemType.request, (writer) => encodeRequest(writer, JOINS, request));
       const { incarnation } = setup.store;
-      const status = (): CoreStatus => this.core.status;
       this.#joining = new Joining({ self, incarnation, environment, contacts, ask, status }, join);
     }
     if (setup.snapshot) this.#restore();
@@ -198,6 +224,8 @@ export class Group {
   /** Tells the app's side something at the end of this turn, or of the next. */
   tell(notice: EngineNotice): void {
     if (this.#closing) return;
+    // The app may take nothing for long, and peers can cause warnings: all others are answers to the app.
+    if (notice.type === 'warning' && this.#notices.length >= MAX_UNTOLD_WARNINGS) return;
     this.#notices.push(notice);
     this.#host.schedule(this);
   }
@@ -233,6 +261,7 @@ export class Group {
     if (status.stopped) return 'stopped';
     if (status.role === 'leader') return this.#append(now, data, count);
     const { leader } = status;
+    this.core.wake(now);
     if (leader === '' || !this.contacts.get(leader)) return 'notLeader';
     const sent = this.#host.outbox.sized(leader, this.number, ItemType.proposal, data.length, (writer) =>
       encodeProposal(writer, token, count, data),
@@ -268,6 +297,7 @@ export class Group {
       protocol: this.#wired.protocol.name,
       incarnation: this.store.incarnation,
       genesis,
+      formerly: membership.formerly,
       founders: membership.founders,
       wantsAnswer,
       priority: this.#wired.protocol.priority ?? 0,
@@ -299,6 +329,7 @@ export class Group {
     const { incarnation, genesis, priority, witness } = hello;
     this.core.link(now, peer, verdict.contact.session, true, { incarnation, genesis, priority, witness });
     this.#statusChanged = true;
+    this.#removal.met(peer);
     this.#joining?.met();
     this.#host.schedule(this);
   }
@@ -314,6 +345,7 @@ export class Group {
     const contact = this.contacts.get(peer);
     if (!contact) return;
     this.contacts.forget(peer);
+    this.#removal.lost(peer);
     this.core.link(now, peer, contact.session, false);
     this.#statusChanged = true;
     this.#host.schedule(this);
@@ -350,6 +382,14 @@ export class Group {
       case ItemType.requestRefused:
         this.tell({ type: 'requestRefused', ...decodeRequestRefused(body) });
         return this.#notices.length <= MAX_REFUSED;
+      case ItemType.progress: {
+        const { token, ...report } = decodeProgress(body);
+        this.tell({ type: 'progress', token, report });
+        return this.#notices.length <= MAX_REFUSED;
+      }
+      case ItemType.absence:
+        this.#removal.heard(peer, decodeAbsence(body));
+        return true;
       case ItemType.bye:
         expectEnd(body);
         this.lost(now, peer);
@@ -357,6 +397,18 @@ export class Group {
       default:
         return false;
     }
+  }
+
+  /** Tells who asked how far the members are. */
+  #report(peer: NodeId | undefined, token: number): void {
+    const now = this.#host.environment.now();
+    const members = this.core.progress(now).map(({ id, state, matched, heardAt }): MemberReport => {
+      const silentMs = heardAt === -Infinity ? undefined : Math.max(0, now - heardAt);
+      return { id, state, matched, silentMs, snapshot: this.#host.snapshotProgress(this, id) };
+    });
+    const report = { lastIndex: this.core.status.lastIndex, members };
+    if (peer === undefined) this.tell({ type: 'progress', token, report });
+    else this.#item(peer, ItemType.progress, (writer) => encodeProgress(writer, token, report));
   }
 
   /** Queues an item for a peer; `false`: there is no contact with it. */
@@ -402,6 +454,8 @@ export class Group {
       this.#statusChanged = true;
       this.#requests.statusChanged();
       this.#joining?.statusChanged();
+      this.#removal.statusChanged();
+      this.#autopilot?.statusChanged();
     }
     if (this.core.status.stopped) this.fail(this.core.status.stopped);
     return effects.io;
@@ -454,7 +508,7 @@ export class Group {
 
   /** Hands the turn's results to the app's side. */
   deliver(): void {
-    if (this.#closing) return;
+    if (this.#closing || this.#app.busy === true) return;
     if (this.#over && this.#notices.length === 0) return;
     const entries: Entry[] = [];
     if (!this.#over) this.#handover.take(entries);
@@ -487,7 +541,7 @@ export class Group {
   }
 
   #status(): GroupStatus {
-    const { role, leader, epoch, quorum, membership, stable } = this.core.status;
+    const { role, leader, epoch, quorum, membership, stable, quiet } = this.core.status;
     if (membership !== this.#membershipTold) {
       this.#membershipTold = membership;
       this.#host.voters(
@@ -496,7 +550,7 @@ export class Group {
       );
     }
     const contact = role === 'leader' ? 1 : (this.contacts.get(leader)?.session ?? 0);
-    return { role, leader, epoch, quorum, membership, stable, contact };
+    return { role, leader, epoch, quorum, membership, stable, quiet, contact };
   }
 
   /** Gives the group up: the app's side is told, nothing more is sent or written. */
@@ -507,12 +561,21 @@ export class Group {
     this.tell({ type: 'failed', error });
   }
 
+  /** The group goes on without this node. */
+  #removed(membership: Membership): void {
+    if (this.#saidFailed) return;
+    this.#saidFailed = true;
+    this.#end();
+    this.tell({ type: 'removed', membership });
+  }
+
   /** Nothing more is sent but a farewell, or written. Peers that heard none would wait for this group in vain. */
   #end(): void {
     if (this.#over) return;
     this.#over = true;
     this.contacts.close();
     this.#joining?.close();
+    this.#autopilot?.close();
     this.snapshots.close();
     for (const [peer] of this.contacts.entries()) {
       this.#host.outbox.item(peer, this.number, ItemType.bye, true, () => undefined);

@@ -1,8 +1,9 @@
 /** Brings committed entries to the app's side: in order, without a gap, and no more than it can hold. */
 import { lastOf, type Consensus, type Entry, type Index } from '../consensus/consensus.js';
 import type { NodeStore } from '../storage/storage.js';
+import { waitingBytes } from './door.js';
 
-/** Bytes of entries that may wait on the app's side. */
+/** Bytes of entries, as {@link waitingBytes} counts them, that may wait on the app's side. */
 const WINDOW_BYTES = 8 * 1024 * 1024;
 const CHUNK_BYTES = 1024 * 1024;
 
@@ -92,8 +93,9 @@ export class Handover {
         const last = lastOf(entry);
         out.push(entry);
         this.#handed = last;
-        this.#waiting.push({ last, bytes: entry.data.length });
-        this.#waitingBytes += entry.data.length;
+        const bytes = waitingBytes(entry);
+        this.#waiting.push({ last, bytes });
+        this.#waitingBytes += bytes;
       }
     }
   }

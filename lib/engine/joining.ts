@@ -16,10 +16,10 @@ export interface JoiningHost {
   /** Of this node's storage: a member of that id with another one is a life that is over. */
   readonly incarnation: string;
   readonly environment: Environment;
-  status(): CoreStatus;
+  readonly status: () => CoreStatus;
   /** The members that were met. */
-  contacts(): Iterable<NodeId>;
-  ask(peer: NodeId, request: LeaderRequest): void;
+  readonly contacts: () => Iterable<NodeId>;
+  readonly ask: (peer: NodeId, request: LeaderRequest) => void;
 }
 
 /** @internal */
@@ -45,10 +45,10 @@ export class Joining {
     if (this.#timer === undefined) this.#ask();
   }
 
-  /** It may have become a member: whoever removes it from now on means it. */
+  /** It may have become a member for good: whoever removes it from now on means it. */
   statusChanged(): void {
     const { self, incarnation } = this.#host;
-    if (findMember(this.#host.status().membership, self)?.incarnation === incarnation) this.close();
+    if (findMember(this.#host.status().stable, self)?.incarnation === incarnation) this.close();
   }
 
   close(): void {
@@ -59,7 +59,8 @@ export class Joining {
   #ask(): void {
     const host = this.#host;
     if (this.#over) return;
-    for (const peer of host.contacts()) host.ask(peer, this.#request);
+    if (findMember(host.status().membership, host.self) === undefined)
+      for (const peer of host.contacts()) host.ask(peer, this.#request);
     this.#timer = host.environment.setTimer(ASK_MS, () => {
       this.#timer = undefined;
       this.#ask();

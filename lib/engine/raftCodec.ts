@@ -5,7 +5,19 @@ import { QuorateError } from '../errors.js';
 import { decodeEntries, decodeEpoch, encodeEntries, encodeEpoch } from '../storage/entryCodec.js';
 import type { MessageCodec, Travel } from './codec.js';
 
-const types = ['vote', 'voteReply', 'append', 'heartbeat', 'ack', 'read', 'readReply', 'timeoutNow'] as const;
+const types = [
+  'vote',
+  'voteReply',
+  'append',
+  'heartbeat',
+  'ack',
+  'read',
+  'readReply',
+  'timeoutNow',
+  'quiet',
+  'quietReply',
+  'wake',
+] as const;
 const ID_BYTES = 128;
 
 const urgent: Travel = { urgent: true, size: 0 };
@@ -39,12 +51,13 @@ export const raftCodec: MessageCodec<RaftMessage> = {
         writer.varint(message.commit);
         writer.varint(message.round);
         writer.string(message.genesis);
+        writer.varint(message.promiseMs);
         break;
       case 'ack':
         writer.varint(message.term);
         writer.varint(message.matched);
         writer.varint(message.round);
-        writer.u8(message.conflict ? 1 : 0);
+        writer.u8((message.conflict ? 1 : 0) + (message.promised ? 2 : 0));
         if (message.conflict) {
           writer.varint(message.conflict.prevIndex);
           writer.varint(message.conflict.index);
@@ -59,7 +72,19 @@ export const raftCodec: MessageCodec<RaftMessage> = {
         writer.varint(message.index);
         break;
       case 'timeoutNow':
+      case 'wake':
         writer.varint(message.term);
+        break;
+      case 'quiet':
+        writer.varint(message.term);
+        writer.varint(message.index);
+        writer.varint(message.attempt);
+        writer.u8(message.begins ? 1 : 0);
+        break;
+      case 'quietReply':
+        writer.varint(message.term);
+        writer.varint(message.attempt);
+        writer.u8(message.ok ? 1 : 0);
     }
   },
 
@@ -98,16 +123,20 @@ export const raftCodec: MessageCodec<RaftMessage> = {
         const term = reader.varint();
         const commit = reader.varint();
         const round = reader.varint();
-        return { type, term, commit, round, genesis: reader.string(ID_BYTES) };
+        const genesis = reader.string(ID_BYTES);
+        return { type, term, commit, round, genesis, promiseMs: reader.varint() };
       }
       case 'ack': {
         const term = reader.varint();
         const matched = reader.varint();
         const round = reader.varint();
-        if (!flag(reader)) return { type, term, matched, round, conflict: undefined };
+        const flags = reader.u8();
+        const promised = (flags & 2) !== 0;
+        if ((flags & 1) === 0) return { type, term, matched, round, promised, conflict: undefined };
         const prevIndex = reader.varint();
         const index = reader.varint();
-        return { type, term, matched, round, conflict: { prevIndex, index, epoch: decodeEpoch(reader) } };
+        const conflict = { prevIndex, index, epoch: decodeEpoch(reader) };
+        return { type, term, matched, round, promised, conflict };
       }
       case 'read':
         return { type, batch: reader.varint() };
@@ -116,7 +145,19 @@ export const raftCodec: MessageCodec<RaftMessage> = {
         return { type, batch, index: reader.varint() };
       }
       case 'timeoutNow':
+      case 'wake':
         return { type, term: reader.varint() };
+      case 'quiet': {
+        const term = reader.varint();
+        const index = reader.varint();
+        const attempt = reader.varint();
+        return { type, term, index, attempt, begins: flag(reader) };
+      }
+      case 'quietReply': {
+        const term = reader.varint();
+        const attempt = reader.varint();
+        return { type, term, attempt, ok: flag(reader) };
+      }
       default:
         throw new QuorateError('ERR_CODEC', 'a Raft message has an unknown type');
     }

@@ -19,7 +19,7 @@ const failures: readonly RequestFailure[] = [
   'invalid',
   'noQuorum',
 ];
-const types = ['transfer', 'change'] as const;
+const types = ['transfer', 'change', 'progress'] as const;
 
 export function encodeRequest(writer: ByteWriter, token: number, request: LeaderRequest): void {
   writer.varint(token);
@@ -28,6 +28,7 @@ export function encodeRequest(writer: ByteWriter, token: number, request: Leader
     writer.string(request.to);
     return;
   }
+  if (request.type === 'progress') return;
   const { addVoters = [], addLearners = [], addWitnesses = [], remove = [] } = request.change;
   for (const ids of [addVoters, addLearners, addWitnesses, remove]) {
     writer.varint(ids.length);
@@ -46,6 +47,7 @@ export function decodeRequest(reader: ByteReader): { token: number; request: Lea
 function readRequest(reader: ByteReader): LeaderRequest {
   const type = types[reader.u8()];
   if (type === 'transfer') return { type, to: reader.string(MAX_NAME) };
+  if (type === 'progress') return { type };
   if (type === undefined) throw new QuorateError('ERR_CODEC', 'a request to the leader has an unknown type');
   return {
     type,

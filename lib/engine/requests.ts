@@ -1,5 +1,6 @@
 /** What the own app, or members that forward it, want of the leader of a group. They are told when it came to nothing. */
 import type { Consensus, NodeId, Refusal } from '../consensus/consensus.js';
+import { findMember } from '../consensus/membership.js';
 import { TokenBuckets } from '../tokenBucket.js';
 import type { LeaderRequest, RequestFailure } from './door.js';
 
@@ -9,12 +10,17 @@ const MAX_WAITING = 256;
 const BURST = 32;
 const PER_SECOND = 8;
 
+/** The token of a node that asks to be let in; an app's own begin with 1. @internal */
+export const JOINS = 0;
+
 /** How requests get to the leader, and answers back. @internal */
 export interface RequestsHost {
   /** Forwards a request; `false`: there is no contact. */
   forward(leader: NodeId, token: number, request: LeaderRequest): boolean;
   /** Tells a peer that its request came to nothing. */
   refuse(peer: NodeId, token: number, why: RequestFailure): void;
+  /** Tells a peer how far the members are, or the own app. */
+  report(peer: NodeId | undefined, token: number): void;
   /** Tells the own app. */
   tell(token: number, why: RequestFailure): void;
 }
@@ -35,6 +41,7 @@ export class Requests {
   /** The own app asks. */
   ask(now: number, token: number, request: LeaderRequest): void {
     const { role, leader } = this.#core.status;
+    this.#core.wake(now);
     if (role === 'leader') this.#begin(now, undefined, token, request);
     else if (leader === '' || !this.#host.forward(leader, token, request))
       this.#host.tell(token, 'notLeader');
@@ -42,6 +49,8 @@ export class Requests {
 
   /** A member forwards what its app asks. */
   heard(now: number, peer: NodeId, token: number, request: LeaderRequest): void {
+    // A node that joins asks until it knows that it is a member: by then somebody may have made it more than it asked for.
+    if (token === JOINS && findMember(this.#core.status.membership, peer) !== undefined) return;
     if (this.#asked.allows(peer, now)) this.#begin(now, peer, token, request);
     else this.#refuse(peer, token, 'transferring');
   }
@@ -57,6 +66,11 @@ export class Requests {
   }
 
   #begin(now: number, peer: NodeId | undefined, token: number, request: LeaderRequest): void {
+    if (request.type === 'progress') {
+      if (this.#core.status.role === 'leader') this.#host.report(peer, token);
+      else this.#refuse(peer, token, 'notLeader');
+      return;
+    }
     if (request.type === 'change') {
       const accepted = this.#core.changeMembership(now, request.change);
       if (!accepted.ok) this.#refuse(peer, token, failureOf(accepted.why));

@@ -185,7 +185,7 @@ export class Transfers {
           return () => timer.cancel();
         });
         const from = exchange.take();
-        if (from) offset = Math.max(offset, from.offset);
+        if (from) exchange.sent = offset = Math.max(offset, from.offset);
         else if (!ended) return FAILED; // not a word
       }
       return ended.ok && ended.index >= asked.atLeast ? ended : FAILED;
@@ -274,8 +274,10 @@ export class Transfers {
     const exchange = new Exchange(group, to, to);
     const alive = (): boolean => !group.over && group.contacts.get(to)?.session === contact?.session;
     let again = false;
+    exchange.total = reader.size;
     const sent = (offset: number): void => {
       again = true;
+      exchange.sent = offset;
       progress(offset);
     };
     try {
@@ -319,6 +321,15 @@ export class Transfers {
   /** Where a receiver wants a transfer to go on, or how far one for this node got. */
   resumed(group: Group, peer: NodeId, request: number, from: Resumption): void {
     this.#exchanges.get(keyOf(group, peer, request))?.resume(from);
+  }
+
+  /** How far the snapshot is that a peer is being sent, by this node or by another for it. */
+  progressOf(group: Group, to: NodeId): { sent: number; total: number } | undefined {
+    for (const exchange of this.#exchanges.values()) {
+      const { sent, total } = exchange;
+      if (exchange.group === group && exchange.to === to) return { sent, total };
+    }
+    return undefined;
   }
 
   /** Contact of a group with a peer ended: what was under way between them, or for it, is void. */

@@ -33,6 +33,10 @@ export const ItemType = {
   snapshotResume: 10,
   /** Asks a member to send its snapshot to another one. */
   snapshotDelegate: 11,
+  /** To one that is no member: so it is. */
+  absence: 12,
+  /** The leader's answer to the question how far the members are. */
+  progress: 13,
 } as const;
 
 /** The first word about a group on a link, and after it was opened. */
@@ -44,6 +48,8 @@ export interface Hello {
   readonly protocol: string;
   readonly incarnation: string;
   readonly genesis: string;
+  /** The genesis of the group from whose data this one was founded anew, if it was. */
+  readonly formerly?: string | undefined;
   readonly founders: readonly string[];
   /** The receiver should say hello too. */
   readonly wantsAnswer: boolean;
@@ -74,6 +80,7 @@ export function encodeHello(writer: ByteWriter, hello: Hello): void {
   writer.u8(hello.wantsAnswer ? 1 : 0);
   writer.u8(hello.priority);
   writer.u8(hello.witness ? 1 : 0);
+  writer.string(hello.formerly ?? '');
 }
 
 export function decodeHello(reader: ByteReader): Hello {
@@ -99,8 +106,10 @@ export function decodeHello(reader: ByteReader): Hello {
       `a hello has priority ${priority}, at most ${MAX_PRIORITY} is allowed`,
     );
   const witness = reader.u8() === 1;
+  const formerly = reader.string(MAX_NAME);
   expectEnd(reader);
-  return { ...told, priority, witness };
+  const hello = { ...told, priority, witness };
+  return formerly === '' ? hello : { ...hello, formerly };
 }
 
 /** Why contact for a group was refused. */

@@ -1,3 +1,4 @@
+import { described } from '../description.js';
 import { checkNumber } from '../errors.js';
 import { patienceFor } from './awareness.js';
 import type { FailureDetector, FailureMonitor, Verdict } from './failureDetector.js';
@@ -23,7 +24,11 @@ export interface HeartbeatTimeoutOptions {
  */
 export function heartbeatTimeout(options: HeartbeatTimeoutOptions = {}): FailureDetector {
   const timeoutMs = checkNumber('timeoutMs', options.timeoutMs ?? 1500, 10, 600_000, false);
-  return { kind: 'heartbeatTimeout', monitor: (now) => new HeartbeatTimeoutMonitor(timeoutMs, now) };
+  const detector: FailureDetector = {
+    kind: 'heartbeatTimeout',
+    monitor: (now) => new HeartbeatTimeoutMonitor(timeoutMs, now),
+  };
+  return described(detector, 'heartbeatTimeout', [{ timeoutMs }]);
 }
 
 class HeartbeatTimeoutMonitor implements FailureMonitor {

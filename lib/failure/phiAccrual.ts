@@ -1,3 +1,4 @@
+import { described } from '../description.js';
 import { checkNumber } from '../errors.js';
 import { patienceFor } from './awareness.js';
 import type { FailureDetector, FailureMonitor, MonitorOptions, Verdict } from './failureDetector.js';
@@ -65,7 +66,11 @@ export function phiAccrual(options: PhiAccrualOptions = {}): FailureDetector {
         : checkNumber('minStdMs', options.minStdMs, 1, 60_000, false),
     samples: checkNumber('samples', options.samples ?? 1000, 10, 10_000),
   };
-  return { kind: 'phiAccrual', monitor: (now, options) => new PhiMonitor(settings, now, options) };
+  const detector: FailureDetector = {
+    kind: 'phiAccrual',
+    monitor: (now, options) => new PhiMonitor(settings, now, options),
+  };
+  return described(detector, 'phiAccrual', [options]);
 }
 
 class PhiMonitor implements FailureMonitor {

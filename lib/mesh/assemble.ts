@@ -2,12 +2,13 @@
 import type { NodeId } from '../consensus/consensus.js';
 import type { Environment } from '../environment.js';
 import type { FailureDetector } from '../failure/failureDetector.js';
+import type { PartitionView } from '../failure/partition.js';
 import type { Credentials } from './credentials.js';
 import { FrameRouter } from './frameRouter.js';
 import { Heartbeats } from './heartbeats.js';
 import { newIncarnation } from './incarnation.js';
 import type { ResolvedLimits } from './limits.js';
-import type { MeshParts, MeshSink } from './mesh.js';
+import type { MeshParts, MeshSink, PeerStatus } from './mesh.js';
 import { newCounters } from './metrics.js';
 import type { MeshMetrics } from './metrics.js';
 import { newRelayCounters } from './relay/metrics.js';
@@ -185,11 +186,27 @@ export async function assembleMesh(plan: MeshPlan): Promise<MeshParts> {
   const metrics = (): MeshMetrics => ({
     links: peers.sessions.size,
     ...counters,
+    groups: router.groups(),
     relay: { ...relayCounters },
     gossip: topology.gossip.metrics(),
     partition: topology.partition.metrics(environment.now()),
   });
-  return { id, credentials, environment, peers, port: router, topology, metrics, attach, shutDown };
+  const statuses = (): PeerStatus[] => {
+    const now = environment.now();
+    return Array.from(peers.all(), (peer) => ({
+      id: peer.id,
+      state: peer.state,
+      path: peer.link?.path ?? 'none',
+      publicKey: peer.link?.standing.publicKey,
+      phi: peer.link?.phi(now),
+      rttMs: peer.link?.rttMs,
+    }));
+  };
+  const partition = (): PartitionView => topology.partition.view();
+  return {
+    ...{ id, identity: credentials, environment, port: router },
+    ...{ peers: statuses, partition, metrics, attach, shutDown },
+  };
 }
 
 /** Starts a transport; `undo` where that fails. */

@@ -124,6 +124,8 @@ export interface CredentialsParts {
 
 /** @internal */
 export class Credentials implements MeshIdentity {
+  /** What it was made with. */
+  readonly parts: CredentialsParts;
   readonly #id: NodeId;
   readonly #cluster: string;
   readonly #signer: NodeSigner | undefined;
@@ -138,6 +140,7 @@ export class Credentials implements MeshIdentity {
   #host: CredentialsHost | undefined;
 
   constructor(parts: CredentialsParts) {
+    this.parts = parts;
     this.#id = parts.id;
     this.#cluster = parts.cluster;
     this.#keys = parts.keys;
@@ -345,6 +348,12 @@ interface Keyring {
   readonly revokedKeys: ReadonlySet<string>;
   /** Key → whose it is. */
   readonly owners: ReadonlyMap<string, NodeId>;
+}
+
+/** The option without a function in it: with the key that the function fetches. @internal */
+export async function fetchIdentity(identity: unknown): Promise<unknown> {
+  const { key } = (identity ?? {}) as { readonly key?: unknown };
+  return typeof key === 'function' ? { ...(identity as object), key: await fetchKey(key) } : identity;
 }
 
 async function fetchKey(fetch: unknown): Promise<unknown> {

@@ -1,9 +1,9 @@
 /** The engine's side of a mesh: frames by kind, to and from authenticated peers. @internal */
-import type { NodeId } from '../consensus/consensus.js';
+import type { NodeId, Vitals } from '../consensus/consensus.js';
 import type { Environment } from '../environment.js';
 import { QuorateError, checkNumber } from '../errors.js';
 import { maxKind } from './framing.js';
-import type { MeshCounters } from './metrics.js';
+import type { GroupMetrics, MeshCounters } from './metrics.js';
 import type { Peers } from './peers.js';
 import type { FrameKind, MeshListener, MeshPort, SendOptions } from './port.js';
 import type { LaneName } from './transport.js';
@@ -31,6 +31,8 @@ export class FrameRouter implements MeshPort {
   readonly #peers: Peers;
   /** Who is told the voters of groups. */
   onExpect: (group: string, voters: readonly NodeId[] | undefined) => void = () => undefined;
+  /** Counts the groups. */
+  groups: () => GroupMetrics = () => ({ open: 0, quiet: 0 });
 
   constructor(options: FrameRouterOptions) {
     this.id = options.id;
@@ -73,6 +75,10 @@ export class FrameRouter implements MeshPort {
     else link.whenDrained(lane, callback);
   }
 
+  vitals(peer: NodeId): Vitals | undefined {
+    return this.#peers.link(peer);
+  }
+
   handle(kind: FrameKind, handler: Handler): void {
     this.#handlers[checkNumber('kind', kind, 1, maxKind)] = handler;
   }
@@ -83,6 +89,10 @@ export class FrameRouter implements MeshPort {
 
   expect(group: string, voters: readonly NodeId[] | undefined): void {
     this.onExpect(group, voters);
+  }
+
+  count(groups: () => GroupMetrics): void {
+    this.groups = groups;
   }
 
   punish(peer: NodeId, reason: string): void {

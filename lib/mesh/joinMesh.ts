@@ -5,12 +5,13 @@ import type { FailureDetector } from '../failure/failureDetector.js';
 import { heartbeatTimeout } from '../failure/heartbeatTimeout.js';
 import { phiAccrual } from '../failure/phiAccrual.js';
 import { assembleMesh } from './assemble.js';
-import { Credentials } from './credentials.js';
+import { Credentials, fetchIdentity } from './credentials.js';
 import type { IdentityOptions } from './credentials.js';
 import { resolveLimits } from './limits.js';
 import type { LinkLimits } from './limits.js';
 import { Mesh } from './mesh.js';
-import type { ClusterSecret } from './secret.js';
+import { fetchSecret, type ClusterSecret } from './secret.js';
+import { joinFar } from './thread/joinFar.js';
 import type { Transport } from './transport.js';
 
 /** Options of {@link joinMesh}. */
@@ -55,6 +56,14 @@ export interface JoinMeshOptions {
   readonly relay?: boolean;
   /** Caps of each link. */
   readonly limits?: LinkLimits;
+  /**
+   * Where the engine of this node runs: links, consensus and storage. `'main'`: in this thread. `'worker'`: in a thread of its
+   * own, one for all such meshes of the process, so that an app that blocks its event loop keeps its links and its leadership.
+   * State machines, codecs and events stay here. What lives there has to be made by factories of this library, with options
+   * free of functions; see the guide on the engine's thread.
+   * @defaultValue 'main'
+   */
+  readonly thread?: 'main' | 'worker';
   /** Closes the mesh when it aborts. */
   readonly signal?: AbortSignal;
   /** @internal */
@@ -96,21 +105,19 @@ export async function joinMesh(options: JoinMeshOptions): Promise<Mesh> {
   const limits = resolveLimits(options.limits);
   const { signal } = options;
   throwIfAborted(signal);
-  const { secret, identity } = options;
-  const credentials = await Credentials.resolve({ id, cluster, secret, identity });
+  const thread = checkThread(options);
+  const plainSecret = await fetchSecret(options.secret);
+  const plainIdentity = await fetchIdentity(options.identity);
+  const credentials = await Credentials.resolve({
+    ...{ id, cluster },
+    ...{ secret: plainSecret, identity: plainIdentity },
+  });
   throwIfAborted(signal);
 
-  const parts = await assembleMesh({
-    id,
-    cluster,
-    credentials,
-    transport,
-    intervalMs,
-    detector,
-    relay,
-    limits,
-    environment: options.environment ?? nodeEnvironment,
-  });
+  const environment = options.environment ?? nodeEnvironment;
+  const plan = { id, cluster, credentials, transport, intervalMs, detector, relay, limits, environment };
+  const parts =
+    thread === 'worker' ? await joinFar(plan, plainSecret, plainIdentity) : await assembleMesh(plan);
   const mesh = new Mesh({
     ...parts,
     shutDown: () => {
@@ -153,6 +160,13 @@ function checkTransport(transport: unknown): Transport {
   if (typeof start !== 'function')
     throw configError('transport', transport, 'a transport such as webrtc({ … })');
   return transport as Transport;
+}
+
+function checkThread({ thread = 'main', environment }: JoinMeshOptions): 'main' | 'worker' {
+  if (!['main', 'worker'].includes(thread)) throw configError('thread', thread, "'main' or 'worker'");
+  if (thread === 'worker' && environment !== undefined)
+    throw configError('environment', environment, "left out where the mesh has thread: 'worker'");
+  return thread;
 }
 
 function throwIfAborted(signal: AbortSignal | undefined): void {

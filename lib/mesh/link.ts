@@ -82,6 +82,7 @@ export class Link {
   readonly #receivers: Readonly<Record<LaneName, LaneReceiver>>;
   readonly #roundTrip = new RoundTrip();
   #heardAt: number;
+  #stalledMs = 0;
   #unansweredSince: number | undefined;
   #received = 0;
   #pings = 0;
@@ -122,6 +123,11 @@ export class Link {
 
   get rttMs(): number | undefined {
     return this.#roundTrip.rttMs;
+  }
+
+  /** The worst stall of late that the other end tells of, in milliseconds. */
+  get stalledMs(): number {
+    return this.#stalledMs;
   }
 
   /** When anything came last. */
@@ -284,6 +290,7 @@ export class Link {
       const now = this.#environment.now();
       this.#roundTrip.heard(frame.seq, frame.echo, frame.heldUs, now);
       this.#monitor.heartbeat(now, frame.seq, frame.stalledMs);
+      this.#stalledMs = frame.stalledMs;
       this.#host.onDigest(this, frame.digest);
     } else if (frame.op === 'credit') {
       const window = frame.lane === 'control' ? this.#hello.controlWindowBytes : this.#hello.bulkWindowBytes;

@@ -4,12 +4,11 @@ import type { Environment, Timer } from '../environment.js';
 import { QuorateError, checkName, checkNumber, configError } from '../errors.js';
 import { Emitter } from '../events.js';
 import type { PartitionView } from '../failure/partition.js';
-import type { Credentials, MeshIdentity } from './credentials.js';
+import type { Channel } from '../threads/line.js';
+import type { MeshIdentity } from './credentials.js';
 import type { MeshMetrics } from './metrics.js';
 import type { PeerState } from './peer.js';
-import type { Peers } from './peers.js';
 import type { MeshPort } from './port.js';
-import type { Topology } from './topology.js';
 
 /** What a mesh knows of a peer. */
 export interface PeerStatus {
@@ -58,12 +57,14 @@ export interface MeshEvents {
 /** What a mesh is made of. @internal */
 export interface MeshParts {
   readonly id: NodeId;
-  readonly credentials: Credentials;
+  readonly identity: MeshIdentity;
   readonly environment: Environment;
-  readonly peers: Peers;
   readonly port: MeshPort;
-  readonly topology: Topology;
+  readonly peers: () => PeerStatus[];
+  readonly partition: () => PartitionView;
   readonly metrics: () => MeshMetrics;
+  /** Where the parts are in another thread: the way to what lives on the mesh there. */
+  readonly engine?: Channel | undefined;
   /** Hands over how the parts raise events. */
   readonly attach: (sink: MeshSink) => void;
   /** Stops everything below; called once. */
@@ -78,6 +79,10 @@ export interface MeshSink {
   refused(peer: NodeId, error: QuorateError): void;
   stall(ms: number): void;
   warning(error: Error): void;
+  /** A link is up; said where the mesh is in another thread, and its links are told of apart from its events. */
+  linked(): void;
+  /** The thread that the mesh was in has ended. */
+  failed(error: Error): void;
 }
 
 interface Waiter {
@@ -88,6 +93,7 @@ interface Waiter {
 interface Inner {
   readonly port: MeshPort;
   readonly environment: Environment;
+  readonly engine: Channel | undefined;
   readonly closing: Set<() => Promise<void>>;
 }
 const inners = new WeakMap<Mesh, Inner>();
@@ -119,7 +125,8 @@ export class Mesh extends Emitter<MeshEvents> {
     let resolveClosed!: () => void;
     this.closed = new Promise((resolve) => (resolveClosed = resolve));
     this.#resolveClosed = resolveClosed;
-    inners.set(this, { port: parts.port, environment: parts.environment, closing: this.#closing });
+    const { port, environment, engine } = parts;
+    inners.set(this, { port, environment, engine, closing: this.#closing });
     parts.attach({
       state: (peer, state) => this.#state(peer, state),
       path: (peer, path) => this.#emitOpen('peer:path', peer, path),
@@ -127,25 +134,22 @@ export class Mesh extends Emitter<MeshEvents> {
       refused: (peer, error) => this.#emitOpen('peer:refused', peer, error),
       stall: (ms) => this.#emitOpen('local:stall', ms),
       warning: (error) => this.#warn(error),
+      linked: () => this.#lookAtWaiters(),
+      failed: (error) => {
+        this.#warn(error);
+        void this.close();
+      },
     });
   }
 
   /** What this node proves itself with, and whom it lets in; to be changed while the mesh runs. */
   get identity(): MeshIdentity {
-    return this.#parts.credentials;
+    return this.#parts.identity;
   }
 
   /** The peers that were ever seen at the rendezvous or linked, in no order; the least useful are forgotten above 1024. */
   peers(): PeerStatus[] {
-    const now = this.#parts.environment.now();
-    return Array.from(this.#parts.peers.all(), (peer) => ({
-      id: peer.id,
-      state: peer.state,
-      path: peer.link?.path ?? 'none',
-      publicKey: peer.link?.standing.publicKey,
-      phi: peer.link?.phi(now),
-      rttMs: peer.link?.rttMs,
-    }));
+    return this.#parts.peers();
   }
 
   /**
@@ -164,7 +168,7 @@ export class Mesh extends Emitter<MeshEvents> {
     peers: number | readonly NodeId[],
     options: { readonly timeout?: number; readonly signal?: AbortSignal } = {},
   ): Promise<void> {
-    const sessions = this.#parts.peers.sessions;
+    const sessions = this.#parts.port.linked();
     const wanted = typeof peers === 'number' ? checkNumber('peers', peers, 0, 1024) : this.#checkIds(peers);
     const { timeout, signal } = options;
     if (timeout !== undefined) checkNumber('timeout', timeout, 1, 2 ** 31 - 1, false);
@@ -202,7 +206,7 @@ export class Mesh extends Emitter<MeshEvents> {
 
   /** How the mesh is connected, as this node knows it: who hears whom, which members form a part that holds together. */
   partition(): PartitionView {
-    return this.#parts.topology.partition.view();
+    return this.#parts.partition();
   }
 
   /** What this mesh has counted. Cheap; call it as often as you like. */
@@ -250,8 +254,12 @@ export class Mesh extends Emitter<MeshEvents> {
   }
 
   #state(peer: NodeId, state: 'up' | 'suspect' | 'unreachable'): void {
-    for (const waiter of [...this.#waiters]) if (waiter.done()) waiter.settle();
+    this.#lookAtWaiters();
     this.#emitOpen(`peer:${state}`, peer);
+  }
+
+  #lookAtWaiters(): void {
+    for (const waiter of [...this.#waiters]) if (waiter.done()) waiter.settle();
   }
 
   #emitOpen<K extends keyof MeshEvents>(event: K, ...args: MeshEvents[K]): void {
@@ -271,6 +279,11 @@ export class Mesh extends Emitter<MeshEvents> {
 /** How inner layers reach the port of a mesh. @internal */
 export function meshPort(mesh: Mesh): MeshPort {
   return innerOf(mesh).port;
+}
+
+/** The way to the engine of a mesh that lives in another thread. @internal */
+export function meshEngine(mesh: Mesh): Channel | undefined {
+  return innerOf(mesh).engine;
 }
 
 /** The environment that a mesh was joined with, for what lives on it. @internal */

@@ -2,6 +2,14 @@ import type { PartitionMetrics } from '../failure/partition.js';
 import type { RowGossipMetrics } from '../failure/rowsGossip.js';
 import type { RelayMetrics } from './relay/metrics.js';
 
+/** The groups of a mesh. */
+export interface GroupMetrics {
+  /** Replicas that are open here. */
+  readonly open: number;
+  /** Of these, groups in which nothing happens: they cost no messages and no timers. */
+  readonly quiet: number;
+}
+
 /** What a mesh counts since it was joined. */
 export interface MeshMetrics {
   /** Links that are up now. */
@@ -38,6 +46,8 @@ export interface MeshMetrics {
   /** How often this process stood still, and for how long in all, in milliseconds. */
   readonly stalls: number;
   readonly stalledMs: number;
+  /** The groups that this node takes part in. */
+  readonly groups: GroupMetrics;
   /** Relayed links of this node; all zero with `relay: false`. */
   readonly relay: RelayMetrics;
   /** The gossip that tells members how the mesh is connected. */
@@ -48,7 +58,9 @@ export interface MeshMetrics {
 
 /** The same, being counted. @internal */
 export type MeshCounters = {
-  -readonly [K in Exclude<keyof MeshMetrics, 'links' | 'relay' | 'gossip' | 'partition'>]: MeshMetrics[K];
+  -readonly [
+    K in Exclude<keyof MeshMetrics, 'links' | 'groups' | 'relay' | 'gossip' | 'partition'>
+  ]: MeshMetrics[K];
 };
 
 /** All zero. @internal */

@@ -1,5 +1,6 @@
 /** What the engine sees of a mesh: authenticated peers, and frames to and from them. */
-import type { NodeId } from '../consensus/consensus.js';
+import type { NodeId, Vitals } from '../consensus/consensus.js';
+import type { GroupMetrics } from './metrics.js';
 import type { LaneName } from './transport.js';
 
 /** Who takes the frames of a kind. The first byte of every frame says its kind. */
@@ -48,6 +49,8 @@ export interface MeshPort {
   backlog(peer: NodeId, lane: LaneName): number;
   /** Calls back once, when the lane's backlog has fallen below its low-water mark or the link is gone. */
   whenDrained(peer: NodeId, lane: LaneName, callback: () => void): void;
+  /** What the link to a peer has measured of it; undefined when not linked. */
+  vitals(peer: NodeId): Vitals | undefined;
   /**
    * Registers who takes frames of a kind. The bytes belong to the handler. A handler returns `false` for a frame that breaks
    * the protocol: the sender loses its link. A handler may return a promise: the receiver's credit is granted when it settles.
@@ -62,6 +65,8 @@ export interface MeshPort {
    * voters of one of its groups is isolated.
    */
   expect(group: string, voters: readonly NodeId[] | undefined): void;
+  /** Who counts the groups, for the figures of the mesh. */
+  count(groups: () => GroupMetrics): void;
   /** Drops the link to a peer that broke the protocol of a layer above. It will be set up again, after a pause. */
   punish(peer: NodeId, reason: string): void;
 }

@@ -33,21 +33,28 @@ export type ClusterKeys = readonly [Uint8Array, ...Uint8Array[]] | undefined;
  */
 export async function resolveSecret(option: unknown, cluster: string): Promise<ClusterKeys> {
   if (option === false) return undefined;
-  if (typeof option === 'function') {
-    let fetched: unknown;
-    try {
-      fetched = await (option as () => Promise<unknown>)();
-    } catch (cause) {
-      throw new QuorateError('ERR_SECRET_MISSING', 'secret: the function that fetches it failed', { cause });
-    }
-    return [deriveKey('secret', fetched, cluster)];
-  }
+  if (typeof option === 'function') return [deriveKey('secret', await fetchSecret(option), cluster)];
   if (typeof option === 'object' && option !== null && 'current' in option) {
     const { current, previous } = option as { current: unknown; previous?: unknown };
     const key = deriveKey('secret.current', current, cluster);
     return previous === undefined ? [key] : [key, deriveKey('secret.previous', previous, cluster)];
   }
   return [deriveKey('secret', option, cluster)];
+}
+
+/**
+ * The option without a function in it: what the function fetches.
+ *
+ * @throws QuorateError `ERR_SECRET_MISSING`.
+ * @internal
+ */
+export async function fetchSecret(option: unknown): Promise<unknown> {
+  if (typeof option !== 'function') return option;
+  try {
+    return await (option as () => Promise<unknown>)();
+  } catch (cause) {
+    throw new QuorateError('ERR_SECRET_MISSING', 'secret: the function that fetches it failed', { cause });
+  }
 }
 
 function deriveKey(name: string, secret: unknown, cluster: string): Uint8Array {

@@ -1,6 +1,7 @@
 /** The app's end of snapshots: captures the state at an entry's bound and hands out its chunks, and restores from chunks. */
 import type { SnapshotMeta } from '../consensus/consensus.js';
 import type { AppNotice, EngineNotice } from '../engine/door.js';
+import { QuorateError } from '../errors.js';
 import type { Applier } from './applier.js';
 import type { Codec } from './codec.js';
 import { restoreChunks, snapshotChunks } from './snapshotFormat.js';
@@ -55,13 +56,32 @@ class ChunkPipe implements AsyncIterator<Uint8Array> {
   }
 }
 
+/** The state of one moment: where it stands, and its chunks. */
+export interface Captured {
+  readonly meta: SnapshotMeta;
+  readonly chunks: AsyncGenerator<Uint8Array, void, undefined>;
+}
+
+interface Asker {
+  readonly resolve: (captured: Captured) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/** What the engine says of snapshots. */
+export type SnapshotNotice = Exclude<
+  EngineNotice,
+  { type: 'failed' | 'removed' | 'warning' | 'autopilot' | 'progress' }
+>;
+
 /** The app's end of snapshots, of a member that holds the state, or of one that does not. */
 export interface RoomSnapshots {
   /** Nothing is to be opened before it is over. */
   readonly restoring: boolean;
-  take(notice: Exclude<EngineNotice, { type: 'failed' | 'warning' }>): void;
+  take(notice: SnapshotNotice): void;
   /** The state moved on. */
   progress(): void;
+  /** The state at the next entry's bound, for somebody else than the engine; rejects with ERR_NOT_READY, ERR_CLOSED or ERR_WITNESS. */
+  captured(): Promise<Captured>;
   close(): void;
 }
 
@@ -71,6 +91,7 @@ export class AppSnapshots implements RoomSnapshots {
   readonly #applier: Applier;
   readonly #host: AppSnapshotHost;
   #wanted = false;
+  #askers: Asker[] = [];
   #outgoing: AsyncGenerator<Uint8Array> | undefined;
   #incoming: ChunkPipe | undefined;
   #restoring: Promise<void> = Promise.resolve();
@@ -86,7 +107,7 @@ export class AppSnapshots implements RoomSnapshots {
     return this.#incoming !== undefined;
   }
 
-  take(notice: Exclude<EngineNotice, { type: 'failed' | 'warning' }>): void {
+  take(notice: SnapshotNotice): void {
     switch (notice.type) {
       case 'snapshotWanted':
         this.#wanted = true;
@@ -108,6 +129,7 @@ export class AppSnapshots implements RoomSnapshots {
 
   /** The state moved on: captures it, if that is wanted and possible now. */
   progress(): void {
+    this.#answer();
     if (!this.#wanted || !this.#applier.atBound || this.#incoming) return;
     this.#wanted = false;
     const meta = this.#applier.meta;
@@ -123,6 +145,30 @@ export class AppSnapshots implements RoomSnapshots {
       return;
     }
     this.#host.say({ type: 'snapshotBegin', meta });
+  }
+
+  /**
+   * The state at the next entry's bound, for somebody else than the engine. Rejects with
+   * ERR_NOT_READY where there is none, and ERR_CLOSED when the replica ends first.
+   */
+  captured(): Promise<Captured> {
+    return new Promise((resolve, reject) => {
+      this.#askers.push({ resolve, reject });
+      this.#answer();
+    });
+  }
+
+  #answer(): void {
+    const { meta, atBound } = this.#applier;
+    if (this.#askers.length === 0 || !atBound || this.#incoming) return;
+    for (const { resolve, reject } of this.#askers.splice(0)) {
+      try {
+        if (!meta) throw new QuorateError('ERR_NOT_READY', 'nothing of the group is here yet');
+        resolve({ meta, chunks: this.capture() });
+      } catch (error) {
+        reject(error);
+      }
+    }
   }
 
   /** The chunks of the state as it is now. */
@@ -194,6 +240,8 @@ export class AppSnapshots implements RoomSnapshots {
 
   close(): void {
     this.#wanted = false;
+    for (const { reject } of this.#askers.splice(0))
+      reject(new QuorateError('ERR_CLOSED', 'the replica was closed'));
     const incoming = this.#incoming;
     this.#incoming = undefined;
     incoming?.abandon();

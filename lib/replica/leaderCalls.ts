@@ -46,7 +46,7 @@ interface Call {
   from: string;
   /** Why not, as of the last refusal. */
   why: RequestFailure | undefined;
-  readonly resolve: () => void;
+  readonly resolve: (answer: unknown) => void;
   readonly reject: (error: QuorateError) => void;
 }
 
@@ -63,8 +63,8 @@ export class LeaderCalls {
     this.#say = say;
   }
 
-  /** Resolves when what is wanted has come about, as far as this member knows. */
-  ask(wanted: Wanted, limits: CallOptions & { readonly timeout: number }): Promise<void> {
+  /** Resolves when what is wanted has come about, as far as this member knows; or with what the leader answered. */
+  ask(wanted: Wanted, limits: CallOptions & { readonly timeout: number }): Promise<unknown> {
     return new Promise((resolve, reject) => {
       if (limits.signal?.aborted === true)
         throw new QuorateError('ERR_ABORTED', 'the signal had fired already');
@@ -90,9 +90,9 @@ export class LeaderCalls {
         asked: undefined,
         from: '',
         why: undefined,
-        resolve: () => {
+        resolve: (answer) => {
           end();
-          resolve();
+          resolve(answer);
         },
         reject: (error) => {
           end();
@@ -107,6 +107,12 @@ export class LeaderCalls {
   statusChanged(status: GroupStatus): void {
     this.#status = status;
     for (const call of [...this.#calls.values()]) this.#look(call, status);
+  }
+
+  /** The leader answered. */
+  answered(token: number, answer: unknown): void {
+    const call = this.#calls.get(token);
+    if (call?.wanted.request.type === 'progress') call.resolve(answer);
   }
 
   /** The leader did not, or could not. */
@@ -136,7 +142,7 @@ export class LeaderCalls {
   #look(call: Call, status: GroupStatus): void {
     const { leader, epoch, contact } = status;
     if (call.wanted.reached(status, call.from)) {
-      call.resolve();
+      call.resolve(undefined);
       return;
     }
     if (leader === '' || contact === 0) return;

@@ -15,7 +15,7 @@ import type { StateMachine } from './stateMachine.js';
  * restored. It waits for nobody; `replica.ready()` does.
  *
  * Throws {@link QuorateError}: `ERR_CONFIG`, `ERR_CLOSED` (the mesh is), `ERR_ABORTED`, `ERR_GROUP_EXISTS`, `ERR_GROUP_UNKNOWN`,
- * `ERR_MACHINE_VERSION`, and what the storage throws: `ERR_STORAGE_LOCKED`, `ERR_STORAGE_FOREIGN`, `ERR_STORAGE_CORRUPT`,
+ * `ERR_NOT_A_MEMBER` (this node was removed from the group; `join` enters it again), `ERR_MACHINE_VERSION`, and what the storage throws: `ERR_STORAGE_LOCKED`, `ERR_STORAGE_FOREIGN`, `ERR_STORAGE_CORRUPT`,
  * `ERR_STORAGE_VERSION`, `ERR_STORAGE_FAILED`.
  *
  * @example
@@ -40,6 +40,7 @@ export async function openReplica<M extends StateMachine>(options: ReplicaOption
         storage,
         founders: checked.members,
         join: checked.join,
+        autopilot: checked.autopilot,
         snapshotLogBytes: checked.snapshotLogBytes,
         keepEntries: checked.keepEntries,
         snapshotBytesPerSecond: checked.snapshotBytesPerSecond,
@@ -66,9 +67,11 @@ export async function openReplica<M extends StateMachine>(options: ReplicaOption
     await replica.close();
     throw aborted();
   }
-  if (replica.status().state === 'failed') {
+  if (!['running', 'closed'].includes(replica.status().state)) {
     const reason = await replica.closed;
     await replica.close();
+    if (reason.type === 'removed')
+      throw new QuorateError('ERR_NOT_A_MEMBER', 'this node was removed meanwhile');
     throw reason.type === 'failed'
       ? reason.error
       : new QuorateError('ERR_CLOSED', 'the replica was closed while it opened');

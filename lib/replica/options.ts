@@ -1,9 +1,11 @@
 /** What openReplica takes, and what holds where it is left out. */
+import type { AutopilotSettings } from '../engine/autopilot.js';
 import type { WiredProtocol } from '../engine/codec.js';
 import type { JoinAs } from '../engine/joining.js';
-import { checkName, checkNumber, configError } from '../errors.js';
+import { checkName, checkNumber, configError, QuorateError } from '../errors.js';
 import type { Mesh } from '../mesh/mesh.js';
 import type { Storage } from '../storage/storage.js';
+import { checkAutopilot, type AutopilotOptions } from './autopilotOptions.js';
 import { raft, type ConsensusOption } from './consensus.js';
 import { checkPart } from './changeCall.js';
 import { cbor, type Codec } from './codec.js';
@@ -63,6 +65,12 @@ export interface ReplicaOptions<M extends StateMachine> {
    * @defaultValue 'voter'
    */
   readonly as?: 'voter' | 'learner' | 'witness';
+  /**
+   * Has the leader keep a number of voters by itself. See docs/operations.md.
+   *
+   * @defaultValue off: only people change the members
+   */
+  readonly autopilot?: AutopilotOptions;
   /**
    * The protocol that orders the commands.
    *
@@ -129,6 +137,7 @@ export interface CheckedOptions {
   readonly group: string;
   readonly members: readonly string[] | undefined;
   readonly join: JoinAs | undefined;
+  readonly autopilot: AutopilotSettings | undefined;
   readonly wired: WiredProtocol;
   readonly snapshotLogBytes: number;
   readonly keepEntries: number;
@@ -163,6 +172,13 @@ export function checkOptions<M extends StateMachine>(
     throw configError('storage', storage, "one that can keep an outbox, for onNoQuorum: 'queue'");
   if (onNoQuorum !== 'queue' && options.outbox !== undefined)
     throw configError('outbox', options.outbox, "left out unless onNoQuorum is 'queue'");
+  const { maxCommandBytes, outbox } = options;
+  if (maxCommandBytes !== undefined && outbox?.maxBytes !== undefined && maxCommandBytes > outbox.maxBytes) {
+    // It could never be taken in, however empty the outbox is.
+    const message = `maxCommandBytes (${maxCommandBytes}) must be at most outbox.maxBytes (${outbox.maxBytes})`;
+    throw new QuorateError('ERR_CONFIG', message);
+  }
+  const wired = checkConsensus(options.consensus ?? raft(), members?.length);
   const join = checkJoin(options);
   if (join === 'witness' && onNoQuorum === 'queue')
     throw configError(
@@ -174,7 +190,8 @@ export function checkOptions<M extends StateMachine>(
     group,
     members: members === undefined ? undefined : checkMembers(members, self),
     join,
-    wired: (options.consensus ?? raft()).wired,
+    autopilot: options.autopilot && checkAutopilot(options.autopilot, wired.protocol.transferMs ?? 1000),
+    wired,
     snapshotLogBytes: checkNumber(
       'snapshot.logBytes',
       snapshot.logBytes ?? (join === 'witness' ? 2 ** 20 : 2 ** 26),
@@ -208,6 +225,12 @@ export function checkOptions<M extends StateMachine>(
     ),
     clients: checkFlag('clients', options.clients ?? true),
   };
+}
+
+/** Founders are counted; who joins or reopens takes what the group has. */
+function checkConsensus(consensus: ConsensusOption, founders: number | undefined): WiredProtocol {
+  if (founders !== undefined) consensus.checkFounders?.(founders);
+  return consensus.wired;
 }
 
 function checkFlag(option: string, value: unknown): boolean {

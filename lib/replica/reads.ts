@@ -6,6 +6,7 @@ import type { Index } from '../consensus/consensus.js';
 import type { GroupStatus } from '../engine/door.js';
 import type { Environment, Timer } from '../environment.js';
 import { QuorateError, type ErrorCode } from '../errors.js';
+import { Freshness, type Moment } from './freshness.js';
 
 const RETRY_MS = 20;
 
@@ -25,6 +26,7 @@ export class ReadWaiter {
 
 interface Round {
   readonly waiters: readonly ReadWaiter[];
+  readonly asked: Moment;
   index: Index;
 }
 
@@ -44,9 +46,12 @@ export class Reads {
   #retryTimer: Timer | undefined;
   #sweepTimer: Timer | undefined;
   #closed = false;
+  readonly #freshness: Freshness;
+  #refreshing = false;
 
   constructor(environment: Environment, maxPending: number, timeoutMs: number, wake: () => void) {
     this.#environment = environment;
+    this.#freshness = new Freshness(environment);
     this.#maxPending = maxPending;
     this.#timeoutMs = timeoutMs;
     this.#wake = wake;
@@ -72,6 +77,21 @@ export class Reads {
     return waiter;
   }
 
+  /**
+   * Whether the local state shows all that was committed `maxLagMs` ago. Where it does so only just, a read is asked for ahead of
+   * time, so that those who ask all the time never wait.
+   */
+  isWithin(maxLagMs: number): boolean {
+    const { lagMs } = this.#freshness;
+    if (lagMs > maxLagMs) return false;
+    if (lagMs > maxLagMs / 2 && !this.#refreshing && this.#pending < this.#maxPending) {
+      this.#refreshing = true;
+      const done = (): void => void (this.#refreshing = false);
+      this.add(done, done, Math.min(maxLagMs, this.#timeoutMs));
+    }
+    return true;
+  }
+
   /** Gives up waiting. */
   abandon(waiter: ReadWaiter, code: ErrorCode, why: string): void {
     if (waiter.done) return;
@@ -87,7 +107,7 @@ export class Reads {
     this.#queued = [];
     if (waiters.length === 0) return;
     const context = ++this.#contexts;
-    this.#asked.set(context, { waiters, index: 0 });
+    this.#asked.set(context, { waiters, asked: this.#freshness.moment(), index: 0 });
     out.push(context);
   }
 
@@ -129,7 +149,8 @@ export class Reads {
       this.#run(this.#confirmed.shift()!);
   }
 
-  #run({ waiters }: Round): void {
+  #run({ waiters, asked }: Round): void {
+    this.#freshness.reached(asked);
     for (const waiter of waiters) {
       if (waiter.done) continue;
       waiter.done = true;

@@ -1,24 +1,31 @@
 /** The face of a replica: what an app holds in its hand. */
 import { createHash } from 'node:crypto';
+import { allMembers, type Membership } from '../consensus/membership.js';
+import { commitSize, electionSize } from '../consensus/quorum.js';
+import type { ProgressReport } from '../engine/progressWire.js';
 import type { EngineSide, GroupStatus } from '../engine/door.js';
 import type { Environment } from '../environment.js';
 import { checkNumber, configError, QuorateError, type ErrorCode } from '../errors.js';
 import { Emitter } from '../events.js';
 import type { Storage } from '../storage/storage.js';
+import { backupOf } from './backup/backup.js';
 import { armLimits, checkTimeout } from './callLimits.js';
 import { checkChange, membersChanged } from './changeCall.js';
 import type { Change } from './changes.js';
+import { checkConsistency, needsQuorum } from './consistency.js';
 import { detach } from './detach.js';
 import { memberList } from './memberList.js';
 import type { CheckedOptions } from './options.js';
 import { Waiter } from './pending.js';
 import type { Outbox } from './outbox/outboxTypes.js';
+import { askProgress, progressOf, withProgress } from './progressCall.js';
 import { parseRequestId } from './requestId.js';
 import type {
   CallOptions,
+  ChangeMembersOptions,
   CloseOptions,
   CloseReason,
-  Consistency,
+  MemberProgress,
   MemberStatus,
   MembersChange,
   QueryOptions,
@@ -31,7 +38,12 @@ import { Room, type RoomSetup } from './room.js';
 import { transferTo } from './transferCall.js';
 import type { AnswerOf, CommandOf, QueryOf, ResultOf, StateMachine } from './stateMachine.js';
 
-const consistencies: readonly string[] = ['linearizable', 'committed', 'local'] satisfies Consistency[];
+/** What is said to who calls a replica that is over. */
+const ends = {
+  closed: ['ERR_CLOSED', 'the replica is closed'],
+  failed: ['ERR_REPLICA_FAILED', 'the replica has failed'],
+  removed: ['ERR_NOT_A_MEMBER', 'this node was removed from the group'],
+} satisfies Record<string, readonly [ErrorCode, string]>;
 
 /** What serves the clients of a replica. @internal */
 export interface ReplicaTenant {
@@ -102,6 +114,8 @@ export class Replica<M extends StateMachine = StateMachine> extends Emitter<Repl
         status: (status) => this.#statusChanged(status),
         warning: (error) => this.emit('warning', error),
         failed: (error) => this.#failed(error),
+        autopilot: (step) => this.emit('autopilot:step', step),
+        removed: (membership) => this.#removed(membership),
         outbox: {
           queued: (entry) => this.emit('outbox:queued', entry),
           replayed: (outcome) => this.emit('outbox:replayed', outcome),
@@ -260,21 +274,19 @@ export class Replica<M extends StateMachine = StateMachine> extends Emitter<Repl
    * anybody was given, before the call; any member can answer. Answers share nothing with the state.
    *
    * Throws {@link QuorateError}: `ERR_TIMEOUT`, `ERR_ABORTED`, `ERR_CLOSED`, `ERR_REPLICA_FAILED`, `ERR_OVERLOADED`,
-   * `ERR_NOT_READY` (linearizable, with `onNoQuorum: 'reject'`, while no quorum answers), and
+   * `ERR_NOT_READY` (linearizable or with a `maxLagMs` that the local state does not meet, with `onNoQuorum: 'reject'`, while no
+   * quorum answers), and
    * `ERR_QUERY_FAILED` or `ERR_UNKNOWN_OPERATION` from the machine.
    */
   async query<const Q extends QueryOf<M>>(query: Q, options: QueryOptions = {}): Promise<AnswerOf<M, Q>> {
     this.#checkState();
-    const { consistency = 'linearizable' } = options;
+    const consistency = checkConsistency(options.consistency ?? 'linearizable');
     this.#queries++;
-    if (consistency === 'linearizable') {
-      if (this.#detour && this.#options.onNoQuorum === 'reject') throw noQuorum();
-      return this.#linearize(() => this.#ask(query), options);
-    }
-    if (!consistencies.includes(consistency)) {
-      throw configError('consistency', consistency, "'linearizable', 'committed' or 'local'");
-    }
-    return this.peek(query);
+    if (!needsQuorum(consistency)) return this.peek(query);
+    if (typeof consistency === 'object' && this.#room.reads.isWithin(consistency.maxLagMs))
+      return this.peek(query);
+    if (this.#detour && this.#options.onNoQuorum === 'reject') throw noQuorum();
+    return this.#linearize(() => this.#ask(query), options);
   }
 
   /** Asks the state as it is here and now; for user interfaces. Only what is committed shows. */
@@ -380,24 +392,50 @@ export class Replica<M extends StateMachine = StateMachine> extends Emitter<Repl
    * await replica.changeMembers({ add: [{ id: 'd' }, { id: 'e' }], remove: ['a', 'b'] });
    * ```
    */
-  async changeMembers(change: MembersChange, options: CallOptions = {}): Promise<void> {
+  async changeMembers(change: MembersChange, options: ChangeMembersOptions = {}): Promise<void> {
+    this.#checkOpen();
+    const { timeout = this.#options.timeout, onProgress } = options;
+    checkTimeout(timeout);
+    if (onProgress !== undefined && typeof onProgress !== 'function')
+      throw configError('onProgress', onProgress, 'a function');
+    const { leaderCalls } = this.#room;
+    const work = leaderCalls.ask(membersChanged(checkChange(change)), { ...options, timeout });
+    if (onProgress)
+      await withProgress(this.#environment, work, () => this.progress({ timeout: 1000 }), onProgress);
+    else await work;
+  }
+
+  /**
+   * How far the other members are, as the leader sees it; from any member. While a newcomer catches up `changeMembers` tells it
+   * as well, see `onProgress`.
+   *
+   * Throws {@link QuorateError}: `ERR_TIMEOUT`, `ERR_ABORTED`, `ERR_OVERLOADED`, `ERR_CLOSED`, `ERR_NOT_A_MEMBER`,
+   * `ERR_REPLICA_FAILED`.
+   *
+   * @example
+   * ```ts
+   * for (const { id, lag } of await replica.progress()) console.log(`${id} lacks ${lag} entries`);
+   * ```
+   */
+  async progress(options: CallOptions = {}): Promise<MemberProgress[]> {
     this.#checkOpen();
     const { timeout = this.#options.timeout } = options;
     checkTimeout(timeout);
-    await this.#room.leaderCalls.ask(membersChanged(checkChange(change)), { ...options, timeout });
+    const report = await this.#room.leaderCalls.ask(askProgress, { ...options, timeout });
+    return progressOf(report as ProgressReport);
   }
 
   /** Adds a member, or changes its part: {@link Replica.changeMembers} for one. */
   async addMember(
     id: string,
-    options: CallOptions & { readonly as?: 'voter' | 'learner' | 'witness' } = {},
+    options: ChangeMembersOptions & { readonly as?: 'voter' | 'learner' | 'witness' } = {},
   ): Promise<void> {
     const { as = 'voter', ...limits } = options;
     await this.changeMembers({ add: [{ id, as }] }, limits);
   }
 
   /** Removes a member: {@link Replica.changeMembers} for one. */
-  async removeMember(id: string, options: CallOptions = {}): Promise<void> {
+  async removeMember(id: string, options: ChangeMembersOptions = {}): Promise<void> {
     await this.changeMembers({ remove: [id] }, options);
   }
 
@@ -412,9 +450,11 @@ export class Replica<M extends StateMachine = StateMachine> extends Emitter<Repl
       leader: status?.leader === '' ? undefined : status?.leader,
       epoch: status?.epoch.n ?? 0,
       quorum: this.#state === 'running' && (status?.quorum ?? false),
+      quiet: this.#state === 'running' && (status?.quiet ?? false),
       commitIndex: this.#room.commitIndex,
       appliedIndex: this.#room.applier.appliedIndex,
       members: this.#members,
+      quorums: quorumsOf(status?.membership),
       pending: { commands: this.#room.submitter.pendingCommands, reads: this.#room.reads.pending },
       outbox: { size: this.#room.outbox.size, bytes: this.#room.outbox.bytes },
     };
@@ -433,6 +473,37 @@ export class Replica<M extends StateMachine = StateMachine> extends Emitter<Repl
     if (from !== undefined) checkNumber('from', from, 0, Number.MAX_SAFE_INTEGER);
     const stream = this.#room.changes.subscribe(this.#room.applier.appliedIndex, from, signal);
     return stream as AsyncIterableIterator<Change<CommandOf<M>>>;
+  }
+
+  /**
+   * A backup of the group: bytes for a file or a stream, with all that was committed up to one index, checksums, and what it is of.
+   * {@link restoreGroup} makes a group of it. The state is captured when the first bytes are asked for; the group goes on
+   * meanwhile. By default it holds every command that was acknowledged before; with `consistency: 'local'` it holds what is
+   * applied here, and needs no quorum.
+   *
+   * Throws {@link QuorateError}, when bytes are asked for: `ERR_NOT_READY` (`local`, and nothing is here yet), `ERR_CONFIG`,
+   * `ERR_TIMEOUT`, `ERR_ABORTED`, `ERR_CLOSED`, `ERR_REPLICA_FAILED`. What was taken until then is no backup.
+   *
+   * @example
+   * ```ts
+   * await pipeline(replica.backup(), createWriteStream('settings.backup'));
+   * ```
+   */
+  backup(options: QueryOptions = {}): AsyncGenerator<Uint8Array, void, undefined> {
+    this.#checkOpen();
+    const { consistency = 'linearizable' } = options;
+    checkConsistency(consistency);
+    const from = {
+      group: this.group,
+      node: this.id,
+      machineVersion: this.#machine.version,
+      environment: this.#environment,
+      snapshots: this.#room.snapshots,
+    };
+    return backupOf(from, async () => {
+      this.#checkOpen();
+      if (consistency === 'linearizable') await this.#linearize(() => undefined, options);
+    });
   }
 
   /**
@@ -522,8 +593,7 @@ export class Replica<M extends StateMachine = StateMachine> extends Emitter<Repl
 
   #checkOpen(fate?: 'refused'): void {
     if (this.#state === 'running' && !this.#closing) return;
-    const code: ErrorCode = this.#state === 'failed' ? 'ERR_REPLICA_FAILED' : 'ERR_CLOSED';
-    const message = this.#state === 'failed' ? 'the replica has failed' : 'the replica is closed';
+    const [code, message] = ends[this.#state === 'running' ? 'closed' : this.#state];
     throw new QuorateError(code, message, { fate, cause: this.#room.submitter.obstacle });
   }
 
@@ -563,6 +633,20 @@ export class Replica<M extends StateMachine = StateMachine> extends Emitter<Repl
     this.#tenant?.closing();
     this.emit('replica:failed', error);
     this.#settleClosed({ type: 'failed', error });
+    this.#release();
+  }
+
+  #removed(membership: Membership): void {
+    if (this.#state !== 'running') return;
+    this.#state = 'removed';
+    this.#tenant?.closing();
+    const members = allMembers(membership).map(({ id }) => id);
+    this.emit('replica:removed', members);
+    this.#settleClosed({ type: 'removed', members });
+    this.#release();
+  }
+
+  #release(): void {
     // What holds files and timers is released; the app may still ask for status, and close.
     const { outbox } = this.#room;
     const closing = outbox.attached
@@ -570,6 +654,11 @@ export class Replica<M extends StateMachine = StateMachine> extends Emitter<Repl
       : this.#engine?.close();
     closing?.catch(() => undefined);
   }
+}
+
+function quorumsOf(membership: Membership | undefined): ReplicaStatus['quorums'] {
+  const { voters = [], quorums } = membership ?? {};
+  return { commit: commitSize(voters.length, quorums), election: electionSize(voters.length, quorums) };
 }
 
 function noQuorum(fate?: 'refused'): QuorateError {

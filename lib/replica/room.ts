@@ -1,15 +1,19 @@
 /** The app's side of a group: everything behind the door, put together. */
 import type { Entry, Index, SnapshotMeta } from '../consensus/consensus.js';
-import type {
-  AppBatch,
-  AppNotice,
-  AppSide,
-  EngineBatch,
-  EngineSide,
-  GroupStatus,
-  Proposal,
+import {
+  waitingBytes,
+  type AppBatch,
+  type AppNotice,
+  type AppSide,
+  type EngineBatch,
+  type EngineSide,
+  type GroupStatus,
+  type Proposal,
 } from '../engine/door.js';
+import type { AutopilotStep } from '../consensus/autopilot.js';
+import type { Membership } from '../consensus/membership.js';
 import type { Environment } from '../environment.js';
+import type { ErrorCode } from '../errors.js';
 import { Applier } from './applier.js';
 import { AppSnapshots, type AppSnapshotHost, type RoomSnapshots } from './appSnapshots.js';
 import { ChangeFeed } from './changes.js';
@@ -33,6 +37,9 @@ export interface RoomEvents {
   status(status: GroupStatus): void;
   warning(error: Error): void;
   failed(error: Error): void;
+  autopilot(step: AutopilotStep): void;
+  /** The group goes on with other members. */
+  removed(membership: Membership): void;
   readonly outbox: Omit<OutboxEvents, 'failed'>;
 }
 
@@ -216,6 +223,9 @@ export class Room implements AppSide {
     }
     for (const notice of batch.notices) {
       if (notice.type === 'failed') this.#fail(notice.error, false);
+      else if (notice.type === 'removed') this.#leave(notice.membership);
+      else if (notice.type === 'autopilot') this.#events.autopilot(notice.step);
+      else if (notice.type === 'progress') this.leaderCalls.answered(notice.token, notice.report);
       else if (notice.type === 'warning') this.#warn(notice.error);
       else if (notice.type === 'requestRefused') this.leaderCalls.refused(notice.token, notice.why);
       else if (!this.#failed) this.snapshots.take(notice);
@@ -230,7 +240,7 @@ export class Room implements AppSide {
   }
 
   #push(entries: readonly Entry[]): void {
-    for (const entry of entries) this.#untold += entry.data.length;
+    for (const entry of entries) this.#untold += waitingBytes(entry);
     this.applier.push(entries);
   }
 
@@ -257,29 +267,36 @@ export class Room implements AppSide {
     if (this.#failed) return;
     this.#failed = true;
     if (tell) this.#say({ type: 'failed', error });
-    this.applier.stop();
     this.submitter.obstacle = error;
-    this.#replay.end();
-    this.outbox.end('ERR_REPLICA_FAILED', `the replica has failed: ${error.message}`);
-    this.submitter.close('ERR_REPLICA_FAILED', `the replica has failed: ${error.message}`);
-    this.reads.close('ERR_REPLICA_FAILED', `the replica has failed: ${error.message}`);
-    this.leaderCalls.close('ERR_REPLICA_FAILED', `the replica has failed: ${error.message}`);
-    this.snapshots.close();
-    this.changes.close();
+    this.#end('ERR_REPLICA_FAILED', `the replica has failed: ${error.message}`);
     this.#maybeOpen();
     this.#events.failed(error);
   }
 
+  #leave(membership: Membership): void {
+    if (this.#failed) return;
+    // Who waits for just this change has what it wanted.
+    if (this.#status) this.leaderCalls.statusChanged({ ...this.#status, membership, stable: membership });
+    this.#failed = true;
+    this.#end('ERR_NOT_A_MEMBER', 'this node was removed from the group');
+    this.#maybeOpen();
+    this.#events.removed(membership);
+  }
+
   /** Rejects what is pending and ends every stream. */
-  close(): void {
+  #end(code: ErrorCode, why: string): void {
     this.applier.stop();
     this.#replay.end();
-    this.outbox.end('ERR_CLOSED', 'the replica was closed');
-    this.submitter.close('ERR_CLOSED', 'the replica was closed');
-    this.reads.close('ERR_CLOSED', 'the replica was closed');
-    this.leaderCalls.close('ERR_CLOSED', 'the replica was closed');
+    this.outbox.end(code, why);
+    this.submitter.close(code, why);
+    this.reads.close(code, why);
+    this.leaderCalls.close(code, why);
     this.snapshots.close();
     this.changes.close();
+  }
+
+  close(): void {
+    this.#end('ERR_CLOSED', 'the replica was closed');
     this.#failed = true;
   }
 }

@@ -2,9 +2,9 @@
  * The app's end of snapshots on a witness: there is no state, so each is empty and stands for the log up to its index alone.
  */
 import type { SnapshotMeta } from '../consensus/consensus.js';
-import type { EngineNotice } from '../engine/door.js';
 import type { Applier } from './applier.js';
-import type { AppSnapshotHost, RoomSnapshots } from './appSnapshots.js';
+import { QuorateError } from '../errors.js';
+import type { AppSnapshotHost, Captured, RoomSnapshots, SnapshotNotice } from './appSnapshots.js';
 
 const nothing = new Uint8Array(0);
 
@@ -23,7 +23,7 @@ export class WitnessSnapshots implements RoomSnapshots {
     return this.#restored !== undefined;
   }
 
-  take(notice: Exclude<EngineNotice, { type: 'failed' | 'warning' }>): void {
+  take(notice: SnapshotNotice): void {
     switch (notice.type) {
       case 'snapshotWanted':
         this.#wanted = true;
@@ -62,6 +62,10 @@ export class WitnessSnapshots implements RoomSnapshots {
     const { meta } = this.#applier;
     if (meta) this.#host.say({ type: 'snapshotBegin', meta });
     else this.#host.say({ type: 'snapshotFailed', message: 'there is nothing to capture yet' });
+  }
+
+  captured(): Promise<Captured> {
+    return Promise.reject(new QuorateError('ERR_WITNESS', 'this member is a witness and holds no state'));
   }
 
   close(): void {

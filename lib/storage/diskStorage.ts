@@ -1,5 +1,6 @@
 /** The face of the disk storage. */
 import { resolve } from 'node:path';
+import { described } from '../description.js';
 import { checkNumber, configError } from '../errors.js';
 import { openDisk } from './disk/openDisk.js';
 import { openRecordFile } from './disk/recordFile.js';
@@ -57,9 +58,10 @@ export function diskStorage(directory: string, options: DiskStorageOptions = {})
   if (!['fdatasync', 'dsync'].includes(sync)) throw configError('sync', sync, "'fdatasync' or 'dsync'");
   const setup: DiskSetup = { segmentBytes, sync, reserve };
   const path = resolve(directory);
-  return {
+  const storage: Storage = {
     kind: 'disk',
     open: (binding) => openDisk(path, setup, binding),
     openRecords: ({ environment, group }) => openRecordFile(path, environment, group, reserve),
   };
+  return described(storage, 'diskStorage', [path, setup]);
 }

@@ -1,6 +1,7 @@
 /** A storage that forgets everything when its process ends. */
 import { compareEpochs, lastOf } from '../consensus/consensus.js';
 import type { Entry, Epoch, HardState, Index, Recovered, SnapshotMeta } from '../consensus/consensus.js';
+import { described } from '../description.js';
 import { randomId } from '../environment.js';
 import type { Environment } from '../environment.js';
 import { checkName, QuorateError } from '../errors.js';
@@ -29,7 +30,7 @@ const TAIL_BYTES = 4 << 20;
  * ```
  */
 export function memoryStorage(): Storage {
-  return new MemoryStorage();
+  return described(new MemoryStorage(), 'memoryStorage', []);
 }
 
 interface Content {
@@ -38,7 +39,6 @@ interface Content {
   readonly node: string;
   readonly logs: Map<string, MemoryLog>;
   readonly snapshots: Map<string, MemorySnapshot>;
-  readonly records: Map<string, Uint8Array[]>;
 }
 
 interface MemorySnapshot {
@@ -49,6 +49,8 @@ interface MemorySnapshot {
 class MemoryStorage implements Storage {
   readonly kind = 'memory';
   #content: Content | undefined;
+  /** Apart from the rest: where the engine is in another thread the records are in the app's. */
+  readonly #records = new Map<string, Uint8Array[]>();
   #open = false;
 
   // eslint-disable-next-line @typescript-eslint/require-await -- what is thrown must come as a rejection
@@ -68,7 +70,6 @@ class MemoryStorage implements Storage {
       node,
       logs: new Map(),
       snapshots: new Map(),
-      records: new Map(),
     });
     if (content.cluster !== cluster || content.node !== node) {
       const owner = `node ${content.node} of cluster ${content.cluster}`;
@@ -82,9 +83,7 @@ class MemoryStorage implements Storage {
   }
 
   openRecords({ group }: { readonly group: string }): Promise<RecordFile> {
-    if (this.#content === undefined)
-      return Promise.reject(new QuorateError('ERR_INTERNAL', 'this memory storage was never opened'));
-    return Promise.resolve(new MemoryRecords(this.#content.records, group));
+    return Promise.resolve(new MemoryRecords(this.#records, group));
   }
 }
 

@@ -11,7 +11,7 @@ const MAX_MEMBERSHIP = 1 << 22;
 
 /** @internal */
 export function encodeHardState(writer: ByteSink, hard: HardState): void {
-  writer.u8(hard.accepted === undefined ? 0 : 1);
+  writer.u8((hard.accepted === undefined ? 0 : 1) + (hard.promiseMs === undefined ? 0 : 2));
   writer.string(hard.protocol);
   writer.varint(hard.config);
   encodeEpoch(writer, hard.epoch);
@@ -19,21 +19,25 @@ export function encodeHardState(writer: ByteSink, hard: HardState): void {
   if (hard.accepted !== undefined) encodeEpoch(writer, hard.accepted);
   writer.varint(hard.commit);
   writer.string(hard.genesis);
+  if (hard.promiseMs !== undefined) writer.varint(hard.promiseMs);
 }
 
 /** @internal */
 export function decodeHardState(reader: ByteReader): HardState {
   const flags = reader.u8();
-  if (flags > 1) throw new QuorateError('ERR_CODEC', `hard state flags ${flags}`);
+  if (flags > 3) throw new QuorateError('ERR_CODEC', `hard state flags ${flags}`);
   const protocol = reader.string(MAX_NAME);
   const config = reader.varint();
   const epoch = decodeEpoch(reader);
   const vote = reader.string(MAX_NAME);
-  const accepted = flags === 1 ? decodeEpoch(reader) : undefined;
+  const accepted = (flags & 1) !== 0 ? decodeEpoch(reader) : undefined;
   const commit = reader.varint();
   const genesis = reader.string(MAX_NAME);
-  const hard = { protocol, config, epoch, vote, commit, genesis };
-  return accepted === undefined ? hard : { ...hard, accepted };
+  return {
+    ...{ protocol, config, epoch, vote, commit, genesis },
+    ...(accepted && { accepted }),
+    ...((flags & 2) !== 0 && { promiseMs: reader.varint() }),
+  };
 }
 
 /** @internal */

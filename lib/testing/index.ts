@@ -51,4 +51,5 @@ export {
   type PlannedFault,
   type RunPlan,
 } from './exploration/plan.js';
+export type { MemberFault } from './exploration/memberFaults.js';
 export type { MeshFault, Pair } from './exploration/meshFaults.js';

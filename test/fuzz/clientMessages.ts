@@ -18,6 +18,7 @@ export function clientMessages(): Message[] {
     { op: 'submit', ...place, requestId: 'r-1', body },
     { op: 'query', ...place, consistency: 'linearizable', body },
     { op: 'query', ...place, consistency: 'local', body: new Uint8Array(0) },
+    { op: 'query', ...place, consistency: { maxLagMs: 500 }, body },
     { op: 'follow', ...place, from: undefined, count: 10, bytes: 1000 },
     { op: 'follow', ...place, from: 0, count: 0, bytes: 0 },
     { op: 'grant', ...place, count: 2000, bytes: 2 ** 40 },

@@ -13,7 +13,7 @@ import { outboxRecords, recordFile } from './surfaces/outbox.js';
 import { pings } from './surfaces/pings.js';
 import { datagrams, packetHeads, packets } from './surfaces/relay.js';
 import { relayLinks, relayOpened } from './surfaces/relayLinks.js';
-import { batches, cborValues, registrations, snapshots } from './surfaces/replica.js';
+import { backups, batches, cborValues, registrations, snapshots } from './surfaces/replica.js';
 import { crowd, gossip, rows } from './surfaces/rows.js';
 import { signalSocket } from './surfaces/signalSocket.js';
 import { setup, signalClient, signalServer } from './surfaces/signaling.js';
@@ -54,6 +54,7 @@ export const makeSurfaces: Readonly<Record<string, () => Surface | Promise<Surfa
   registrations,
   cbor: cborValues,
   snapshots,
+  backups,
   entries: entryBlocks,
   states,
   files,

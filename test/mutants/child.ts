@@ -3,6 +3,7 @@ import { pathToFileURL } from 'node:url';
 import type { planRun, FaultKind } from '../../lib/testing/exploration/plan.js';
 import type { runPlan } from '../../lib/testing/exploration/runPlan.js';
 import type { Word } from './hunt.js';
+import { planMembers } from '../../lib/testing/exploration/memberPlan.js';
 import { planMesh } from '../../lib/testing/exploration/meshPlan.js';
 import { planStorm } from '../../lib/testing/exploration/storm.js';
 import type { RunPlan } from '../../lib/testing/exploration/plan.js';
@@ -26,6 +27,7 @@ const { runPlan: run } = (await import(new URL('testing/exploration/runPlan.js',
 };
 function planOf(seed: number): RunPlan {
   if (kinds === 'storm') return planStorm(seed);
+  if (kinds === 'growth') return planMembers(seed);
   return kinds === 'mesh' ? planMesh(seed) : plan(seed, options);
 }
 

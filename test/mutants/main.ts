@@ -62,7 +62,7 @@ async function main(): Promise<number> {
     console.error(`--only ${values.only}: no bug has a name like that`);
     return 2;
   }
-  for (const kinds of [undefined, 'storm', 'mesh'] as const) {
+  for (const kinds of [undefined, 'storm', 'mesh', 'growth'] as const) {
     const control = await hunt(undefined, from, CONTROL_SEEDS, kinds);
     if (control.by === undefined) continue;
     console.error(`without any bug, seed ${control.seed} breaks ${control.by}: ${control.message}`);

@@ -15,10 +15,11 @@ export interface Mutant {
   /** So many seeds have to be enough to catch it. */
   readonly within: number;
   /**
-   * The only kinds of faults in its runs; or a storm, see {@link planStorm}; or the mesh under fire, see {@link planMesh}.
+   * The only kinds of faults in its runs; or a storm, see {@link planStorm}; or the mesh under fire, see {@link planMesh}; or a group
+   * that grows and shrinks, see {@link planMembers}.
    * @defaultValue all kinds
    */
-  readonly kinds?: readonly FaultKind[] | 'storm' | 'mesh';
+  readonly kinds?: readonly FaultKind[] | 'storm' | 'mesh' | 'growth';
   /** Not for the simulation, but for these unit tests: a file or a directory under `test/unit/`. */
   readonly tests?: string;
 }

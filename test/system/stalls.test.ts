@@ -1,5 +1,6 @@
 /** Processes that stand still, sleep and die, over real data channels: nobody healthy is taken for dead, the dead are noticed. */
 import { expect } from 'chai';
+import { runBlocks } from './stalls/blockRun.js';
 import { runDeaths } from './stalls/deathRun.js';
 import { runPause } from './stalls/pauseRun.js';
 import { runStalls } from './stalls/stallRun.js';
@@ -39,6 +40,18 @@ describe('a process that stands still', function () {
       });
     }
   }
+});
+
+describe('event loops that are blocked for half an election time-out', function () {
+  this.timeout(300_000);
+
+  it('cost no election under full load', async () => {
+    const run = await runBlocks(20);
+    const text = JSON.stringify(run);
+    expect(run.elections, text).to.be.at.most(run.drawnOut.length);
+    expect(run.blocks, text).to.be.greaterThan(30);
+    expect(run.commits, text).to.be.greaterThan(100);
+  });
 });
 
 describe('a process that is killed', function () {

@@ -46,6 +46,11 @@ export class Configs {
     return this.#versions[0]!.membership;
   }
 
+  /** The index of the entry that holds the stable one. */
+  get stableIndex(): Index {
+    return this.#versions[0]!.index;
+  }
+
   standingOf(id: NodeId): Standing | undefined {
     return this.#standings.get(id);
   }

@@ -32,7 +32,7 @@ export class Disk {
   /** The last index given to storage, and the last that is known to be durable there. */
   #queuedLast: Index;
   #persisted: Index;
-  /** Token and last index of each write under way: pairs, from `#head` on. */
+  /** Token, last index and time of each write under way: triples, from `#head` on. */
   #inFlight: number[] = [];
   #head = 0;
   #truncateFrom: Index = 0;
@@ -59,6 +59,16 @@ export class Disk {
   /** There is something to write. */
   get pending(): boolean {
     return this.hardDirty || this.#truncateFrom > 0 || this.#append.length > 0 || this.#install !== undefined;
+  }
+
+  /** Nothing is to be written, or under way. */
+  get rests(): boolean {
+    return !this.pending && this.#head === this.#inFlight.length && this.#held.length === 0;
+  }
+
+  /** Since when the oldest write that is under way has been; Infinity without one. */
+  get waitingSince(): number {
+    return this.#inFlight[this.#head + 2] ?? Infinity;
   }
 
   get toSend(): boolean {
@@ -118,7 +128,7 @@ export class Disk {
     this.#durable = token;
     while (this.#head < this.#inFlight.length && this.#inFlight[this.#head]! <= token) {
       this.#persisted = Math.max(this.#persisted, this.#inFlight[this.#head + 1]!);
-      this.#head += 2;
+      this.#head += 3;
     }
     if (this.#head === this.#inFlight.length) this.#inFlight.length = this.#head = 0;
     if (this.#held.length > 0) {
@@ -141,7 +151,7 @@ export class Disk {
   }
 
   /** Hands out what is to be written and sent. A received snapshot goes alone, so that the order within a token is no question. */
-  drain(out: Effects<RaftMessage>, hard: () => HardState): void {
+  drain(now: number, out: Effects<RaftMessage>, hard: () => HardState): void {
     const arrays = { append: out.append, send: out.send };
     arrays.append.length = arrays.send.length = 0;
     out.io = 0;
@@ -166,7 +176,7 @@ export class Disk {
         const last = out.append.at(-1);
         if (last !== undefined) this.#queuedLast = lastOf(last);
       }
-      this.#inFlight.push(this.#issued, this.#queuedLast);
+      this.#inFlight.push(this.#issued, this.#queuedLast, now);
     }
     out.send = this.#send;
     this.#send = arrays.send;
@@ -174,7 +184,7 @@ export class Disk {
 
   #cap(index: Index): void {
     this.#persisted = Math.min(this.#persisted, index);
-    for (let at = this.#head + 1; at < this.#inFlight.length; at += 2) {
+    for (let at = this.#head + 1; at < this.#inFlight.length; at += 3) {
       this.#inFlight[at] = Math.min(this.#inFlight[at]!, index);
     }
   }

@@ -6,32 +6,66 @@ import { voteResult } from '../quorum.js';
 import type { NodeId } from '../consensus.js';
 import type { Member } from '../membership.js';
 import type { TimeoutNow, Vote, VoteReply } from './messages.js';
+import type { VotePromise } from './lease.js';
 import type { Peer, State } from './state.js';
+
+/** Over how many election time-outs the elections of quiet groups are spread that lost their leaders at once. */
+const QUIET_SPREAD = 4;
 
 /** The part of a core that makes leaders. @internal */
 export class Election {
   readonly #state: State;
+  readonly #promise: VotePromise;
   readonly #lead: (met: ReadonlyMap<NodeId, string>) => void;
   readonly #votes = new Map<NodeId, boolean>();
   /** The incarnations of those that granted. */
   readonly #granted = new Map<NodeId, string>();
   #deadline = Infinity;
+  /** The deadline is a late one, since nobody waits. */
+  #unhurried = false;
   /** This candidacy is the last leader's wish. */
   #transfer = false;
+  /** How long silence is borne at least, and up to how much longer; measured of which leader, and when to do so again. */
+  #leastMs = 0;
+  #spreadMs = 0;
+  #measuredOf: NodeId = '';
+  #measureAt = -Infinity;
+  /** Candidacies in a row that led to nothing. */
+  #campaigns = 0;
+  /** A pre-candidate: until when it goes first if another one asks at the same time. */
+  #preferredUntil = -Infinity;
 
-  constructor(state: State, lead: (met: ReadonlyMap<NodeId, string>) => void) {
+  constructor(state: State, promise: VotePromise, lead: (met: ReadonlyMap<NodeId, string>) => void) {
     this.#state = state;
+    this.#promise = promise;
     this.#lead = lead;
   }
 
   get deadline(): number {
-    return this.#deadline;
+    // To run is to vote for oneself.
+    return Math.max(this.#deadline, this.#promise.until);
   }
 
-  /** Waits anew for a random time from one to two election time-outs. */
+  /** The leader was heard. */
+  heard(): void {
+    const { now, leader, options } = this.#state;
+    this.#campaigns = 0;
+    // Under load that is with every append: what changes slowly is looked at once a heartbeat.
+    if (now >= this.#measureAt || leader !== this.#measuredOf) {
+      this.#measureAt = now + options.heartbeatMs;
+      this.#measuredOf = leader;
+      this.#measure();
+    }
+    this.#unhurried = false;
+    this.#deadline = now + this.#leastMs + this.#state.random() * this.#spreadMs;
+  }
+
+  /** Waits anew for a while: of random length, so that candidates seldom meet. */
   restart(): void {
-    const { now, random, options } = this.#state;
-    this.#deadline = now + options.electionTimeoutMs * (1 + random());
+    this.#unhurried = false;
+    this.#measuredOf = '';
+    this.#measure();
+    this.#deadline = this.#state.now + this.#leastMs + this.#state.random() * this.#spreadMs;
   }
 
   /** Nobody else could lead, so there is nothing to wait for. */
@@ -43,15 +77,35 @@ export class Election {
   leaderLost(): void {
     const { now, random, options } = this.#state;
     const { heartbeatMs, electionTimeoutMs } = options;
-    this.#deadline = Math.min(this.#deadline, now + heartbeatMs + random() * (electionTimeoutMs / 2));
+    // Promises of one heartbeat end at one time: from there on the members take turns.
+    const from = Math.max(now + heartbeatMs, this.#promise.until);
+    this.#deadline = Math.min(this.#deadline, from + random() * (electionTimeoutMs / 2));
+  }
+
+  /** So did the links of all groups that this leader led in silence: nobody waits for them, so they do not run all at once. */
+  quietLeaderLost(): void {
+    const { now, random, options } = this.#state;
+    const { heartbeatMs, electionTimeoutMs } = options;
+    this.#deadline = now + heartbeatMs + random() * electionTimeoutMs * QUIET_SPREAD;
+    this.#unhurried = true;
+  }
+
+  /** Somebody waits after all. */
+  hurry(): void {
+    if (!this.#unhurried) return;
+    this.#unhurried = false;
+    this.leaderLost();
   }
 
   tick(): void {
     const state = this.#state;
-    if (state.now < this.#deadline) return;
+    if (state.now < this.deadline) return;
+    if (this.#mayRun()) {
+      this.#preCampaign();
+      return;
+    }
+    state.follow(state.term, '');
     this.restart();
-    if (this.#mayRun()) this.#preCampaign();
-    else state.follow(state.term, '');
   }
 
   /** The disk got further: the own vote may count now. */
@@ -73,8 +127,10 @@ export class Election {
     // Stickiness (§4.2.3): who hears a leader lets nobody disturb it. A leader here has heard a quorum, or it stepped down.
     const hears =
       state.phase === 'leader' ||
-      (state.leader !== '' && state.now - state.leaderHeardAt < state.options.electionTimeoutMs);
-    const sticky = hears && state.leader !== from.id && !m.transfer;
+      (state.leader !== '' && state.now - state.leaderHeardAt < state.patienceWith(state.leader));
+    // Unlike stickiness, which is there for the leader's peace and goes with its link, a promise is kept whatever happens. Only the
+    // leader it was given to can take it back, and that is what a transfer is.
+    const sticky = ((hears && state.leader !== from.id) || this.#promise.binds(from.id)) && !m.transfer;
     if (m.term < state.term || sticky) {
       this.#reply(from.id, m.pre, false, state.term);
       return;
@@ -85,7 +141,12 @@ export class Election {
     }
     const free =
       state.vote === from.id || (state.vote === '' && (state.leader === '' || state.leader === from.id));
-    const granted = (free || (m.pre && m.term > state.term)) && this.#upToDate(m) && this.#mayGrant(from, m);
+    const granted =
+      (free || (m.pre && m.term > state.term)) &&
+      this.#upToDate(m) &&
+      this.#mayGrant(from, m) &&
+      !(m.pre && this.#goesFirst(from, m));
+    if (granted && m.pre) this.#makeWay();
     if (granted && !m.pre) {
       if (state.vote !== from.id) {
         state.vote = from.id;
@@ -130,8 +191,32 @@ export class Election {
     return state.founding || state.isRecorded(peer.id);
   }
 
+  /** Two ask for pre-votes at the same time: with equal logs the one with the smaller id goes first, lest both be elected by none. */
+  #goesFirst(other: Peer, m: Vote): boolean {
+    const { phase, log, self, now } = this.#state;
+    if (phase !== 'preCandidate' || now >= this.#preferredUntil) return false;
+    return m.lastTerm === log.lastEpoch.n && m.lastIndex === log.last && self < other.id;
+  }
+
+  /** Who was granted a pre-vote will ask for the vote within a round trip: until then this node does not stand against it. */
+  #makeWay(): void {
+    const state = this.#state;
+    if (state.phase === 'preCandidate') state.follow(state.term, '');
+    this.#deadline = Math.max(this.#deadline, state.now + state.electionMs / 3);
+  }
+
+  /** How long to wait for the leader, or, where there is none, for an election. */
+  #measure(): void {
+    const state = this.#state;
+    const { electionMs } = state;
+    this.#leastMs = state.leader === '' ? electionMs : state.patienceWith(state.leader);
+    this.#spreadMs = electionMs / 3;
+  }
+
   #mayRun(): boolean {
     const state = this.#state;
+    // Its vote for itself would not get to the disk, and until then nobody is asked.
+    if (state.diskStalled) return false;
     const { configs, self, incarnation } = state;
     // Nobody could learn from it what was committed.
     if (state.witness) return false;
@@ -148,15 +233,9 @@ export class Election {
     const state = this.#state;
     // A storage that is not the one on record forgot what it promised: here the candidate's, there the own one. What the
     // candidate's log says counts as well, for the own one may lack the entry, or everything.
-    if (this.#isAnother(candidate.id, candidate.incarnation)) return false;
-    if (this.#isAnother(state.self, state.incarnation)) return false;
+    if (state.isAnother(candidate.id) || state.isAnother(state.self)) return false;
     if (m.genesis !== state.genesis) return false;
     return m.recorded === '' ? state.founding && m.lastIndex === 0 : m.recorded === state.incarnation;
-  }
-
-  #isAnother(id: NodeId, incarnation: string): boolean {
-    const { incarnations = [''] } = this.#state.configs.standingOf(id) ?? {};
-    return !incarnations.includes('') && !incarnations.includes(incarnation);
   }
 
   /** The vote of a member counts for the part of the membership that has the storage which gave it on record. */
@@ -177,6 +256,8 @@ export class Election {
     const state = this.#state;
     // Forgetting the leader lets others' pre-votes through, lest all wait for each other (etcd#8501).
     state.enter('preCandidate');
+    this.restart();
+    this.#preferredUntil = state.now + state.electionMs / 3;
     this.#votes.clear();
     this.#granted.clear();
     this.#votes.set(state.self, true);
@@ -193,8 +274,17 @@ export class Election {
     state.enter('candidate');
     this.#votes.clear();
     this.#granted.clear();
-    this.restart();
+    this.#waitForVotes();
     this.#askAll();
+  }
+
+  /** Each time longer: votes come after a flush on each side, and nobody knows how long these take. */
+  #waitForVotes(): void {
+    this.restart();
+    const { now, electionMs, options } = this.#state;
+    const most = Math.max(options.maxElectionTimeoutMs, electionMs);
+    const more = electionMs * (2 ** Math.min(this.#campaigns++, 10) - 1);
+    this.#deadline += Math.max(0, Math.min(more, most - (this.#deadline - now)));
   }
 
   #count(): void {
@@ -203,7 +293,10 @@ export class Election {
     if (result === 'lost') state.follow(state.term, '');
     if (result !== 'won') return;
     if (state.phase === 'preCandidate') this.#campaign(false);
-    else this.#lead(this.#granted);
+    else {
+      this.#campaigns = 0;
+      this.#lead(this.#granted);
+    }
   }
 
   #askAll(): void {

@@ -8,15 +8,19 @@ import { bytesOf } from '../log.js';
 import { decodeMembership } from '../membership.js';
 import type { Entry, Epoch, Index, NodeId } from '../consensus.js';
 import type { Append, Conflict, Heartbeat } from './messages.js';
+import type { VotePromise } from './lease.js';
 import type { State } from './state.js';
 
 /** The part of a core that follows a leader. @internal */
 export class Follower {
   readonly #state: State;
+  readonly #promise: VotePromise;
   readonly #heard: () => void;
   /** Up to here the log in memory agrees with the leader of this reign. */
   #matched: Index = 0;
   #round = 0;
+  /** The promise that this round asked for was given. */
+  #promised = false;
   /** An acknowledgement should go out; one waits for the disk. */
   #due = false;
   #waiting = false;
@@ -25,8 +29,9 @@ export class Follower {
   #earlyBytes = 0;
   #gapAt = Infinity;
 
-  constructor(state: State, heard: () => void) {
+  constructor(state: State, promise: VotePromise, heard: () => void) {
     this.#state = state;
+    this.#promise = promise;
     this.#heard = heard;
   }
 
@@ -35,10 +40,15 @@ export class Follower {
     return this.#gapAt;
   }
 
+  /** Nothing waits: no append for another one, no answer for the disk. */
+  get rests(): boolean {
+    return this.#early.length === 0 && !this.#waiting && this.#conflict === undefined;
+  }
+
   /** A reign ended: what was known of its log holds no more. */
   reset(): void {
     this.#matched = this.#round = 0;
-    this.#due = this.#waiting = false;
+    this.#due = this.#waiting = this.#promised = false;
     this.#conflict = undefined;
     this.#forgetEarly();
   }
@@ -73,7 +83,11 @@ export class Follower {
     state.learn(m.genesis);
     this.#commitUpTo(m.commit);
     if (m.round > 0) {
-      this.#round = Math.max(this.#round, m.round);
+      const promised = this.#promise.give(from, m.promiseMs);
+      if (m.round >= this.#round) {
+        this.#round = m.round;
+        this.#promised = promised;
+      }
       this.#due = state.dirty = true;
     }
     return true;
@@ -94,6 +108,11 @@ export class Follower {
     return true;
   }
 
+  /** Whether the one that speaks is the leader that this node follows; hearing it counts, as a heartbeat does. */
+  hears(from: NodeId, term: number): boolean {
+    return this.#hear(from, term) === 'now';
+  }
+
   /** At most one acknowledgement a drain, and none of a term that is not durable yet. */
   drain(): void {
     const state = this.#state;
@@ -103,6 +122,7 @@ export class Follower {
       term: state.term,
       matched: state.consistent ? Math.min(this.#matched, state.disk.persistedIndex) : 0,
       round: this.#round,
+      promised: this.#promised,
       conflict: this.#conflict,
     });
     this.#due = false;
@@ -111,9 +131,13 @@ export class Follower {
 
   #hear(from: NodeId, term: number): 'now' | 'late' | 'never' {
     const state = this.#state;
+    const rhythm = state.peers.get(from)?.rhythm;
+    if (term < state.term || (term === state.term && state.phase === 'preCandidate'))
+      rhythm?.late(state.now, state.awakeSince);
     if (term < state.term) {
       // Lets a leader of the past, or one that we cannot reach otherwise, know the newer term (etcd#8501).
-      state.disk.send(from, { type: 'ack', term: state.term, matched: 0, round: 0, conflict: undefined });
+      const nothing = { matched: 0, round: 0, promised: false, conflict: undefined };
+      state.disk.send(from, { type: 'ack', term: state.term, ...nothing });
       state.dirty = true;
       return 'late';
     }
@@ -123,6 +147,7 @@ export class Follower {
     if (another || (lastEpoch.n === term && lastEpoch.node !== from)) return 'never';
     state.follow(term, from);
     state.leaderHeardAt = state.now;
+    rhythm?.heard(state.now, state.awakeSince);
     this.#heard();
     return 'now';
   }

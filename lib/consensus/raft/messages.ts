@@ -53,6 +53,8 @@ export interface Heartbeat {
   readonly round: number;
   /** The genesis, told only to those that have acknowledged nothing yet; otherwise empty. */
   readonly genesis: string;
+  /** For how many milliseconds from its arrival on the receiver should promise its vote to nobody else; 0: no promise wanted. */
+  readonly promiseMs: number;
 }
 
 /** Where a follower's log departs from what an {@link Append} assumed. */
@@ -72,6 +74,8 @@ export interface Ack {
   readonly matched: Index;
   /** The newest heartbeat round that was seen. */
   readonly round: number;
+  /** The promise that this round asked for was given when it arrived, and is kept after a restart. */
+  readonly promised: boolean;
   readonly conflict: Conflict | undefined;
 }
 
@@ -94,5 +98,31 @@ export interface TimeoutNow {
   readonly term: number;
 }
 
+/** The leader asks whether a member has nothing to do (`begins` false), or says that it will be silent from now on. */
+export interface Quiet {
+  readonly type: 'quiet';
+  readonly term: number;
+  /** All of the log: it is committed, and the receiver has acknowledged it. */
+  readonly index: Index;
+  /** Comes back in the {@link QuietReply}. */
+  readonly attempt: number;
+  readonly begins: boolean;
+}
+
+/** Whether a member stands where the leader stands and lacks nothing. */
+export interface QuietReply {
+  readonly type: 'quietReply';
+  readonly term: number;
+  readonly attempt: number;
+  readonly ok: boolean;
+}
+
+/** A quiet member woke: the leader should let itself be heard. */
+export interface Wake {
+  readonly type: 'wake';
+  readonly term: number;
+}
+
 /** Every message of the Raft core. */
-export type RaftMessage = Vote | VoteReply | Append | Heartbeat | Ack | Read | ReadReply | TimeoutNow;
+export type RaftMessage =
+  Vote | VoteReply | Append | Heartbeat | Ack | Read | ReadReply | TimeoutNow | Quiet | QuietReply | Wake;

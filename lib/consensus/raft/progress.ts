@@ -21,6 +21,8 @@ export class Progress {
   heardAt = -Infinity;
   /** The newest heartbeat round it answered. */
   ackedRound = 0;
+  /** When the newest round in answer to which it promised its vote was sent (lease.ts). */
+  promisedAt = -Infinity;
   /** The highest commit index it was told. */
   toldCommit: Index = 0;
   /** A probe is under way, since when. */

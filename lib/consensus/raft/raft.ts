@@ -9,7 +9,12 @@ import { MAX_INDEX } from '../bounds.js';
 import { compareEpochs, diskProtocol } from '../consensus.js';
 import { Election } from './election.js';
 import { Follower } from './follower.js';
-import { raftDefaults } from './options.js';
+import { IoHealth } from './ioHealth.js';
+import { VotePromise } from './lease.js';
+import { memberProgress } from './memberProgress.js';
+import { completeRaftOptions } from './options.js';
+import { Rhythm } from './patience.js';
+import { Quiescence } from './quiescence.js';
 import { Reads } from './reads.js';
 import { Reconfigure } from './reconfigure.js';
 import { Replication } from './replication.js';
@@ -29,6 +34,7 @@ import type {
   HardState,
   Index,
   IoToken,
+  MemberProgress,
   MembershipChange,
   NodeId,
   PeerHello,
@@ -50,10 +56,13 @@ const COMMIT_STRIDE = 1000;
  * @internal
  */
 export function createRaftProtocol(options: RaftOptions = {}): ConsensusProtocol<RaftMessage> {
-  const complete = { ...raftDefaults, ...options };
+  const complete = completeRaftOptions(options);
   const { priority, electionTimeoutMs: transferMs } = complete;
   return { name: 'raft', priority, transferMs, create: (setup) => new RaftCore(setup, complete) };
 }
+
+/** Without any input for so many election time-outs this process stood still. */
+const AWAKE = 0.75;
 
 /** Whether a message would raise a term: all that carry one would, but the two that ask about, and promise, a next one. */
 function raises(message: RaftMessage, term: number): message is Extract<RaftMessage, { term: number }> {
@@ -70,9 +79,11 @@ class RaftCore implements Consensus<RaftMessage> {
   readonly #reads: Reads;
   readonly #reconfigure: Reconfigure;
   readonly #transfer: Transfer;
+  readonly #quiescence: Quiescence;
+  readonly #ioHealth: IoHealth;
   readonly #guard: TermGuard;
   #status: CoreStatus & { commitIndex: Index; lastIndex: Index };
-  /** One stall is forgiven until a leader is heard or an election begins. */
+  /** One stall is forgiven until a leader, or the leader's quorum, is heard or an election begins. */
   #forgiven = false;
 
   constructor(setup: CoreSetup, options: Required<RaftOptions>) {
@@ -83,19 +94,31 @@ class RaftCore implements Consensus<RaftMessage> {
     this.#reconfigure = new Reconfigure(state, this.#replication);
     this.#replication.onProgress = () => this.#reconfigure.settle();
     this.#transfer = new Transfer(state, this.#replication, this.#guard);
-    this.#election = new Election(state, (met) => {
+    this.#ioHealth = new IoHealth(state, this.#transfer);
+    const promise = new VotePromise(state);
+    this.#election = new Election(state, promise, (met) => {
       state.enter('leader');
       this.#replication.begin(met);
     });
-    this.#follower = new Follower(state, () => {
+    this.#follower = new Follower(state, promise, () => {
       this.#forgiven = false;
-      this.#election.restart();
+      this.#quiescence.stir();
+      this.#election.heard();
+    });
+    this.#quiescence = new Quiescence(state, {
+      election: this.#election,
+      follower: this.#follower,
+      replication: this.#replication,
+      reads: this.#reads,
     });
     state.onReign = (wasLeader) => {
       this.#forgiven = false;
       this.#follower.reset();
       this.#reads.reset();
       this.#transfer.reset();
+      this.#quiescence.reset();
+      this.#ioHealth.reset();
+      for (const { rhythm } of state.peers.values()) rhythm.pause();
       if (!wasLeader) return;
       this.#replication.end();
       this.#election.restart();
@@ -122,9 +145,10 @@ class RaftCore implements Consensus<RaftMessage> {
   }
 
   nextDeadline(): number {
-    const { stopped, phase, dirty, now, configs, self, options } = this.#state;
+    const { stopped, phase, dirty, now, configs, self, options, quiet } = this.#state;
     if (stopped !== undefined) return Infinity;
     if (dirty) return now;
+    if (quiet) return Infinity;
     if (phase === 'leader')
       return configs.hasOthers(self)
         ? Math.min(this.#replication.deadline, this.#transfer.deadline)
@@ -135,10 +159,12 @@ class RaftCore implements Consensus<RaftMessage> {
   }
 
   tick(now: number): void {
-    if (!this.#enter(now)) return;
+    if (!this.#enter(now) || this.#state.quiet) return;
     if (this.#state.phase === 'leader') {
       this.#replication.tick();
       this.#transfer.tick();
+      this.#quiescence.tick();
+      this.#ioHealth.tick();
     } else {
       this.#follower.tick();
       this.#election.tick();
@@ -152,6 +178,8 @@ class RaftCore implements Consensus<RaftMessage> {
     if (!isSound(message, this.#state.term)) return false;
     if (peer?.up !== true) return true;
     if (!raises(message, this.#state.term)) return this.#take(peer, message);
+    // Those who rest with this node hear of it while it leads them.
+    this.#quiescence.wake();
     const { term, configs } = this.#state;
     const member = configs.standingOf(from) === undefined ? '' : from;
     const verdict = this.#guard.judge(now, member, message.term - term);
@@ -170,17 +198,21 @@ class RaftCore implements Consensus<RaftMessage> {
         return this.#follower.onHeartbeat(from, message);
       case 'ack':
         if (!this.#replication.onAck(peer, message)) return false;
+        if (this.#forgiven) this.#forgiven = !this.#replication.hearsQuorum;
         this.#reads.confirm();
         this.#reconfigure.acknowledged();
         this.#transfer.advance();
         return true;
       case 'vote':
+        // Whoever runs misses the leader: it should show itself.
+        this.#quiescence.wake();
         this.#election.onVote(peer, message);
         return true;
       case 'voteReply':
         this.#election.onVoteReply(peer, message);
         return true;
       case 'read':
+        this.#quiescence.wake();
         this.#reads.onRead(from, peer.session, message.batch);
         return true;
       case 'readReply':
@@ -189,29 +221,46 @@ class RaftCore implements Consensus<RaftMessage> {
       case 'timeoutNow':
         this.#election.onTimeoutNow(peer, message);
         return true;
+      case 'quiet':
+        if (this.#follower.hears(from, message.term)) this.#quiescence.onQuiet(peer, message);
+        return true;
+      case 'quietReply':
+        this.#quiescence.onQuietReply(peer, message);
+        return true;
+      case 'wake':
+        this.#quiescence.onWake(message);
+        return true;
     }
   }
 
   propose(now: number, time: number, data: Uint8Array, count: number): Accepted {
     if (!this.#enter(now)) return { ok: false, why: 'stopped' };
+    this.#want();
     return this.#replication.propose(time, data, count);
   }
 
   changeMembership(now: number, change: MembershipChange): Accepted {
     if (!this.#enter(now)) return { ok: false, why: 'stopped' };
+    this.#want();
     return this.#reconfigure.change(change);
   }
 
   read(now: number, context: number): { ok: true } | { ok: false; why: Refusal } {
     if (!this.#enter(now)) return { ok: false, why: 'stopped' };
+    this.#want();
     const why = this.#reads.read(context);
     return why === undefined ? { ok: true } : { ok: false, why };
   }
 
   transfer(now: number, to: NodeId): { ok: true } | { ok: false; why: TransferRefusal } {
     if (!this.#enter(now)) return { ok: false, why: 'stopped' };
+    this.#want();
     const why = this.#transfer.begin(to);
     return why === undefined ? { ok: true } : { ok: false, why };
+  }
+
+  wake(now: number): void {
+    if (this.#enter(now)) this.#want();
   }
 
   persisted(now: number, upTo: IoToken): void {
@@ -269,13 +318,28 @@ class RaftCore implements Consensus<RaftMessage> {
     return true;
   }
 
+  suspended(now: number): void {
+    if (this.#enter(now)) this.#replication.lease.void();
+  }
+
   link(now: number, id: NodeId, session: number, up: boolean, hello?: PeerHello): void {
     if (!this.#enter(now) || id === this.#state.self) return;
     const state = this.#state;
     let peer = state.peers.get(id);
     // The end of a link that was replaced by now.
     if (peer !== undefined && session < peer.session) return;
-    peer ??= { id, session, up: false, incarnation: '', priority: 0, witness: false, progress: undefined };
+    const rhythm = peer?.rhythm ?? new Rhythm(state.options.heartbeatMs);
+    rhythm.reset();
+    peer ??= {
+      id,
+      session,
+      up: false,
+      incarnation: '',
+      priority: 0,
+      witness: false,
+      rhythm,
+      progress: undefined,
+    };
     state.peers.set(id, peer);
     if (!up || session > peer.session) {
       this.#reads.unlinked(id);
@@ -283,13 +347,18 @@ class RaftCore implements Consensus<RaftMessage> {
     }
     peer.session = session;
     peer.up = up;
+    const rested = state.quiet;
+    // A group that rests relies on these links.
+    if (state.phase === 'leader' || id === state.leader) this.#quiescence.wake();
+    state.busyAt = now;
     if (!up) {
       // Strangers come and go without a trace.
       if (state.configs.standingOf(id) === undefined) state.peers.delete(id);
       if (id !== state.leader) return;
       // Its silence began now; others that hear it still will refuse the pre-vote.
       state.leaderHeardAt = -Infinity;
-      this.#election.leaderLost();
+      if (rested) this.#election.quietLeaderLost();
+      else this.#election.leaderLost();
       return;
     }
     const incarnation = hello?.incarnation ?? '';
@@ -306,6 +375,10 @@ class RaftCore implements Consensus<RaftMessage> {
 
   entries(from: Index, to: Index, maxBytes: number): readonly Entry[] {
     return this.#state.log.slice(from, to, maxBytes);
+  }
+
+  progress(now: number): readonly MemberProgress[] {
+    return memberProgress(this.#state, now);
   }
 
   load(): CoreLoad {
@@ -327,7 +400,7 @@ class RaftCore implements Consensus<RaftMessage> {
       }
       if (disk.pending && state.commit - state.writtenCommit >= COMMIT_STRIDE) disk.hardDirty = true;
     }
-    disk.drain(out, () => this.#hardState());
+    disk.drain(state.now, out, () => this.#hardState());
     out.commit = state.commit;
     out.reads.length = out.readsFailed.length = 0;
     [out.reads, this.#reads.answered] = [this.#reads.answered, out.reads];
@@ -340,7 +413,7 @@ class RaftCore implements Consensus<RaftMessage> {
 
   #hardState(): HardState {
     const state = this.#state;
-    const { config, term, vote, log, genesis } = state;
+    const { config, term, vote, log, genesis, promiseMs } = state;
     state.writtenCommit = Math.min(state.commit, log.last);
     return {
       protocol: diskProtocol('raft', state.witness),
@@ -349,14 +422,15 @@ class RaftCore implements Consensus<RaftMessage> {
       vote,
       commit: state.writtenCommit,
       genesis,
+      ...(promiseMs > 0 && { promiseMs }),
     };
   }
 
   #newStatus(): CoreStatus & { commitIndex: Index; lastIndex: Index } {
-    const { phase, leader, epoch, configs, genesis, commit, log, stopped, self } = this.#state;
+    const { phase, leader, epoch, configs, genesis, commit, log, stopped, self, quiet } = this.#state;
     const { transferee, succession } = this.#state;
     const { voter = false, witness = false } = configs.standingOf(self) ?? {};
-    let role: Role = witness ? 'witness' : voter ? 'follower' : 'learner';
+    let role: Role = witness ? 'witness' : voter && !this.#state.isAnother(self) ? 'follower' : 'learner';
     if (phase !== 'follower') role = phase === 'leader' ? 'leader' : 'candidate';
     return {
       role,
@@ -365,12 +439,21 @@ class RaftCore implements Consensus<RaftMessage> {
       quorum: leader !== '' || succession,
       transferring: transferee,
       membership: configs.latest,
+      membershipIndex: configs.latestIndex,
       stable: configs.stable,
+      stableIndex: configs.stableIndex,
       genesis,
+      quiet,
       commitIndex: commit,
       lastIndex: log.last,
       stopped,
     };
+  }
+
+  /** Somebody waits for the group. */
+  #want(): void {
+    this.#quiescence.wake();
+    this.#election.hurry();
   }
 
   /** Every input begins here: takes over the time and notices a stall. `false`: stopped, nothing is taken. */
@@ -380,10 +463,14 @@ class RaftCore implements Consensus<RaftMessage> {
     const gap = now - state.now;
     if (gap <= 0) return true;
     state.now = now;
-    // This process stood still, so the silence says nothing: what was sent meanwhile should be heard first.
-    if (gap > state.options.electionTimeoutMs && state.phase !== 'leader' && !this.#forgiven) {
+    // It looks in at least twice an election time-out.
+    if (gap > state.options.electionTimeoutMs * AWAKE) state.awakeSince = now;
+    // This process stood still, so the silence says nothing: what was sent meanwhile should be heard first, and who followed may
+    // still be there. Where the group rests, nobody looks in.
+    if (gap > state.options.electionTimeoutMs && !this.#forgiven && !state.quiet) {
       this.#forgiven = true;
-      this.#election.restart();
+      if (state.phase === 'leader') this.#replication.woke();
+      else this.#election.restart();
     }
     return true;
   }

@@ -112,17 +112,22 @@ export class Reads {
     this.#fail(contexts, 'notLeader');
   }
 
+  /** No read waits for anything. */
+  get rests(): boolean {
+    return this.#pending === 0;
+  }
+
   /** When the oldest question will have stayed without an answer for too long. */
   get deadline(): number {
-    for (const { at } of this.#asked.values()) return at + this.#state.options.electionTimeoutMs * 2;
+    for (const { at, of } of this.#asked.values()) return at + this.#waitMs(of);
     return Infinity;
   }
 
   /** Questions that stayed without an answer are given up: the message may be lost. */
   tick(): void {
-    const { now, options } = this.#state;
+    const { now } = this.#state;
     for (const [batch, asked] of this.#asked) {
-      if (now < asked.at + options.electionTimeoutMs * 2) break;
+      if (now < asked.at + this.#waitMs(asked.of)) break;
       this.#asked.delete(batch);
       this.#fail(asked.contexts, 'notLeader');
     }
@@ -137,6 +142,13 @@ export class Reads {
       if (!this.#replication.settled) return;
       // Another may lead by now: how the transfer ends decides over them.
       if (state.handedOff) return;
+      if (this.#replication.lease.holds) {
+        const [contexts, questions] = [this.#contexts, this.#questions];
+        this.#contexts = [];
+        this.#questions = [];
+        this.#serve(contexts, questions, state.commit);
+        return;
+      }
       // The round is sent now, after all these reads came in: who answers it answers them (etcd#20418).
       const round = this.#replication.openRound();
       this.#groups.push({ round, index: state.commit, contexts: this.#contexts, questions: this.#questions });
@@ -157,10 +169,19 @@ export class Reads {
     const confirmed = this.#replication.confirmedRound;
     while (this.#groups.length > 0 && this.#groups[0]!.round <= confirmed) {
       const { index, contexts, questions } = this.#groups.shift()!;
-      this.#answer(contexts, index);
-      this.#pending -= questions.length;
-      for (const question of questions) this.#reply(question, index);
+      this.#serve(contexts, questions, index);
     }
+  }
+
+  #serve(contexts: readonly number[], questions: readonly Question[], index: Index): void {
+    this.#answer(contexts, index);
+    this.#pending -= questions.length;
+    for (const question of questions) this.#reply(question, index);
+  }
+
+  /** The leader asks a quorum before it answers. */
+  #waitMs(leader: NodeId): number {
+    return 2 * this.#state.patience.answerMs(leader);
   }
 
   #answer(contexts: readonly number[], index: Index): void {

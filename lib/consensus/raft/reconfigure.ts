@@ -3,7 +3,7 @@
  * only taken when the one before is committed, and so is an entry of this reign: else two leaders could build on different
  * memberships (Ongaro's correction of 2015). Whatever was begun, the next leader finds in the log and goes on with.
  */
-import { allMembers, withIncarnation } from '../membership.js';
+import { allMembers, leaveJoint, withIncarnation } from '../membership.js';
 import { hasQuorum } from '../quorum.js';
 import { advance, isLive, plan, readmitted } from '../reconfiguration.js';
 import type { Accepted, MembershipChange, NodeId } from '../consensus.js';
@@ -34,7 +34,7 @@ export class Reconfigure {
     const planned = plan(latest, change, (id) => this.#met(id));
     if (planned === undefined) return { ok: false, why: 'invalid' };
     if (planned === latest) return { ok: true, index: latestIndex, epoch };
-    if (!isLive(planned, this.#replication.answers)) return { ok: false, why: 'noQuorum' };
+    if (!isLive(planned, this.#replication.isThere)) return { ok: false, why: 'noQuorum' };
     return { ok: true, index: this.#append(this.#joint(planned) ?? planned), epoch };
   }
 
@@ -63,10 +63,10 @@ export class Reconfigure {
 
   /** Whether a learner holds nearly all there is: it took in the rest of the log within an election time-out (§4.2.1). */
   #caughtUp(member: Member): boolean {
-    const { peers, now, options, log } = this.#state;
+    const { peers, now, patience, log } = this.#state;
     const peer = peers.get(member.id);
     if (peer?.up !== true || peer.progress === undefined) return false;
-    return peer.progress.keepsUp(log.last, now, options.electionTimeoutMs);
+    return peer.progress.keepsUp(log.last, now, patience.answerMs(peer.id));
   }
 
   #joint(membership: Membership): Membership | undefined {
@@ -75,9 +75,9 @@ export class Reconfigure {
       membership,
       (member) => state.countsFrom(member) !== Infinity && this.#caughtUp(member),
     );
-    const { answers } = this.#replication;
+    const { isThere } = this.#replication;
     // Those who are to decide from now on must be there, or nothing would be decided any more.
-    return next === undefined || next.outgoing.length === 0 || hasQuorum({ ...next, outgoing: [] }, answers)
+    return next === undefined || next.outgoing.length === 0 || hasQuorum(leaveJoint(next), isThere)
       ? next
       : undefined;
   }

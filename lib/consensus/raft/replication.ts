@@ -5,9 +5,10 @@
  */
 import { compareEpochs, lastOf } from '../consensus.js';
 import { encodeMembership, findMember, withIncarnation } from '../membership.js';
-import { hasQuorum, quorumValue } from '../quorum.js';
+import { foundedWith, hasQuorum, quorumValue } from '../quorum.js';
 import type { Member, Membership } from '../membership.js';
 import { bytesOf, weightOf } from '../log.js';
+import { ReadLease } from './lease.js';
 import { Progress } from './progress.js';
 import { SnapshotChoice, snapshotSources } from './snapshotChoice.js';
 import type {
@@ -31,10 +32,12 @@ export class Replication {
   snapshotTo: SnapshotRequest[] = [];
   /** Of the newest snapshot of this node, over all its reigns. */
   readonly choice = new SnapshotChoice();
+  readonly lease: ReadLease;
   readonly #state: State;
   #epoch: Epoch;
   /** The index of this reign's first entry, Infinity without a reign. */
   #reignStart = Infinity;
+  /** When the reign began, or this process last woke: before it nobody could answer. */
   #ledSince = 0;
   #heartbeatAt = Infinity;
   #round = 0;
@@ -54,18 +57,25 @@ export class Replication {
         id === state.self ? state.disk.persistedIndex : (state.peers.get(id)?.progress?.matched ?? 0);
       return matched >= state.countsFrom(voter) ? matched : 0;
     };
+    this.lease = new ReadLease(state, this.#matchedOf);
     this.#roundOf = (voter) => {
       if (this.#matchedOf(voter) < state.countsFrom(voter)) return 0;
       return voter.id === state.self ? Infinity : (state.peers.get(voter.id)?.progress?.ackedRound ?? 0);
     };
   }
 
-  /** Whether a voter was heard within the last election time-out. */
+  /** Whether a voter was heard of late: within what its rhythm makes of the election time-out. */
   readonly answers = (voter: Member): boolean => {
-    const { self, now, options, peers } = this.#state;
+    const { self, now, peers } = this.#state;
     if (this.#state.countsFrom(voter) === Infinity) return false;
     const heardAt = peers.get(voter.id)?.progress?.heardAt ?? -Infinity;
-    return voter.id === self || now - heardAt < options.electionTimeoutMs;
+    return voter.id === self || now - heardAt < this.#state.patience.withAnswers(peers.get(voter.id), now);
+  };
+
+  /** Whether a voter is there: it answers, and its link has not ended. */
+  readonly isThere = (voter: Member): boolean => {
+    const { self, peers } = this.#state;
+    return this.answers(voter) && (voter.id === self || peers.get(voter.id)?.up === true);
   };
 
   get deadline(): number {
@@ -82,14 +92,25 @@ export class Replication {
     return quorumValue(this.#state.configs.latest, this.#roundOf);
   }
 
+  /** Whether a quorum was heard of late. */
+  get hearsQuorum(): boolean {
+    return hasQuorum(this.#state.configs.latest, this.answers);
+  }
+
+  /** This process stood still: nobody could answer. It lets itself be heard at once, and then misses only who does not. */
+  woke(): void {
+    this.#ledSince = this.#heartbeatAt = this.#state.now;
+  }
+
   /** Begins a reign. `met`: the incarnations of those that voted for it. */
   begin(met: ReadonlyMap<NodeId, string>): void {
     const state = this.#state;
     const { log, configs } = state;
     this.#epoch = state.epoch;
     this.#reignStart = log.last + 1;
-    this.#ledSince = this.#heartbeatAt = state.now;
+    this.#ledSince = this.#heartbeatAt = state.busyAt = state.now;
     this.#round = 1;
+    this.lease.begin();
     this.#uncommitted = log.weigh(state.commit + 1, log.last);
     this.#trackMembers();
     if (configs.latest.genesis !== '') {
@@ -103,7 +124,8 @@ export class Replication {
       const incarnation = met.get(id) ?? (peer?.up === true ? peer.incarnation : '');
       if (id !== state.self && incarnation !== '') membership = withIncarnation(membership, id, incarnation);
     }
-    this.#append('config', encodeMembership({ ...membership, genesis: state.genesisCandidate }), 1, 0);
+    const founded = foundedWith({ ...membership, genesis: state.genesisCandidate }, state.options.quorums);
+    this.#append('config', encodeMembership(founded), 1, 0);
   }
 
   end(): void {
@@ -130,7 +152,8 @@ export class Replication {
   tick(): void {
     const state = this.#state;
     const { now, options } = state;
-    if (now - this.#ledSince >= options.electionTimeoutMs && !hasQuorum(state.configs.latest, this.answers)) {
+    // Before a first answer can be there nobody is missed.
+    if (now - this.#ledSince >= state.electionMs && !this.hearsQuorum) {
       state.follow(state.term, '');
       return;
     }
@@ -140,12 +163,24 @@ export class Replication {
       state.dirty = true;
     }
     if (now < this.#heartbeatAt) return;
-    this.#heartbeatAt = now + options.heartbeatMs;
+    // All groups of a node beat at the same moments, so that their heartbeats to a peer share a frame, and the answers too.
+    this.#heartbeatAt = (Math.floor(now / options.heartbeatMs) + 1) * options.heartbeatMs;
+    // Only the answer to a round of its own tells how old a promise is.
+    if (this.lease.promiseMs > 0) this.#round++;
     this.#beat();
+  }
+
+  /** Is heard again after a silence, in which it could not hear anybody either. */
+  wake(): void {
+    const { now, peers } = this.#state;
+    this.#ledSince = this.#heartbeatAt = now;
+    for (const { up, progress } of peers.values()) if (up && progress !== undefined) progress.heardAt = now;
+    this.tick();
   }
 
   /** A round that confirms all that is registered by now; sent at once. */
   openRound(): number {
+    this.#state.busyAt = this.#state.now;
     this.#round++;
     this.#beat();
     return this.#round;
@@ -167,6 +202,7 @@ export class Replication {
     if (peer.progress === undefined) peer.progress = this.#track(next);
     else peer.progress.toProbe(peer.progress.matched > 0 ? peer.progress.matched + 1 : next);
     peer.progress.logOnly = false;
+    state.busyAt = state.now;
     state.dirty = true;
     this.onProgress();
   }
@@ -185,7 +221,9 @@ export class Replication {
     if (m.matched > state.log.last || m.round > this.#round) return false;
     if (m.conflict !== undefined && m.conflict.prevIndex > state.log.last) return false;
     progress.heardAt = state.now;
+    peer.rhythm.heard(state.now, state.awakeSince);
     progress.ackedRound = Math.max(progress.ackedRound, m.round);
+    if (m.promised) progress.promisedAt = Math.max(progress.promisedAt, this.lease.sentAt(m.round));
     const moved = progress.acknowledged(m.matched, state.now);
     if (m.conflict !== undefined) this.#conflict(progress, m.conflict);
     else this.#agree(peer, progress, m.matched);
@@ -248,6 +286,7 @@ export class Replication {
     log.append([entry]);
     disk.append(entry);
     this.#uncommitted += weightOf(entry);
+    this.#state.busyAt = this.#state.now;
     this.#state.dirty = true;
     if (kind === 'config') {
       configs.append(entry);
@@ -297,8 +336,8 @@ export class Replication {
 
   /** An answer without conflict. */
   #agree(peer: Peer, progress: Progress, matched: Index): void {
-    const { now, options, log } = this.#state;
-    const overdue = options.electionTimeoutMs;
+    const { now, patience, log } = this.#state;
+    const overdue = patience.answerMs(peer.id);
     if (progress.state === 'probe') {
       if (matched >= progress.next - 1) progress.toReplicate();
       else if (now - progress.probedAt >= overdue) progress.probing = false;
@@ -405,17 +444,20 @@ export class Replication {
     const known = Math.min(commit, progress.matched);
     if (known <= progress.toldCommit) return;
     progress.toldCommit = known;
-    disk.send(peer.id, { type: 'heartbeat', term, commit: known, round: 0, genesis: '' });
+    disk.send(peer.id, { type: 'heartbeat', term, commit: known, round: 0, genesis: '', promiseMs: 0 });
   }
 
   #beat(): void {
     const { peers, commit, term, disk, genesis } = this.#state;
+    const round = this.#round;
+    const { promiseMs } = this.lease;
+    this.lease.sent(round);
     for (const { id, up, progress } of peers.values()) {
       if (!up || progress === undefined) continue;
       const known = Math.min(commit, progress.matched);
       progress.toldCommit = Math.max(progress.toldCommit, known);
       const news = progress.matched === 0 ? genesis : '';
-      disk.send(id, { type: 'heartbeat', term, commit: known, round: this.#round, genesis: news });
+      disk.send(id, { type: 'heartbeat', term, commit: known, round, genesis: news, promiseMs });
       this.#state.dirty = true;
     }
   }

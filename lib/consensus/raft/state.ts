@@ -10,6 +10,7 @@ import { Configs } from './configs.js';
 import { Disk } from './disk.js';
 import type { CoreSetup, Epoch, Index, NodeId, Recovered } from '../consensus.js';
 import type { RaftOptions } from './options.js';
+import { Patience, type Rhythm } from './patience.js';
 import type { Progress } from './progress.js';
 
 /** A node's part, seen from within: a candidate first asks (`preCandidate`), then runs. @internal */
@@ -26,6 +27,8 @@ export interface Peer {
   priority: number;
   /** It can take part as a witness, and as nothing else. */
   witness: boolean;
+  /** How regularly it lets itself be heard, as a leader or as a follower of this one. */
+  readonly rhythm: Rhythm;
   /** Only while this node leads and the peer is a member. */
   progress: Progress | undefined;
 }
@@ -42,8 +45,11 @@ export class State {
   readonly log: Log;
   readonly configs: Configs;
   readonly disk: Disk;
+  readonly patience: Patience;
   readonly peers = new Map<NodeId, Peer>();
   now: number;
+  /** When this process last woke from standing still. */
+  awakeSince = -Infinity;
   phase: Phase = 'follower';
   config = 0;
   term = 0;
@@ -59,9 +65,15 @@ export class State {
   commit: Index = 0;
   /** The commit index that was last written to disk. */
   writtenCommit: Index = 0;
+  /** The longest promise not to vote that was given and may not have run out, as on disk (lease.ts). */
+  promiseMs = 0;
   /** The group's genesis, once it is known to be committed here or elsewhere; never that of a founding under way. */
   genesis = '';
   stopped: Error | undefined;
+  /** Lets time pass, until something happens: see `Quiescence`. */
+  quiet = false;
+  /** Leader: when something was last written or read. */
+  busyAt = -Infinity;
   dirty = false;
   /** The status must be made anew. */
   statusOld = true;
@@ -77,6 +89,7 @@ export class State {
     this.genesisCandidate = setup.genesisCandidate;
     this.random = setup.random;
     this.now = setup.now;
+    this.patience = new Patience(options, setup.vitals ?? (() => undefined));
     this.log = new Log(options.cacheBytes);
     this.configs = new Configs(foundingMembership(setup.founders));
     try {
@@ -101,6 +114,22 @@ export class State {
   /** Nothing was ever written here and no group was heard of: only then may a group be founded. */
   get founding(): boolean {
     return this.log.last === 0 && this.genesis === '';
+  }
+
+  /** The own disk has taken too long over a write, and has not answered yet. */
+  get diskStalled(): boolean {
+    const { diskStallMs } = this.options;
+    return diskStallMs > 0 && this.now - this.disk.waitingSince >= diskStallMs;
+  }
+
+  /** How long the silence of a peer is borne now, in milliseconds. */
+  patienceWith(id: NodeId): number {
+    return this.patience.with(this.peers.get(id), this.now);
+  }
+
+  /** How long an election takes at most if all goes well, in milliseconds. */
+  get electionMs(): number {
+    return this.patience.electionMs(this.configs.latest, this.self, this.leader);
   }
 
   /** The log does not belong to another founding than the one that was heard of. */
@@ -131,6 +160,13 @@ export class State {
   isRecorded(id: NodeId): boolean {
     const linked = id === this.self ? this.incarnation : (this.peers.get(id)?.incarnation ?? '');
     return this.configs.recordOf(id, linked) !== Infinity;
+  }
+
+  /** Whether the storage that a node is linked with, or the own one, is another than the one on record: it forgot what it promised. */
+  isAnother(id: NodeId): boolean {
+    const { incarnations = [''] } = this.configs.standingOf(id) ?? {};
+    const linked = id === this.self ? this.incarnation : (this.peers.get(id)?.incarnation ?? '');
+    return !incarnations.includes('') && !incarnations.includes(linked);
   }
 
   /** Follows `leader` (or nobody, when empty) in `term`, which is not older than the own one. */
@@ -174,7 +210,8 @@ export class State {
     this.commit = index;
     this.dirty = true;
     if (this.configs.committed(index)) {
-      this.changed = true;
+      // Written down: who opens this storage next should know whether it is a member.
+      this.changed = this.disk.hardDirty = true;
       this.#learnCommitted();
     }
     this.log.evict(index);
@@ -229,7 +266,10 @@ export class State {
     this.config = hard?.config ?? 0;
     this.term = Math.max(hard?.epoch.n ?? 0, this.log.lastEpoch.n);
     this.vote = this.term === hard?.epoch.n ? hard.vote : '';
-    this.genesis = hard?.genesis ?? '';
+    // A recovery that ended between its snapshot and its write is complete: what is committed counts, not what was heard of.
+    const committed = snapshot?.membership.genesis ?? '';
+    this.genesis = committed === '' ? (hard?.genesis ?? '') : committed;
+    this.promiseMs = hard?.promiseMs ?? 0;
     this.commit = this.writtenCommit = Math.max(covered, Math.min(hard?.commit ?? 0, this.log.last));
     this.configs.committed(this.commit);
     this.log.evict(this.commit);

@@ -40,7 +40,7 @@ export class Transfer {
   /** Begins a transfer, to the voter that has most of the log when `to` is empty; returns why not, or undefined. */
   begin(to: NodeId): TransferRefusal | undefined {
     const state = this.#state;
-    const { stopped, phase, transferee, configs, commit, now, options } = state;
+    const { stopped, phase, transferee, configs, commit, now } = state;
     if (stopped !== undefined) return 'stopped';
     if (phase !== 'leader') return 'notLeader';
     if (to === state.self) return undefined;
@@ -51,7 +51,7 @@ export class Transfer {
     const chosen = to === '' ? this.#choose() : (this.#refusalOf(to) ?? state.peers.get(to)!);
     if (typeof chosen === 'string') return chosen;
     state.transferee = chosen.id;
-    this.#deadline = now + options.electionTimeoutMs;
+    this.#deadline = now + state.electionMs;
     this.#sentAt = -Infinity;
     state.changed = state.dirty = true;
     this.advance();
@@ -67,6 +67,8 @@ export class Transfer {
     if (matched < log.last || now - this.#sentAt < options.heartbeatMs) return;
     this.#sentAt = now;
     state.handedOff = true;
+    // Voters set their promises aside for the target (tikv#1593, #4688), now or much later.
+    this.#replication.lease.end();
     state.disk.send(transferee, { type: 'timeoutNow', term });
     state.dirty = true;
   }
@@ -112,8 +114,7 @@ export class Transfer {
     if (peer?.up !== true) return 'notLinked';
     if (!state.isRecorded(id)) return 'notVoter';
     const { progress } = peer;
-    if (progress?.state !== 'replicate' || now - progress.heardAt >= options.electionTimeoutMs)
-      return 'lagging';
+    if (progress?.state !== 'replicate' || now - progress.heardAt >= state.patienceWith(id)) return 'lagging';
     // Proposals wait until it has caught up: no more than fits the way to it, and nothing that has to come from disk (pitfall 25).
     const missing = progress.matched + 1;
     const far = missing < log.cachedFrom || log.weigh(missing, log.last) > options.maxInflightBytes;

@@ -36,15 +36,33 @@ export function isSound(message: RaftMessage, term: number): boolean {
         isPositive(m.term) && isIndex(m.commit) && isIndex(m.prevIndex) && isEpoch(m.prevEpoch) && areSound(m)
       );
     case 'heartbeat':
-      return isPositive(m.term) && isIndex(m.commit) && isCount(m.round) && isText(m.genesis);
+      return (
+        isPositive(m.term) &&
+        isIndex(m.commit) &&
+        isCount(m.round) &&
+        isText(m.genesis) &&
+        isCount(m.promiseMs) &&
+        (m.round > 0 || m.promiseMs === 0)
+      );
     case 'ack':
-      return isCount(m.term) && isIndex(m.matched) && isCount(m.round) && isConflict(m.conflict);
+      return (
+        isCount(m.term) &&
+        isIndex(m.matched) &&
+        isCount(m.round) &&
+        isFlag(m.promised) &&
+        isConflict(m.conflict)
+      );
     case 'read':
       return isCount(m.batch);
     case 'readReply':
       return isCount(m.batch) && isIndex(m.index);
     case 'timeoutNow':
+    case 'wake':
       return isPositive(m.term);
+    case 'quiet':
+      return isPositive(m.term) && isIndex(m.index) && isPositive(m.attempt) && isFlag(m.begins);
+    case 'quietReply':
+      return isPositive(m.term) && isPositive(m.attempt) && isFlag(m.ok);
     default:
       return false;
   }

@@ -1,6 +1,7 @@
 /** Links inside one process: for tests, examples, and several nodes in one program. */
 import type { NodeId } from '../../consensus/consensus.js';
-import { QuorateError, checkName, checkNumber } from '../../errors.js';
+import { described } from '../../description.js';
+import { QuorateError, checkName, checkNumber, configError } from '../../errors.js';
 import type { Transport, TransportHost, TransportSession } from '../transport.js';
 import { connectMemoryLinks } from './link.js';
 import type { MemoryLink } from './link.js';
@@ -42,11 +43,28 @@ export interface MemoryNetwork extends Transport {
  * ```
  */
 export function memoryNetwork(options: MemoryNetworkOptions = {}): MemoryNetwork {
-  return new Network(checkLatency('latencyMs', options.latencyMs ?? 0));
+  const latencyMs = checkLatency('latencyMs', options.latencyMs ?? 0);
+  return described(new Network(latencyMs), 'memoryNetwork', [{ latencyMs }]);
 }
 
 function checkLatency(name: string, value: unknown): number {
   return checkNumber(name, value, 0, 60_000, false);
+}
+
+/** What a test can do to a network. @internal */
+export type MemoryNetworkControls = Pick<MemoryNetwork, 'cut' | 'heal' | 'setLatency'>;
+
+/**
+ * Has another network, in another thread, do as this one is told, from the present state on. Returns how to end that.
+ *
+ * @throws QuorateError `ERR_CONFIG` where meshes of this thread use it: the two networks are not connected.
+ * @internal
+ */
+export function followNetwork(
+  transport: Transport,
+  follower: MemoryNetworkControls,
+): (() => void) | undefined {
+  return transport instanceof Network ? transport.follow(follower) : undefined;
 }
 
 /** What links and sessions ask of the network. @internal */
@@ -57,10 +75,13 @@ export interface Wire {
   whenHealed(callback: () => void): void;
 }
 
+const inTwoThreads = 'the same for all meshes of one memoryNetwork()';
+
 class Network implements MemoryNetwork, Wire {
   readonly kind = 'memory';
   readonly #sessions = new Map<string, Session>();
   readonly #cuts = new Set<string>();
+  readonly #followers = new Set<MemoryNetworkControls>();
   #healed: (() => void)[] = [];
   #latencyMs: number;
 
@@ -72,7 +93,19 @@ class Network implements MemoryNetwork, Wire {
     return this.#latencyMs;
   }
 
+  follow(follower: MemoryNetworkControls): () => void {
+    if (this.#sessions.size > 0) throw configError('thread', 'worker', inTwoThreads);
+    this.#followers.add(follower);
+    follower.setLatency(this.#latencyMs);
+    for (const cut of this.#cuts) {
+      const [a, b] = cut.split(' ') as [string, string];
+      follower.cut(a, b);
+    }
+    return () => void this.#followers.delete(follower);
+  }
+
   start(host: TransportHost): Promise<TransportSession> {
+    if (this.#followers.size > 0) return Promise.reject(configError('thread', 'main', inTwoThreads));
     const key = keyOf(host.cluster, host.id);
     const session = new Session(host, this, () => {
       // A newer run of the same id may have taken the place.
@@ -92,6 +125,7 @@ class Network implements MemoryNetwork, Wire {
 
   cut(a: NodeId, b: NodeId): void {
     this.#cuts.add(pairOf(checkName('a', a), checkName('b', b)));
+    for (const follower of this.#followers) follower.cut(a, b);
   }
 
   heal(a?: NodeId, b?: NodeId): void {
@@ -99,6 +133,7 @@ class Network implements MemoryNetwork, Wire {
       throw new QuorateError('ERR_CONFIG', 'heal takes both ids or none');
     if (a === undefined || b === undefined) this.#cuts.clear();
     else this.#cuts.delete(pairOf(a, b));
+    for (const follower of this.#followers) follower.heal(a, b);
     const healed = this.#healed;
     this.#healed = [];
     for (const callback of healed) callback();
@@ -106,6 +141,7 @@ class Network implements MemoryNetwork, Wire {
 
   setLatency(ms: number): void {
     this.#latencyMs = checkLatency('ms', ms);
+    for (const follower of this.#followers) follower.setLatency(ms);
   }
 
   isCut(a: NodeId, b: NodeId): boolean {

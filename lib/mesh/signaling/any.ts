@@ -1,4 +1,5 @@
 /** Several rendezvous as one: the local network and a server, or two servers that do not know each other. */
+import { described } from '../../description.js';
 import { QuorateError, configError } from '../../errors.js';
 import type { Signaling, SignalingHost, SignalingSession } from './signaling.js';
 
@@ -24,7 +25,7 @@ export function anySignaling(signalings: readonly Signaling[]): Signaling {
       throw configError(`signalings[${index}]`, one, 'a rendezvous such as lanSignaling()');
   });
   const all = [...(signalings as readonly Signaling[])];
-  return {
+  const signaling: Signaling = {
     kind: all.map((one) => one.kind).join('+'),
     async start(host) {
       const session = new AnySession(host);
@@ -32,6 +33,7 @@ export function anySignaling(signalings: readonly Signaling[]): Signaling {
       return session;
     },
   };
+  return described(signaling, 'anySignaling', [all]);
 }
 
 class AnySession implements SignalingSession {

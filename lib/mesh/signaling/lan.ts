@@ -5,6 +5,7 @@
  */
 import type { RemoteInfo } from 'node:dgram';
 import { isIPv4 } from 'node:net';
+import { described } from '../../description.js';
 import type { Timer } from '../../environment.js';
 import { QuorateError, checkName, checkNumber, configError } from '../../errors.js';
 import { Backoff } from '../backoff.js';
@@ -87,7 +88,7 @@ export function lanSignaling(options: LanSignalingOptions = {}): Signaling {
     expiryMs: checkNumber('expiryMs', options.expiryMs ?? 5 * intervalMs, 3 * intervalMs, 600_000, false),
     maxPeers: checkNumber('maxPeers', options.maxPeers ?? 256, 1, 10_000),
   };
-  return {
+  const signaling: Signaling = {
     kind: 'lan',
     async start(host) {
       checkName('id', host.id);
@@ -98,6 +99,7 @@ export function lanSignaling(options: LanSignalingOptions = {}): Signaling {
       return session;
     },
   };
+  return described(signaling, 'lanSignaling', [options]);
 }
 
 /** Not the addresses 224.0.0.x, which are the protocols' own. */

@@ -1,4 +1,5 @@
 /** A rendezvous inside one process: for tests, simulations, and several nodes in one program. */
+import { described } from '../../description.js';
 import { QuorateError } from '../../errors.js';
 import { maxPayloadBytes } from './signaling.js';
 import type { Signaling, SignalingHost, SignalingSession } from './signaling.js';
@@ -27,10 +28,11 @@ type Room = Map<string, Seat>;
  */
 export function localSignaling(): Signaling {
   const rooms = new Map<string, Room>();
-  return {
+  const signaling: Signaling = {
     kind: 'local',
     start: (host) => Promise.resolve(takeSeat(rooms, host)),
   };
+  return described(signaling, 'localSignaling', []);
 }
 
 function takeSeat(rooms: Map<string, Room>, host: SignalingHost): SignalingSession {

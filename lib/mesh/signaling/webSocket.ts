@@ -1,5 +1,6 @@
 /** The client of the rendezvous server: keeps a seat, through outages, at the first server of a list that it can reach. */
 import { validateHeaderName, validateHeaderValue } from 'node:http';
+import { described } from '../../description.js';
 import type { Timer } from '../../environment.js';
 import { checkName, configError, QuorateError } from '../../errors.js';
 import { Backoff } from '../backoff.js';
@@ -57,7 +58,7 @@ export function webSocketSignaling(target: string | WebSocketSignalingOptions): 
   const options = typeof target === 'string' ? { urls: [target] } : target;
   const urls = checkUrls(options.urls);
   const headers = checkHeaders(options.headers ?? {});
-  return {
+  const signaling: Signaling = {
     kind: 'websocket',
     start(host) {
       checkName('id', host.id);
@@ -66,6 +67,7 @@ export function webSocketSignaling(target: string | WebSocketSignalingOptions): 
       return Promise.resolve(new WebSocketSession(urls, headers, host));
     },
   };
+  return described(signaling, 'webSocketSignaling', [{ urls, headers }]);
 }
 
 class WebSocketSession implements SignalingSession {

@@ -1,5 +1,6 @@
 /** The door to native code. Loaded when first needed: a process without WebRTC never does. @internal */
 import type * as NodeDatachannel from 'node-datachannel';
+import { configError } from '../../errors.js';
 
 /** What is used of node-datachannel. */
 export type Native = Pick<typeof NodeDatachannel, 'PeerConnection' | 'setSctpSettings'>;
@@ -7,7 +8,29 @@ export type NativeConnection = NodeDatachannel.PeerConnection;
 export type NativeChannel = NodeDatachannel.DataChannel;
 
 export async function loadNative(): Promise<Native> {
+  claimNative('this thread');
   return import('node-datachannel');
+}
+
+let holder: 'this thread' | 'the worker' | undefined;
+
+/**
+ * Native code does not survive use in two threads of a process, nor a second thread after the first has ended: whoever comes first
+ * keeps it.
+ *
+ * @throws QuorateError `ERR_CONFIG`.
+ */
+export function claimNative(by: 'this thread' | 'the worker'): void {
+  if (holder !== undefined && holder !== by) {
+    const text = `the value of the first mesh with webrtc() of this process, which runs in ${holder}`;
+    throw configError('thread', by === 'this thread' ? 'main' : 'worker', text);
+  }
+  holder = by;
+}
+
+/** Stops what native code has running of its own, so that its thread, or the process, can end. Everything must be closed. */
+export async function restNative(): Promise<void> {
+  if (holder === 'this thread') (await import('node-datachannel')).cleanup();
 }
 
 /**

@@ -1,5 +1,6 @@
 /** The transport of a real mesh: WebRTC data channels, set up through a rendezvous and through the mesh. */
 import { isIP } from 'node:net';
+import { described } from '../../description.js';
 import { checkNumber, configError } from '../../errors.js';
 import type { Signaling } from '../signaling/signaling.js';
 import type { Transport } from '../transport.js';
@@ -127,7 +128,7 @@ export function webrtc(options: WebrtcOptions): Transport {
     mtu,
   };
 
-  return {
+  const transport: Transport = {
     kind: 'webrtc',
     async start(host) {
       const native = await loadNative();
@@ -154,6 +155,7 @@ export function webrtc(options: WebrtcOptions): Transport {
       return session;
     },
   };
+  return described(transport, 'webrtc', [options]);
 }
 
 function checkPorts({ portRange, port }: WebrtcOptions, bulkConnections: number): PortOptions {

@@ -9,6 +9,7 @@ import type { NodeId } from '../../consensus/consensus.js';
 import type { Timer } from '../../environment.js';
 import { QuorateError, type ErrorCode } from '../../errors.js';
 import { FrameKind } from '../../mesh/port.js';
+import { needsQuorum as asksQuorum } from '../consistency.js';
 import { Call, type Asked } from './call.js';
 import type { ChangesOfClient } from './clientStreams.js';
 import { ClientStreams } from './clientStreams.js';
@@ -377,5 +378,5 @@ export class Dispatcher implements ClientEnd {
 }
 
 function needsQuorum({ asked }: Call): boolean {
-  return asked.op === 'submit' || asked.consistency === 'linearizable';
+  return asked.op === 'submit' || asksQuorum(asked.consistency);
 }

@@ -1,17 +1,16 @@
 /** The face of a client of a group. */
-import { checkNumber, configError, QuorateError } from '../../errors.js';
+import { checkNumber, QuorateError } from '../../errors.js';
 import { randomId } from '../../environment.js';
 import { checkTimeout } from '../callLimits.js';
 import type { Change } from '../changes.js';
-import type { CallOptions, Consistency, QueryOptions, SubmitOptions } from '../replicaTypes.js';
+import { checkConsistency } from '../consistency.js';
+import type { CallOptions, QueryOptions, SubmitOptions } from '../replicaTypes.js';
 import { parseRequestId } from '../requestId.js';
 import type { AnswerOf, CommandOf, QueryOf, ResultOf, StateMachine } from '../stateMachine.js';
 import type { Asked } from './call.js';
 import type { CheckedClientOptions, ClientStatus } from './clientTypes.js';
 import type { ClientDesk } from './desk.js';
 import { Dispatcher } from './dispatcher.js';
-
-const consistencies: readonly string[] = ['linearizable', 'committed', 'local'] satisfies Consistency[];
 
 /**
  * A client of a group: submits commands, asks queries and follows changes through a member, from a mesh node that has no replica
@@ -70,16 +69,15 @@ export class GroupClient<M extends StateMachine = StateMachine> {
 
   /**
    * Asks the state machine of a member. `linearizable` is what it is for a replica. `committed` and `local` show the state of
-   * whichever member serves, which may be older than what an earlier call showed.
+   * whichever member serves, which may be older than what an earlier call showed. `{ maxLagMs }` is what it is for the member that
+   * serves, from when the question reaches it.
    *
    * Throws {@link QuorateError}: `ERR_TIMEOUT`, `ERR_ABORTED`, `ERR_CLOSED`, `ERR_OVERLOADED`, `ERR_TOO_LARGE`, `ERR_CODEC`,
    * `ERR_NOT_SERVED`, and `ERR_QUERY_FAILED` or `ERR_UNKNOWN_OPERATION` from the machine.
    */
   query<const Q extends QueryOf<M>>(query: Q, options: QueryOptions = {}): Promise<AnswerOf<M, Q>> {
     const make = (): Asked => {
-      const { consistency = 'linearizable' } = options;
-      if (!consistencies.includes(consistency))
-        throw configError('consistency', consistency, "'linearizable', 'committed' or 'local'");
+      const consistency = checkConsistency(options.consistency ?? 'linearizable');
       return { op: 'query', consistency, body: this.#encode(query) };
     };
     return this.#call(make, options) as Promise<AnswerOf<M, Q>>;

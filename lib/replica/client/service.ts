@@ -8,6 +8,7 @@ import { QuorateError, type ErrorCode, type Fate } from '../../errors.js';
 import type { Mesh } from '../../mesh/mesh.js';
 import type { NodeId } from '../../consensus/consensus.js';
 import type { Codec } from '../codec.js';
+import { needsQuorum } from '../consistency.js';
 import type { CheckedOptions } from '../options.js';
 import { Waiter } from '../pending.js';
 import type { Replica, ReplicaTenant } from '../replica.js';
@@ -173,7 +174,7 @@ export class ClientService implements ChannelService, ReplicaTenant {
 
   #query(channel: Channel, message: Extract<ClientMessage, { op: 'query' }>): void {
     const { request, consistency, body } = message;
-    const peer = this.#admit(channel, request, body.length, consistency === 'linearizable');
+    const peer = this.#admit(channel, request, body.length, needsQuorum(consistency));
     if (peer === undefined) return;
     const bytes = body.length;
     const failed = (error: unknown): void => this.#fail(peer, bytes, channel, request, error);

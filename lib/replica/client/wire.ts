@@ -6,6 +6,7 @@
  */
 import { ByteReader, ByteWriter } from '../../bytes.js';
 import { QuorateError, isName, type ErrorCode, type Fate } from '../../errors.js';
+import { MAX_LAG_MS, plainConsistencies } from '../consistency.js';
 import type { Consistency } from '../replicaTypes.js';
 
 /** Raised when messages change their meaning; a member refuses a channel of another version with a word. */
@@ -135,7 +136,8 @@ export type MemberMessage =
 /** Any message of a frame. */
 export type Message = ClientMessage | MemberMessage;
 
-const consistencies: readonly Consistency[] = ['linearizable', 'committed', 'local'];
+/** The number of a consistency that goes on with its milliseconds; those before it are plain. */
+const LAG = plainConsistencies.length;
 const servings: readonly Serving[] = ['absent', 'serving', 'refused'];
 const fates: readonly (Fate | undefined)[] = [undefined, 'refused', 'ambiguous', 'lost'];
 
@@ -166,7 +168,7 @@ export function writeMessage(writer: ByteWriter, message: Message): void {
       writer.bytes(message.body);
       return;
     case 'query':
-      writer.u8(consistencies.indexOf(message.consistency));
+      writeConsistency(writer, message.consistency);
       writer.bytes(message.body);
       return;
     case 'follow':
@@ -190,6 +192,24 @@ export function writeMessage(writer: ByteWriter, message: Message): void {
       writer.varint(message.changes.length);
       for (const change of message.changes) writeChange(writer, change);
   }
+}
+
+function writeConsistency(writer: ByteWriter, consistency: Consistency): void {
+  if (typeof consistency === 'string') {
+    writer.u8(plainConsistencies.indexOf(consistency));
+    return;
+  }
+  writer.u8(LAG);
+  writer.varint(consistency.maxLagMs);
+}
+
+function readConsistency(reader: ByteReader): Consistency {
+  const number = reader.u8();
+  const plain = plainConsistencies[number];
+  if (plain !== undefined) return plain;
+  const maxLagMs = number === LAG ? reader.varint() : 0;
+  if (maxLagMs < 1 || maxLagMs > MAX_LAG_MS) throw unsound('a consistency');
+  return { maxLagMs };
 }
 
 function writeFailure(writer: ByteWriter, { code, fate, message, reason, data }: WireFailure): void {
@@ -266,7 +286,7 @@ function readMessage(reader: ByteReader): Message {
       return { op: 'submit', channel, request, requestId, body: reader.bytes() };
     }
     case Op.query: {
-      const consistency = oneOf(reader, consistencies, 'a consistency');
+      const consistency = readConsistency(reader);
       return { op: 'query', channel, request, consistency, body: reader.bytes() };
     }
     case Op.follow: {

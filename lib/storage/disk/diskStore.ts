@@ -16,6 +16,8 @@ import type { Headroom } from './headroom.js';
 import { reading, type FailStop } from './io.js';
 import type { Journal } from './journal.js';
 import { changes } from './meta.js';
+import { Rewriter } from './rewriter.js';
+import type { Segment } from './segment.js';
 import type { Snapshots } from './snapshots.js';
 
 /** Read back by `recover`. */
@@ -29,6 +31,7 @@ const WRITE_OVERHEAD = 1024;
 export interface DiskStoreSetup {
   readonly environment: Environment;
   readonly directory: string;
+  readonly segmentBytes: number;
   readonly incarnation: string;
   readonly table: GroupTable;
   readonly journal: Journal;
@@ -50,6 +53,9 @@ export class DiskStore implements NodeStore {
   readonly #lock: { release(): Promise<void> };
   readonly #source: ReadSource;
   readonly #scribe = new Scribe();
+  readonly #rewriter: Rewriter;
+  /** The segment of the newest frame. */
+  #active: Segment | undefined;
   #closed: Promise<void> | undefined;
 
   constructor(setup: DiskStoreSetup) {
@@ -68,6 +74,15 @@ export class DiskStore implements NodeStore {
       settle: () =>
         new Promise((resolve, reject) => journal.barrier((error) => (error ? reject(error) : resolve()))),
     };
+    this.#rewriter = new Rewriter({
+      segmentBytes: setup.segmentBytes,
+      table: setup.table,
+      source: this.#source,
+      headroom: setup.headroom,
+      failStop: setup.failStop,
+      left: () => journal.left(),
+      write: (writes, done) => this.write(writes, done),
+    });
   }
 
   get failed(): Error | undefined {
@@ -123,6 +138,10 @@ export class DiskStore implements NodeStore {
       return;
     }
     const frame = this.#journal.frameFor(sizeOf(writes));
+    if (frame.segment !== this.#active) {
+      this.#active = frame.segment;
+      this.#rewriter.consider();
+    }
     this.#table.frame = frame.sequence;
     const erased: (() => void)[] = [];
     for (const [i, write] of writes.entries()) {
@@ -168,6 +187,7 @@ export class DiskStore implements NodeStore {
   async #close(): Promise<void> {
     this.#headroom.close();
     try {
+      await this.#rewriter.close();
       await this.#journal.close();
       await this.#snapshots.close();
     } finally {

@@ -129,6 +129,8 @@ export class GroupLog {
   firstIndex: Index = 1;
   lastIndex: Index = 0;
   hard: HardState | undefined;
+  /** Grows with every change of the entries. */
+  revision = 0;
   /** Called with a segment in which this group holds nothing any more. */
   readonly #left: (segment: Segment) => void;
   readonly #parts: Part[] = [];
@@ -208,6 +210,7 @@ export class GroupLog {
     offset: number,
     length: number,
   ): void {
+    this.revision++;
     const head = entries[from]!;
     const last = lastOf(entries[to - 1]!);
     if (this.lastIndex >= head.index) this.truncate(head.index);
@@ -231,7 +234,8 @@ export class GroupLog {
   }
 
   truncate(from: Index): void {
-    this.cutParts(from);
+    // The first block may begin before the log does; alone, that beginning is of no use.
+    this.cutParts(from <= this.firstIndex ? 0 : from);
     this.lastIndex = from - 1;
   }
 
@@ -242,6 +246,7 @@ export class GroupLog {
   }
 
   compact(first: Index): void {
+    this.revision++;
     this.firstIndex = first;
     let gone = 0;
     while (gone < this.#parts.length && !this.#parts[gone]!.cutHead(first)) gone++;
@@ -251,6 +256,7 @@ export class GroupLog {
 
   /** Drops the blocks from `index` on, whatever `lastIndex` says. */
   cutParts(index: Index): void {
+    this.revision++;
     while (this.#parts.length > 0) {
       if (this.#parts.at(-1)!.cutTail(index)) return;
       this.#drop(this.#parts.pop()!);

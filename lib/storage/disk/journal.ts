@@ -99,6 +99,11 @@ export class Journal {
     return position < this.#durableEnd;
   }
 
+  /** The segments that were left and are durable as a whole, oldest first. */
+  left(): readonly Segment[] {
+    return this.#segments.filter(({ number }) => number < this.#durableSegment);
+  }
+
   /** The frame that takes a batch of about `bytes`; in a new segment if the active one has no room for it. */
   frameFor(bytes: number): Frame {
     const open = this.#open;

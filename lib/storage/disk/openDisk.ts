@@ -77,6 +77,7 @@ export async function openDisk(directory: string, setup: DiskSetup, binding: Bin
         return new DiskStore({
           environment,
           directory,
+          segmentBytes: setup.segmentBytes,
           incarnation,
           table: log.table,
           journal,

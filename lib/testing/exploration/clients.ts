@@ -1,5 +1,6 @@
 /** Clients that do one thing after another, each through whichever node it likes. */
 import { QuorateError } from '../../errors.js';
+import type { SubmitOptions } from '../../replica/replicaTypes.js';
 import { Random } from '../simulation/random.js';
 import type { Simulation } from '../simulation/simulation.js';
 import type { RunPlan } from './plan.js';
@@ -7,12 +8,15 @@ import type { ClientStep, Subject } from './subject.js';
 
 /** How often a command whose fate is open is submitted at most. */
 const TRIES = 3;
+/** How long a client thinks between two calls, on average, in the end. */
+const CALM_MS = 100;
 
 export class Clients {
   readonly #simulation: Simulation;
   readonly #next: (random: Random) => ClientStep;
   readonly #running: Promise<void>[] = [];
   #stopped = false;
+  #leastMs = 0;
 
   constructor(simulation: Simulation, plan: RunPlan, subject: Subject) {
     this.#simulation = simulation;
@@ -24,6 +28,11 @@ export class Clients {
     };
     for (let i = 0; i < plan.clients; i++)
       this.#running.push(this.#client(random.stream(`client ${i}`), plan.thinkMs).catch(fail));
+  }
+
+  /** Has them take their time from now on: what is to be seen is that they are served, and newcomers have to catch up beside them. */
+  calm(): void {
+    this.#leastMs = CALM_MS;
   }
 
   /** Lets them finish what they are at. */
@@ -57,8 +66,8 @@ export class Clients {
   async #client(random: Random, thinkMs: number): Promise<void> {
     const simulation = this.#simulation;
     while (!this.#stopped) {
-      await simulation.sleep(random.exponential(thinkMs));
-      const up = simulation.nodes.filter((id) => simulation.state(id) === 'up');
+      await simulation.sleep(random.exponential(Math.max(thinkMs, this.#leastMs)));
+      const up = this.#doors(random);
       if (up.length === 0) continue;
       // Most do one thing at a time; some a burst, whose commands travel in one batch.
       const id = random.pick(up);
@@ -67,16 +76,42 @@ export class Clients {
     }
   }
 
+  /** The nodes to work through: members mostly, and those from which a client of the group does. */
+  #doors(random: Random): string[] {
+    const { nodes, clients, group } = this.#simulation;
+    const patient = random.chance(0.1);
+    const inside = nodes.filter(
+      (id) => patient || group.members.membership === undefined || group.members.has(id),
+    );
+    return [...inside, ...clients].filter((id) => this.#simulation.state(id) === 'up');
+  }
+
+  async #submit(id: string, command: unknown, options: SubmitOptions): Promise<unknown> {
+    const simulation = this.#simulation;
+    if (!simulation.clients.includes(id)) return simulation.replica(id).submit(command, options);
+    const client = await simulation.client(id);
+    const result: unknown = await client.submit(command, options);
+    simulation.count('commands submitted from outside');
+    return result;
+  }
+
+  async #ask(id: string, query: unknown): Promise<unknown> {
+    const simulation = this.#simulation;
+    if (!simulation.clients.includes(id)) return simulation.replica(id).query(query);
+    const client = await simulation.client(id);
+    return client.query(query);
+  }
+
   async #call(random: Random, id: string, step: ClientStep): Promise<void> {
     const simulation = this.#simulation;
     if (!('command' in step)) {
-      await simulation.replica(id).query(step.query).catch(orThrow);
+      await this.#ask(id, step.query).catch(orThrow);
       return;
     }
     let { requestId } = step;
     for (let tries = 0; tries < TRIES && simulation.state(id) === 'up'; tries++) {
       try {
-        await simulation.replica(id).submit(step.command, requestId === undefined ? {} : { requestId });
+        await this.#submit(id, step.command, requestId === undefined ? {} : { requestId });
         return;
       } catch (error) {
         orThrow(error);
@@ -85,7 +120,7 @@ export class Clients {
         // The same command again, perhaps through another member: it must take effect once.
         requestId = given;
         simulation.count('commands submitted again');
-        const up = simulation.nodes.filter((other) => simulation.state(other) === 'up');
+        const up = this.#doors(random);
         if (up.length > 0) id = random.pick(up);
       }
     }

@@ -3,13 +3,27 @@ import type { Fault, RunPlan } from './plan.js';
 
 /** What a plan says, one fault a line. */
 export function describePlan(plan: RunPlan): string {
-  const { seed, nodes, faults, clients, thinkMs, safetyMs, core, rest } = plan;
+  const {
+    seed,
+    nodes,
+    founders = nodes,
+    outside = [],
+    faults,
+    clients,
+    thinkMs,
+    safetyMs,
+    core,
+    rest,
+  } = plan;
   const settings = (['network', 'disk', 'messages', 'clocks', 'snapshot', 'raft'] as const)
     .filter((name) => Object.keys(plan[name]).length > 0)
     .map((name) => `  ${name.padEnd(9)} ${inline(plan[name])}`);
   const others = Object.entries(rest).map(([id, fate]) => `${id} ${fate}`);
   return [
     `seed ${seed}: nodes ${nodes.join(' ')}, ${clients} clients (one call every ${thinkMs} ms each)`,
+    ...(founders.length < nodes.length ? [`  founded by ${founders.join(' ')}`] : []),
+    ...(outside.length > 0 ? [`  outside   ${outside.join(' ')}`] : []),
+    ...(plan.priorities === undefined ? [] : [`  priority  ${inline(plan.priorities)}`]),
     ...settings,
     faults.length === 0
       ? `  no faults in ${safetyMs} ms`
@@ -29,7 +43,10 @@ export function describeFault(fault: Fault): string {
     else if (name === 'groups') parts.push((value as string[][]).map((group) => group.join('+')).join(' | '));
     else if (name === 'leaderAs') parts.push(`leader as ${String(value)}`);
     else if (name === 'from') parts.push(`${String(value)} >`);
-    else if (typeof value === 'string') parts.push(value);
+    else if (name === 'add' || name === 'learn' || name === 'remove') {
+      const ids = value as readonly string[];
+      if (ids.length > 0) parts.push(`${name} ${ids.join('+')}`);
+    } else if (typeof value === 'string') parts.push(value);
     else if (Array.isArray(value)) parts.push(value.join('+'));
     else if (value === true) parts.push(name);
     else if (value !== false)

@@ -60,7 +60,7 @@ export class Lanes {
     } else if (kind === 'start') lane.state = 'starting';
     else if (kind === 'up' && lane.state === 'starting') lane.state = 'follower';
     else if (kind === 'failed') lane.state = 'failed';
-    else if (kind === 'kill' || kind === 'power loss') {
+    else if (kind === 'kill' || kind === 'power loss' || kind === 'stop') {
       lane.state = 'down';
       lane.told = '';
       lane.pausedUntil = 0;
@@ -124,6 +124,8 @@ export class Lanes {
         return { text: 'killed', style: 'fault' };
       case 'power loss':
         return { text: 'POWER LOSS', style: 'fault' };
+      case 'stop':
+        return { text: 'stops', style: 'fault' };
       case 'truncate':
       case 'install':
         return { text: `${kind}s ${detail}`, style: 'log' };

@@ -56,6 +56,12 @@ export class MeshJudge {
     return this.#countedDirect === this.#simulation.disturbances.last;
   }
 
+  /** Those that were ever started: of the others no mesh knows. */
+  get #nodes(): string[] {
+    const { nodes, clients } = this.#simulation;
+    return [...nodes, ...clients].filter((id) => this.#simulation.began(id));
+  }
+
   #later(): void {
     this.#simulation.after(lookEveryMs, () => {
       this.#look();
@@ -70,7 +76,7 @@ export class MeshJudge {
       if (resetAt - this.#resetAt < spacedMs) this.#hardResetAt = resetAt;
       this.#resetAt = resetAt;
     }
-    if (this.#parts(this.#simulation.nodes).length > 1) this.#apartAt = now;
+    if (this.#parts(this.#nodes).length > 1) this.#apartAt = now;
     if (this.#far()) this.#farAt = now;
     const isCut = Math.max(disturbances.of('cut'), disturbances.of('heal')) === now;
     if (!isCut || now === this.#harmlessAt || !this.#harmless) return;
@@ -89,7 +95,8 @@ export class MeshJudge {
   }
 
   #look(): void {
-    const { now, nodes, disturbances } = this.#simulation;
+    const { now, disturbances } = this.#simulation;
+    const nodes = this.#nodes;
     const live = nodes.filter((id) => this.#simulation.meshes(id));
     const parts = this.#parts(live);
     if (live.length < nodes.length || parts.length > 1) this.#apartAt = now;
@@ -146,7 +153,7 @@ export class MeshJudge {
   }
 
   #unsettled(parts: readonly (readonly string[])[], meshes: ReadonlyMap<string, Mesh>): Finding | undefined {
-    const { nodes } = this.#simulation;
+    const nodes = this.#nodes;
     for (const part of parts) {
       const views = part.map((id) => meshes.get(id)!.partition());
       for (const [at, id] of part.entries()) {
@@ -165,11 +172,24 @@ export class MeshJudge {
         if (view.reachable.join() !== expected)
           return { node: id, text: `${id} takes ${view.reachable.join()} for its part, it is ${expected}` };
         const whole = part.length === nodes.length && this.#uncut(part);
-        if (whole !== (view.state === 'healthy'))
+        const healthy = view.state === 'healthy';
+        if (whole ? !healthy : healthy && (!this.#uncut(part) || this.#isMissed(nodes, part, meshes)))
           return { node: id, text: `${id} sees ${textOf(view)}, ${whole ? 'nothing is' : 'links are'} cut` };
       }
     }
     return undefined;
+  }
+
+  /** Whether somebody is not there whom the others know: by having met it, or since it votes in a group of theirs. */
+  #isMissed(nodes: readonly string[], part: readonly string[], meshes: ReadonlyMap<string, Mesh>): boolean {
+    const voters = (this.#simulation.group.members.membership?.voters ?? []).map(({ id }) => id);
+    const meets = (one: string, id: string): boolean =>
+      (peersOf(meshes.get(one)!).get(id)?.state ?? 'connecting') !== 'connecting';
+    return nodes.some(
+      (id) =>
+        !part.includes(id) &&
+        (part.every((one) => meets(one, id)) || [...part, id].every((one) => voters.includes(one))),
+    );
   }
 
   /** A cut that leaves a way over others, and its end, are no reason for an election. */
@@ -207,7 +227,7 @@ export class MeshJudge {
 
   /** Whether some way takes more than two hops. */
   #far(): boolean {
-    const { nodes } = this.#simulation;
+    const nodes = this.#nodes;
     const near = (a: string, b: string): boolean => a === b || this.#open(a, b);
     return !nodes.every((a) => nodes.every((b) => nodes.some((via) => near(a, via) && near(via, b))));
   }

@@ -32,6 +32,9 @@ export function planMesh(seed: number): RunPlan {
   const rough = theme === 'all' && random.chance(0.5);
   return {
     ...plan,
+    outside: undefined,
+    // A leader that hands over for a priority would look like one that a cut deposed.
+    priorities: undefined,
     relay: random.chance(0.9),
     network: {
       latencyMs: random.pick([0.05, 0.5, 5]),

@@ -1,6 +1,7 @@
 /** Carries out a plan: begins each fault at its moment, ends it, and brings back what fell over. */
 import { QuorateError } from '../../errors.js';
 import type { Simulation } from '../simulation/simulation.js';
+import { MemberNemesis } from './memberNemesis.js';
 import type { MeshFault } from './meshFaults.js';
 import { LEADER, type Fault, type FaultKind, type RunPlan } from './plan.js';
 
@@ -9,21 +10,26 @@ const REPAIR_MS = 700;
 /** How long to wait for a disk to be at work, and how often to look. */
 const AMID_MS = 300;
 const LOOK_MS = 0.07;
-/** How long a transfer of the leadership is tried. */
-const TRANSFER_MS = 2000;
 
 export class Nemesis {
   /** Faults that were really done, by kind. */
   readonly done = new Map<FaultKind, number>();
   readonly #simulation: Simulation;
   readonly #plan: RunPlan;
-  /** Nodes whose disk is gone or damaged: they count as down for ever. */
-  readonly #damaged = new Set<string>();
+  readonly #members: MemberNemesis;
+  /** Nodes whose disk is damaged: they count as down until it is replaced. */
+  readonly #rotten = new Set<string>();
   #over = false;
+  /** Who is to serve in the end. */
+  #core: readonly string[] = [];
 
   constructor(simulation: Simulation, plan: RunPlan) {
     this.#simulation = simulation;
     this.#plan = plan;
+    this.#members = new MemberNemesis(simulation, {
+      later: (ms, what) => this.#later(ms, what),
+      rotten: this.#rotten,
+    });
     for (const { at, fault } of plan.faults) simulation.after(at, () => this.#begin(fault));
     this.#watch();
   }
@@ -36,12 +42,14 @@ export class Nemesis {
     this.#over = true;
     const { rest, nodes, disk } = this.#plan;
     const simulation = this.#simulation;
+    const { members } = simulation.group;
     const core = [...this.#plan.core];
     for (const id of nodes) {
-      if (simulation.mayElect(core)) break;
-      if (!core.includes(id) && !this.#damaged.has(id)) core.push(id);
+      if (members.mayElect(core)) break;
+      if (!core.includes(id) && !this.#rotten.has(id)) core.push(id);
     }
-    if (!simulation.mayElect(core)) return undefined;
+    if (!members.mayElect(core)) return undefined;
+    this.#core = core;
     const { network } = simulation;
     network.heal();
     network.resetShapes();
@@ -50,9 +58,19 @@ export class Nemesis {
       network.rendezvous(id, true);
       simulation.disk(id).settings = disk;
     }
-    for (const id of core) if (simulation.state(id) !== 'up') simulation.restart(id);
+    for (const id of core) {
+      // Who is to serve has to be a member, or to ask for it.
+      if (members.membership !== undefined && !members.has(id)) this.#members.enter(id);
+      else if (!this.#members.stays(id)) this.#members.start(id);
+    }
+    for (const id of simulation.clients) if (simulation.state(id) !== 'up') simulation.restart(id);
     for (const [id, fate] of Object.entries(rest)) if (!core.includes(id)) this.#abandon(id, fate, core);
     return core;
+  }
+
+  /** Has the core be all the members there are. Answers whether it came to that before `until`. */
+  reachMembers(core: readonly string[], until: number): Promise<boolean> {
+    return this.#members.settle(core, until);
   }
 
   #abandon(id: string, fate: RunPlan['rest'][string], core: readonly string[]): void {
@@ -69,14 +87,21 @@ export class Nemesis {
     }
   }
 
-  /** A supervisor: a replica that stopped itself is started again, if its disk can be read. */
+  /** A supervisor: a replica that stopped itself is started again, on another disk if its own cannot be read. */
   #watch(): void {
     this.#simulation.after(REPAIR_MS, () => {
       for (const id of this.#plan.nodes) {
         if (this.#simulation.state(id) !== 'failed') continue;
+        // Who was removed in the end stays away.
+        if (this.#over && !this.#core.includes(id) && this.#members.isOut(id)) continue;
         const error = this.#simulation.failure(id);
         const damaged = error instanceof QuorateError && error.code === 'ERR_STORAGE_CORRUPT';
-        if (!damaged) this.#simulation.restart(id);
+        if (damaged) {
+          if (this.#over || !this.#members.wipe(id)) continue;
+          this.#rotten.delete(id);
+          this.#simulation.count('disks replaced');
+        }
+        this.#members.start(id);
       }
       this.#watch();
     });
@@ -99,7 +124,12 @@ export class Nemesis {
       case 'one-way partition':
       case 'bad messages':
       case 'rendezvous down':
+      case 'broken transfers':
         return fault;
+      case 'members': {
+        const remove = [...new Set(fault.remove.map(name))];
+        return { ...fault, remove: remove.filter((id) => ![...fault.add, ...fault.learn].includes(id)) };
+      }
       case 'partial partition': {
         const { leaderAs, cuts } = fault;
         if (leaderAs === undefined || leaderAs === leader) return fault;
@@ -146,6 +176,9 @@ export class Nemesis {
       case 'pause':
         simulation.pause(fault.node, fault.ms);
         return simulation.state(fault.node) !== 'down';
+      case 'suspend':
+        simulation.suspend(fault.node, fault.ms);
+        return simulation.state(fault.node) !== 'down';
       case 'cut':
         simulation.cut(fault.a, fault.b);
         return this.#later(fault.ms, () => network.heal(fault.a, fault.b));
@@ -185,31 +218,15 @@ export class Nemesis {
         simulation.shiftClock(fault.node, fault.byMs);
         return true;
       case 'transfer':
-        return this.#transfer(fault.node);
+        return this.#members.transfer(fault.node);
+      case 'members':
+      case 'join':
+      case 'stop':
+      case 'broken transfers':
+        return this.#members.inflict(fault);
       default:
         return this.#inflictOnDisk(fault);
     }
-  }
-
-  /** Asked through any node: what is forwarded gets into trouble too. */
-  #transfer(to: string): boolean {
-    const simulation = this.#simulation;
-    const up = this.#plan.nodes.filter((id) => simulation.state(id) === 'up');
-    const through = up[Math.floor(simulation.now) % Math.max(1, up.length)];
-    const leader = simulation.leader();
-    if (through === undefined || leader === undefined) return false;
-    simulation.count('transfers asked for');
-    simulation
-      .replica(through)
-      .transferLeadership(to === leader ? undefined : to, { timeout: TRANSFER_MS })
-      .then(
-        () => simulation.count('transfers done'),
-        (error: unknown) => {
-          if (error instanceof QuorateError && error.code !== 'ERR_INTERNAL') return;
-          simulation.report('no exception', through, `a transfer ended with ${String(error)}`);
-        },
-      );
-    return true;
   }
 
   #inflictOnMesh(fault: MeshFault): boolean {
@@ -257,15 +274,18 @@ export class Nemesis {
       case 'disk full':
         simulation.setDisk(fault.node, { capacityBytes: disk.usedBytes + fault.spareBytes });
         return this.#later(fault.ms, mend);
-      case 'bit rot':
-      case 'disk lost': {
-        if (this.#damaged.has(fault.node) || !simulation.mayLoseDisk(fault.node, this.#damaged)) return false;
+      case 'bit rot': {
+        const { members } = simulation.group;
+        if (this.#rotten.has(fault.node) || !members.mayLoseDisk(fault.node, this.#rotten)) return false;
         simulation.crash(fault.node);
-        this.#damaged.add(fault.node);
-        if (fault.kind === 'bit rot') disk.flip(fault.bits);
-        else disk.wipe();
+        this.#rotten.add(fault.node);
+        disk.flip(fault.bits);
         return this.#later(fault.ms, () => this.#start(fault.node));
       }
+      case 'disk lost':
+        // Before the group is founded, and while others are lost, it would not outlive that.
+        if (this.#rotten.has(fault.node) || !this.#members.wipe(fault.node)) return false;
+        return this.#later(fault.ms, () => this.#start(fault.node));
     }
   }
 
@@ -296,7 +316,7 @@ export class Nemesis {
   }
 
   #start(id: string): void {
-    if (this.#simulation.state(id) === 'down') this.#simulation.restart(id);
+    if (this.#simulation.state(id) === 'down') this.#members.start(id);
   }
 
   #later(ms: number, what: () => void): true {

@@ -3,6 +3,7 @@ import type { DiskSettings } from '../simulation/disk/settings.js';
 import type { NetworkSettings, NetworkShape } from '../simulation/network/settings.js';
 import { Random } from '../simulation/random.js';
 import type { ClockSettings, MessageSettings } from '../simulation/settings.js';
+import { brokenTransfers, changeOf, foundersOf, memberKinds, type MemberFault } from './memberFaults.js';
 import { partialPartition, pauses, rendezvousDown, type MeshFault } from './meshFaults.js';
 
 /** Stands for whoever leads at the moment of the fault. */
@@ -20,6 +21,7 @@ export type Fault =
     }
   | { readonly kind: 'blackout'; readonly nodes: readonly string[]; readonly ms: number }
   | { readonly kind: 'pause'; readonly node: string; readonly ms: number }
+  | { readonly kind: 'suspend'; readonly node: string; readonly ms: number }
   | { readonly kind: 'cut'; readonly a: string; readonly b: string; readonly ms: number }
   | {
       readonly kind: 'flap';
@@ -55,7 +57,8 @@ export type Fault =
   | { readonly kind: 'disk lost'; readonly node: string; readonly ms: number }
   /** No fault, but as good as one: the leadership should go to the node; to anyone, when that leads. */
   | { readonly kind: 'transfer'; readonly node: string }
-  | MeshFault;
+  | MeshFault
+  | MemberFault;
 
 /** What kind of fault it is. */
 export type FaultKind = Fault['kind'];
@@ -70,6 +73,12 @@ export interface PlannedFault {
 export interface RunPlan {
   readonly seed: number;
   readonly nodes: readonly string[];
+  /** Those of them that found the group; the others begin when they are to join it. @defaultValue all nodes */
+  readonly founders?: readonly string[] | undefined;
+  /** More nodes, which are no members: clients of the group. @defaultValue none */
+  readonly outside?: readonly string[] | undefined;
+  /** How much rather each node should lead. @defaultValue all alike */
+  readonly priorities?: Readonly<Record<string, number>> | undefined;
   readonly network: NetworkSettings;
   readonly disk: DiskSettings;
   readonly messages: MessageSettings;
@@ -84,6 +93,7 @@ export interface RunPlan {
     readonly electionTimeoutMs: number;
     readonly maxMessageBytes: number;
     readonly maxInflightBytes?: number;
+    readonly lease?: { readonly maxDrift: number };
   };
   /** Whether nodes reach each other over others. @defaultValue true */
   readonly relay?: boolean | undefined;
@@ -115,6 +125,7 @@ const frequencies: Readonly<Record<FaultKind, number>> = {
   crash: 3,
   blackout: 0.5,
   pause: 2,
+  suspend: 0.7,
   cut: 2,
   flap: 0.7,
   'one-way cut': 1.5,
@@ -135,9 +146,22 @@ const frequencies: Readonly<Record<FaultKind, number>> = {
   pauses: 0.6,
   'rendezvous down': 0.5,
   transfer: 4,
+  members: 6,
+  join: 4,
+  stop: 1.5,
+  'broken transfers': 3,
 };
 
 const meshKinds: ReadonlySet<FaultKind> = new Set(['partial partition', 'pauses', 'rendezvous down']);
+
+/** Kinds that came later: a stream of their own leaves the faults of others as they were. */
+const laterKinds: ReadonlySet<FaultKind> = new Set([
+  'transfer',
+  'members',
+  'join',
+  'stop',
+  'broken transfers',
+]);
 
 /** Every kind of fault there is. */
 export const faultKinds = Object.keys(frequencies) as FaultKind[];
@@ -157,9 +181,22 @@ export function planRun(seed: number, options: PlanOptions = {}): RunPlan {
   const setting = random.stream('setting');
   const flow = random.stream('flow');
   const pace = flow.pick([0, 0, 30_000, 300_000]);
+  const moves = random.stream('members');
+  const faults = faultsOf(
+    random.stream('faults'),
+    nodes,
+    core,
+    peaceMs,
+    safetyMs,
+    options.kinds ?? faultKinds,
+  );
+  const changes = faults.some(({ fault }) => memberKinds.has(fault.kind));
   return {
     seed,
     nodes,
+    ...(changes && { founders: foundersOf(moves, nodes) }),
+    ...(moves.chance(0.3) && { outside: ['x', 'y'].filter((id) => !nodes.includes(id)) }),
+    ...(moves.chance(0.2) && { priorities: Object.fromEntries(nodes.map((id) => [id, moves.integer(3)])) }),
     network: networkOf(setting),
     disk: {
       write: { minMs: 0.02, meanMs: setting.pick([0.03, 0.3, 3]) },
@@ -179,6 +216,8 @@ export function planRun(seed: number, options: PlanOptions = {}): RunPlan {
       maxMessageBytes: setting.pick([1024, 1024, 65_536]),
       // With a small window a snapshot is often cheaper than the log.
       maxInflightBytes: flow.pick([65_536, 65_536, 8 << 20]),
+      // As much as clocks drift at most, and no more.
+      ...(random.stream('lease').chance(0.4) && { lease: { maxDrift: 0.1 } }),
     },
     applyMs: setting.pick([0, 0, 0.1, 1.5]),
     clients: 3 + setting.integer(6),
@@ -189,7 +228,7 @@ export function planRun(seed: number, options: PlanOptions = {}): RunPlan {
     rest: Object.fromEntries(
       others.map((id) => [id, random.pick(['down', 'cut off', 'deaf', 'mute', 'slow'] as const)]),
     ),
-    faults: faultsOf(random.stream('faults'), nodes, core, peaceMs, safetyMs, options.kinds ?? faultKinds),
+    faults,
   };
 }
 
@@ -222,11 +261,15 @@ function faultsOf(
   // Streams of their own: a kind that is new leaves the faults of others as they were.
   const mesh = random.stream('mesh');
   const moves = random.stream('moves');
-  const chosen = kinds.filter((kind) =>
-    (kind === 'transfer' ? moves : meshKinds.has(kind) ? mesh : random).chance(0.45),
-  );
+  const sleeps = random.stream('sleeps');
+  const streamOf = (kind: FaultKind): Random => {
+    if (laterKinds.has(kind)) return moves;
+    if (kind === 'suspend') return sleeps;
+    return meshKinds.has(kind) ? mesh : random;
+  };
+  const chosen = kinds.filter((kind) => streamOf(kind).chance(0.45));
   if (chosen.length === 0 && kinds.length > 0) chosen.push(random.pick(kinds));
-  // The disks that may be lost for good: a minority, and none that has to serve in the end.
+  // The disks that may rot: a minority, and none that has to serve in the end.
   const spare = random.shuffle(nodes.filter((id) => !core.includes(id))).slice(0, (nodes.length - 1) >> 1);
   const faults: PlannedFault[] = [];
   const scale = random.pick([0.5, 1, 2]);
@@ -257,6 +300,7 @@ function faultOf(
     case 'blackout':
       return { kind, nodes: random.chance(0.6) ? nodes : random.shuffle(nodes).slice(0, 2), ms };
     case 'pause':
+    case 'suspend':
     case 'rendezvous out':
     case 'disk stall':
       return { kind, node, ms };
@@ -283,7 +327,19 @@ function faultOf(
         ? undefined
         : partialPartition(random, nodes, ms + random.pick([0, 1500, 6000]));
     case 'disk lost':
-      return spare.length === 0 ? undefined : { kind, node: random.pick(spare), ms };
+    case 'stop':
+      return { kind, node, ms };
+    case 'members':
+      return changeOf(random, nodes);
+    case 'join':
+      return {
+        kind,
+        node: random.pick(nodes),
+        as: random.chance(0.8) ? 'voter' : 'learner',
+        blank: random.chance(0.4),
+      };
+    case 'broken transfers':
+      return brokenTransfers(random, 4 * ms);
     default:
       return single ? undefined : linkFaultOf(kind, random, nodes, node, other, ms);
   }

@@ -8,6 +8,7 @@ import { createSimulation, type Simulation } from '../simulation/simulation.js';
 import type { Violation } from '../simulation/violation.js';
 import type { TraceEvent } from '../simulation/trace.js';
 import { Clients } from './clients.js';
+import { memberKinds } from './memberFaults.js';
 import { MeshJudge } from './meshJudge.js';
 import { Nemesis } from './nemesis.js';
 import type { FaultKind, RunPlan } from './plan.js';
@@ -17,6 +18,8 @@ import type { Subject } from './subject.js';
 /** Within so many virtual milliseconds the mended cluster must serve, and must have converged. */
 const SERVES_WITHIN_MS = 30_000;
 const CONVERGES_WITHIN_MS = 30_000;
+/** The same where members change: newcomers wait for snapshots, which may be paced. */
+const CHANGES_WITHIN_MS = 90_000;
 const CALL_TIMEOUT_MS = 3000;
 /** A mesh that has settled is watched for so long. */
 const SETTLED_MS = 1500;
@@ -45,7 +48,7 @@ export interface RunOptions {
   /** How many of the newest events to keep. @defaultValue 0 */
   readonly traceEvents?: number;
   /** @defaultValue raft() with the plan's options */
-  readonly consensus?: ConsensusOption | undefined;
+  readonly consensus?: ConsensusOption | ((node: string) => ConsensusOption) | undefined;
   /** @defaultValue writes with serials, whose histories are judged in linear time */
   readonly subject?: Subject | undefined;
   /** Called with the simulation before it begins. */
@@ -58,7 +61,9 @@ export async function runPlan(plan: RunPlan, options: RunOptions = {}): Promise<
   const simulation = createSimulation<StateMachine>({
     seed: plan.seed,
     nodes: plan.nodes,
-    consensus: options.consensus ?? raft(plan.raft),
+    ...(plan.founders && { founders: plan.founders }),
+    ...(plan.outside && { clients: plan.outside }),
+    consensus: options.consensus ?? consensusOf(plan),
     stateMachine: () => subject.machine(),
     network: plan.network,
     disk: plan.disk,
@@ -83,7 +88,8 @@ export async function runPlan(plan: RunPlan, options: RunOptions = {}): Promise<
   if (!broken(simulation)) {
     const core = nemesis.settle();
     if (core === undefined) simulation.count('runs without anybody who could be elected');
-    else if (await liveness(simulation, core, clients)) await judge(simulation, subject, core);
+    else if (await liveness(simulation, core, clients, nemesis, changesMembers(plan)))
+      await judge(simulation, subject, core);
     if (!broken(simulation) && plan.quietMs !== undefined) {
       await simulation.runUntil(() => mesh.settled, plan.quietMs);
       await simulation.run(SETTLED_MS);
@@ -103,6 +109,16 @@ export async function runPlan(plan: RunPlan, options: RunOptions = {}): Promise<
   };
 }
 
+/** The protocol of each node. */
+export function consensusOf({ raft: options, priorities }: RunPlan): (node: string) => ConsensusOption {
+  return (node) => raft({ ...options, ...(priorities && { priority: priorities[node] ?? 0 }) });
+}
+
+/** Whether anything in a plan changes who takes part. */
+function changesMembers({ founders, faults }: RunPlan): boolean {
+  return founders !== undefined || faults.some(({ fault }) => memberKinds.has(fault.kind));
+}
+
 const cuts: ReadonlySet<FaultKind> = new Set(['cut', 'one-way cut', 'flap', 'partial partition']);
 
 /** Nothing else is done than to cut links, on a network and disks that do nothing to wonder at. */
@@ -114,11 +130,23 @@ function isCutsOnly({ faults, messages, network, disk, rest, applyMs }: RunPlan)
   return quick && calm && meanMs <= 1 && faults.every(({ fault }) => cuts.has(fault.kind));
 }
 
-async function liveness(simulation: Simulation, core: readonly string[], clients: Clients): Promise<boolean> {
+async function liveness(
+  simulation: Simulation,
+  core: readonly string[],
+  clients: Clients,
+  nemesis: Nemesis,
+  changes: boolean,
+): Promise<boolean> {
   const served = new Set<string>();
-  const until = simulation.now + SERVES_WITHIN_MS;
+  clients.calm();
+  const within = changes ? CHANGES_WITHIN_MS : SERVES_WITHIN_MS;
+  const until = simulation.now + within;
+  const { members } = simulation.group;
+  let reached = !changes;
+  if (changes) void nemesis.reachMembers(core, until).then((done) => (reached = done));
   for (const id of core) void clients.serve(id, until).then((done) => done && served.add(id));
-  const allServed = await simulation.runUntil(() => served.size === core.length, SERVES_WITHIN_MS);
+  const strangers = members.strangers(core).length;
+  const allServed = await simulation.runUntil(() => served.size === core.length, within);
   if (broken(simulation)) return false;
   if (!allServed) {
     const late = core.filter((id) => !served.has(id));
@@ -126,10 +154,25 @@ async function liveness(simulation: Simulation, core: readonly string[], clients
     simulation.report(
       'liveness',
       late.join('+'),
-      `${late.join(', ')} did not serve within ${SERVES_WITHIN_MS} ms of mending ${core.join(', ')}: ${states}`,
+      `${late.join(', ')} did not serve within ${within} ms of mending ${core.join(', ')}: ${states}`,
     );
     return false;
   }
+  const settled = (): boolean =>
+    reached && (changes ? members.settled(core) : members.strangers(core).length === 0);
+  if (!(await simulation.runUntil(settled, within))) {
+    if (broken(simulation)) return false;
+    const states = core.map((id) => describe(simulation, id)).join(', ');
+    const membership = JSON.stringify(members.membership);
+    simulation.report(
+      'liveness',
+      '',
+      `the members did not become ${core.join(', ')}, each with the storage it has: ${membership}: ${states}`,
+    );
+    return false;
+  }
+  if (changes) simulation.count('runs that reached their members');
+  if (strangers > 0) simulation.count('runs that admitted a storage again in the end');
   let stopped = false;
   void clients.stop().then(() => (stopped = true));
   const converged = (): boolean => {

@@ -1,9 +1,9 @@
 /** A run for people: its trace together with what its cores heard and committed. */
-import { raft, type ConsensusOption } from '../../replica/consensus.js';
+import type { ConsensusOption } from '../../replica/consensus.js';
 import type { Simulation } from '../simulation/simulation.js';
 import type { TraceEvent } from '../simulation/trace.js';
 import type { RunPlan } from './plan.js';
-import { runPlan, type RunOutcome } from './runPlan.js';
+import { consensusOf, runPlan, type RunOutcome } from './runPlan.js';
 import { tapConsensus } from './tap.js';
 
 /** Options of {@link runTapped}. */
@@ -19,13 +19,15 @@ export async function runTapped(plan: RunPlan, options: TappedOptions): Promise<
   const { traceEvents } = options;
   let heard: TraceEvent[] = [];
   let simulation: Simulation | undefined;
-  const consensus = tapConsensus(options.consensus ?? raft(plan.raft), (node, kind, detail) => {
+  const tell = (node: string, kind: string, detail: string): void => {
     heard.push({ time: simulation!.now, node, kind, detail });
     if (heard.length > 2 * traceEvents) heard = heard.slice(-traceEvents);
-  });
+  };
+  const given = options.consensus;
+  const of = given === undefined ? consensusOf(plan) : (): ConsensusOption => given;
   const outcome = await runPlan(plan, {
     traceEvents,
-    consensus,
+    consensus: (node) => tapConsensus(of(node), tell),
     onStart: (begun) => void (simulation = begun),
   });
   const trace = merge(outcome.trace, heard);

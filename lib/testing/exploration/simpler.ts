@@ -11,8 +11,11 @@ const START_MS = 500;
 /** All but the faults: nodes, clients, clocks, messages, network, disk, duration. Every one differs from the plan. */
 export function* simplerSettings(plan: RunPlan): Generator<RunPlan> {
   const { messages, clocks, network, disk, clients, rest, safetyMs, nodes } = plan;
+  // First what makes all the runs after it shorter.
+  if (clients > 1) yield { ...plan, clients: 1 };
   if (Object.keys(messages).length > 0) yield { ...plan, messages: {} };
   if ((clocks.driftRate ?? 0) > 0) yield { ...plan, clocks: { driftRate: 0 } };
+  if (plan.raft.lease !== undefined) yield { ...plan, raft: omit(plan.raft, 'lease') };
   if (Object.keys(network).length > 0) yield { ...plan, network: {} };
   if (network.bulk !== undefined) yield { ...plan, network: omit(network, 'bulk') };
   if ((network.lossRate ?? 0) > 0) yield { ...plan, network: { ...network, lossRate: 0 } };
@@ -21,9 +24,11 @@ export function* simplerSettings(plan: RunPlan): Generator<RunPlan> {
   if (Object.keys(rest).length > 0) yield { ...plan, rest: {}, core: nodes };
   if (plan.relay ?? true) yield { ...plan, relay: false };
   if ((plan.quietMs ?? 0) > 0) yield { ...plan, quietMs: Math.floor(plan.quietMs! / 2) };
+  if (plan.outside !== undefined) yield omit(plan, 'outside');
+  if (plan.priorities !== undefined) yield omit(plan, 'priorities');
+  if (plan.founders !== undefined) yield omit(plan, 'founders');
   yield* fewerNodes(plan);
   if (plan.applyMs > 0) yield { ...plan, applyMs: 0 };
-  if (clients > 1) yield { ...plan, clients: 1 };
   if (clients > 2) yield { ...plan, clients: Math.ceil(clients / 2) };
   const last = plan.faults.at(-1)?.at ?? 0;
   if (last > START_MS) {
@@ -47,7 +52,9 @@ function* fewerNodes(plan: RunPlan): Generator<RunPlan> {
     const rest = Object.fromEntries(
       Object.entries(plan.rest).filter(([other]) => left.includes(other) && !core.includes(other)),
     );
-    yield { ...plan, nodes: left, core, rest, faults };
+    const founders = plan.founders?.filter((other) => other !== id);
+    if (founders?.length === 0) continue;
+    yield { ...plan, nodes: left, ...(founders && { founders }), core, rest, faults };
   }
 }
 
@@ -57,7 +64,17 @@ function without(fault: Fault, id: string): Fault | undefined {
   if ('node' in fault) return fault.node === id ? undefined : fault;
   switch (fault.kind) {
     case 'bad messages':
+    case 'broken transfers':
       return fault;
+    case 'members': {
+      const change = {
+        ...fault,
+        add: others(fault.add),
+        learn: others(fault.learn),
+        remove: others(fault.remove),
+      };
+      return change.add.length + change.learn.length + change.remove.length === 0 ? undefined : change;
+    }
     case 'blackout': {
       const nodes = others(fault.nodes);
       return nodes.length === 0 ? undefined : { ...fault, nodes };
@@ -128,6 +145,9 @@ function* simplerFault(fault: Fault): Generator<Fault> {
       }
       break;
     }
+    case 'suspend':
+      yield { ...fault, kind: 'pause' };
+      break;
     case 'partial partition':
       if (fault.leaderAs !== undefined) yield { ...fault, leaderAs: undefined };
       if (fault.cuts.length > 1)
@@ -142,6 +162,22 @@ function* simplerFault(fault: Fault): Generator<Fault> {
       break;
     case 'bit rot':
       if (fault.bits > 1) yield { ...fault, bits: 1 };
+      break;
+    case 'members':
+      for (const name of ['add', 'learn', 'remove'] as const)
+        for (const id of fault[name]) {
+          const fewer = { ...fault, [name]: fault[name].filter((other) => other !== id) };
+          if (fewer.add.length + fewer.learn.length + fewer.remove.length > 0) yield fewer;
+        }
+      break;
+    case 'join':
+      if (fault.blank) yield { ...fault, blank: false };
+      break;
+    case 'stop':
+      yield { kind: 'crash', node: fault.node, power: false, amid: false, ms: fault.ms };
+      break;
+    case 'broken transfers':
+      if (fault.times > 1) yield { ...fault, times: 1 };
       break;
     default:
   }

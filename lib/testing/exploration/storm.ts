@@ -3,16 +3,22 @@
  * that part several times over, as in figures 7 and 8 of the Raft paper, are rare otherwise.
  */
 import { Random } from '../simulation/random.js';
+import { planMembers } from './memberPlan.js';
 import { planMesh } from './meshPlan.js';
 import { LEADER, planRun, type Fault, type PlanOptions, type RunPlan } from './plan.js';
 
 const STORMY = 8;
 const MESHY = 3;
+const GROWING = 5;
 
-/** The run that a seed stands for: every eighth is a storm, and one puts the mesh under fire, unless something else is asked for. */
+/**
+ * The run that a seed stands for: of eight one is a storm, one puts the mesh under fire, and in one the group grows and shrinks,
+ * unless something else is asked for.
+ */
 export function planSeed(seed: number, options: PlanOptions = {}): RunPlan {
   const free = options.kinds === undefined && options.nodes === undefined;
   if (free && seed % STORMY === STORMY - 1) return planStorm(seed);
+  if (free && seed % STORMY === GROWING) return planMembers(seed);
   return free && seed % STORMY === MESHY ? planMesh(seed) : planRun(seed, options);
 }
 

@@ -45,6 +45,12 @@ export function describeMessage(message: MessageBase): string {
       return `read ${m.index === 0 ? 'ask again' : `at ${m.index}`}`;
     case 'timeoutNow':
       return `time-out now t${m.term}`;
+    case 'quiet':
+      return `${m.begins ? 'quiet' : 'quiet?'} at ${m.index} t${m.term}`;
+    case 'quietReply':
+      return `quiet ${m.ok ? 'yes' : 'no'} t${m.term}`;
+    case 'wake':
+      return `wake t${m.term}`;
     default:
       return message.type;
   }

@@ -1,6 +1,5 @@
 /** What clients asked and what they were told: the calls that went through the replicas of a simulation. */
 import { QuorateError } from '../../errors.js';
-import type { Replica } from '../../replica/replica.js';
 import type { QueryOptions, SubmitOptions } from '../../replica/replicaTypes.js';
 
 /** A command or a linearizable query, as {@link checkLinearizable} takes it. */
@@ -21,6 +20,19 @@ export interface HistoryOperation {
 interface Call {
   readonly operation: HistoryOperation;
   readonly abandon: (() => void) | undefined;
+}
+
+/** The calls of one run of a node. */
+export interface Recording {
+  /** How many wait for an answer. */
+  readonly open: number;
+  /** The process died: nobody will answer them. */
+  abandon(): void;
+}
+
+/** A replica, or a client of the group on a node without one. */
+interface Recorded {
+  readonly id: string;
 }
 
 type Submit = (command: unknown, options?: SubmitOptions) => Promise<unknown>;
@@ -52,8 +64,8 @@ export class History {
     return this.#open.size;
   }
 
-  /** Records what goes through a replica; its calls end when its process dies. */
-  record(replica: Replica): () => void {
+  /** Records what goes through a replica, or a client; its calls end when its process dies. */
+  record(replica: Recorded): Recording {
     const calls = new Set<Call>();
     const methods = replica as unknown as { submit: Submit; query: Query };
     const submit = methods.submit.bind(replica);
@@ -72,8 +84,13 @@ export class History {
         false,
       );
     };
-    return () => {
-      for (const call of [...calls]) call.abandon?.();
+    return {
+      get open() {
+        return calls.size;
+      },
+      abandon: () => {
+        for (const call of [...calls]) call.abandon?.();
+      },
     };
   }
 

@@ -1,8 +1,11 @@
 /** One node of a simulation: a disk that stays, and one process after another that uses it. */
 import { QuorateError } from '../../errors.js';
 import { joinMesh } from '../../mesh/joinMesh.js';
-import type { Mesh } from '../../mesh/mesh.js';
+import { meshPort, type Mesh } from '../../mesh/mesh.js';
 import type { Transport } from '../../mesh/transport.js';
+import type { AutopilotOptions } from '../../replica/autopilotOptions.js';
+import type { GroupClient } from '../../replica/client/groupClient.js';
+import { openClient } from '../../replica/client/openClient.js';
 import type { ConsensusOption } from '../../replica/consensus.js';
 import { openReplica } from '../../replica/openReplica.js';
 import type { SnapshotOptions } from '../../replica/options.js';
@@ -12,7 +15,7 @@ import { diskStorage } from '../../storage/diskStorage.js';
 import type { SimDisk } from './disk/disk.js';
 import type { Disturbances } from './disturbances.js';
 import { bury } from './downReplica.js';
-import type { History } from './history.js';
+import type { History, Recording } from './history.js';
 import { Process } from './process.js';
 import type { Random } from './random.js';
 import type { Scheduler } from './scheduler.js';
@@ -22,18 +25,23 @@ import type { GroupWatch } from './watch/groupWatch.js';
 import { digestOf, watchMachine, type Applications } from './watch/machineWatch.js';
 import type { Ended, MeshWatch } from './watch/meshWatch.js';
 import { watchStorage } from './watch/storeWatch.js';
+import type { TransferWatch } from './watch/transferWatch.js';
 
 /** The group and the cluster of every simulation. */
 export const GROUP = 'simulation';
 const SECRET = 'a secret of the simulation, 32 b';
 
-/** How a node stands. `failed`: its process runs, its replica does not. */
-export type NodeState = 'down' | 'starting' | 'up' | 'failed';
+/** How a node stands. `failed`, `closed`: its process runs, its replica does not any more. */
+export type NodeState = 'down' | 'starting' | 'up' | 'closed' | 'failed';
+
+/** As what a node asks to be let into the group. */
+export type JoinAs = 'voter' | 'learner';
 
 /** What all nodes of a simulation have in common. */
 export interface World {
   /** Those that have a replica; the others are there for clients. */
   readonly nodes: readonly string[];
+  readonly founders: readonly string[];
   readonly scheduler: Scheduler;
   readonly random: Random;
   readonly trace: Trace;
@@ -42,13 +50,15 @@ export interface World {
   readonly disturbances: Disturbances;
   readonly history: History;
   readonly group: GroupWatch;
+  readonly transfers: TransferWatch;
   readonly applications: Applications;
   readonly fate: MessageFate;
-  readonly consensus: ConsensusOption;
+  readonly consensus: (node: string) => ConsensusOption;
   readonly machine: () => StateMachine;
   readonly snapshot: SnapshotOptions;
   readonly timeout: number;
   readonly onNoQuorum: 'wait' | 'reject' | 'queue';
+  readonly autopilot: AutopilotOptions | undefined;
   readonly relay: boolean;
   readonly driftRate: number;
   readonly applyMs: number;
@@ -71,7 +81,8 @@ export class SimNode {
   readonly #world: World;
   #lives = 0;
   #machine: StateMachine | undefined;
-  #abandon: (() => void) | undefined;
+  #recording: Recording | undefined;
+  #client: Promise<GroupClient> | undefined;
 
   constructor(id: string, disk: SimDisk, world: World) {
     this.id = id;
@@ -79,8 +90,13 @@ export class SimNode {
     this.#world = world;
   }
 
-  /** Starts a process; does nothing while one runs. */
-  start(): void {
+  /** Runs of the node so far. */
+  get lives(): number {
+    return this.#lives;
+  }
+
+  /** Starts a process; does nothing while one runs. `join`: it asks to be let in, as who founded nothing always does. */
+  start(join?: JoinAs): void {
     if (this.process !== undefined) return;
     const { scheduler, random, trace, driftRate } = this.#world;
     const life = ++this.#lives;
@@ -95,10 +111,11 @@ export class SimNode {
     this.state = 'starting';
     this.error = undefined;
     trace.add(scheduler.now, this.id, 'start', `life ${life} rate ${clock.rate.toFixed(4)}`);
-    this.#open(process).catch((error: unknown) => this.#failed(process, error));
+    const as = join ?? (this.#world.founders.includes(this.id) ? undefined : 'voter');
+    this.#open(process, as).catch((error: unknown) => this.#failed(process, error));
   }
 
-  async #open(process: Process): Promise<void> {
+  async #open(process: Process, join: JoinAs | undefined): Promise<void> {
     const world = this.#world;
     const { relay, transport } = world;
     const ended: Ended = new Map();
@@ -112,13 +129,15 @@ export class SimNode {
     });
     if (this.process !== process) return;
     world.mesh.mesh(mesh, process, ended);
+    world.transfers.watch(meshPort(mesh), this.id);
     this.mesh = mesh;
     if (!world.nodes.includes(this.id)) {
       this.state = 'up';
       world.trace.add(world.scheduler.now, this.id, 'up', 'without a replica');
       return;
     }
-    const { group, fate, consensus, snapshot, timeout, onNoQuorum, segmentBytes, reserve } = world;
+    const { group, fate, snapshot, timeout, onNoQuorum, autopilot, segmentBytes, reserve } = world;
+    const consensus = world.consensus(this.id);
     const view: NodeView = {
       id: this.id,
       group,
@@ -136,7 +155,7 @@ export class SimNode {
     const replica = await openReplica({
       mesh,
       group: GROUP,
-      members: world.nodes,
+      ...(join === undefined ? { members: world.founders } : { join: true, as: join }),
       stateMachine: watchMachine(machine, view, world.applications, () => {
         if (world.applyMs > 0) process.spend(world.applyMs);
       }),
@@ -145,13 +164,46 @@ export class SimNode {
       snapshot,
       timeout,
       onNoQuorum,
+      ...(autopilot && { autopilot }),
     });
     if (this.process !== process) return;
     replica.on('replica:failed', (error) => this.#failed(process, error));
-    this.#abandon = world.history.record(replica);
+    void replica.closed.then(({ type }) => this.#closed(process, type));
+    this.#recording = world.history.record(replica);
     this.replica = replica;
     this.state = 'up';
     world.trace.add(world.scheduler.now, this.id, 'up', `applied ${replica.status().appliedIndex}`);
+  }
+
+  /** A client of the group, for a node without a replica; each run of the node has one. */
+  client(): Promise<GroupClient> {
+    const { mesh, process } = this;
+    if (mesh === undefined || process === undefined)
+      throw new QuorateError('ERR_CLOSED', `node ${this.id} is ${this.state}`);
+    const { machine, timeout, history } = this.#world;
+    return (this.#client ??= openClient({ mesh, group: GROUP, stateMachine: machine(), timeout }).then(
+      (client) => {
+        if (this.process === process) this.#recording = history.record(client);
+        return client;
+      },
+    ));
+  }
+
+  /** Ends the process as a good guest does: the replica is closed, with its leadership handed over, and then the mesh. */
+  async stop(): Promise<void> {
+    const { process, replica, mesh } = this;
+    if (process === undefined) return;
+    const { scheduler, trace, group, disturbances } = this.#world;
+    trace.add(scheduler.now, this.id, 'stop', '');
+    if (replica !== undefined) {
+      await replica.close();
+      const open = this.process === process ? (this.#recording?.open ?? 0) : 0;
+      if (open > 0)
+        group.report('calls', this.id, `${open} calls of ${this.id} are open after it was closed`);
+    }
+    disturbances.tell('process', scheduler.now, this.id);
+    await mesh?.close();
+    if (this.process === process) this.#end(false);
   }
 
   /** Has the machine's state as it is now compared with those of others at the same index. */
@@ -192,6 +244,14 @@ export class SimNode {
     };
   }
 
+  /** The replica is over, and did not fail. */
+  #closed(process: Process, type: string): void {
+    if (this.process !== process || type === 'failed') return;
+    this.state = 'closed';
+    if (type === 'removed') this.error = new QuorateError('ERR_NOT_A_MEMBER', 'it was removed');
+    this.#world.trace.add(this.#world.scheduler.now, this.id, 'closed', type);
+  }
+
   #failed(process: Process, error: unknown): void {
     if (this.process !== process) return;
     const { scheduler, trace } = this.#world;
@@ -206,19 +266,25 @@ export class SimNode {
     }
   }
 
-  /** A replica may stop itself for its disk, and for nothing else. */
+  /** A replica may stop itself for its disk, or since the group goes on without it, and for nothing else. */
   #mayFail(code: string): boolean {
-    if (code === 'ERR_STORAGE_FAILED') return true;
+    // It was removed, and knows it: it does not come back unless it joins.
+    if (code === 'ERR_STORAGE_FAILED' || code === 'ERR_NOT_A_MEMBER') return true;
     return code === 'ERR_STORAGE_CORRUPT' && this.disk.damaged;
   }
 
   /** Ends the process at once; the disk keeps everything, or after a loss of power what was flushed and some of the rest. */
   crash(power: boolean): void {
-    const { process, replica } = this;
-    if (process === undefined) return;
+    if (this.process === undefined) return;
     const { scheduler, trace } = this.#world;
     trace.add(scheduler.now, this.id, power ? 'power loss' : 'kill', '');
-    process.alive = false;
+    this.#end(power);
+  }
+
+  #end(power: boolean): void {
+    const { process, replica } = this;
+    const { scheduler } = this.#world;
+    process!.alive = false;
     this.#world.disturbances.tell('process', scheduler.now, this.id);
     this.process = undefined;
     this.mesh = undefined;
@@ -228,8 +294,8 @@ export class SimNode {
     this.state = 'down';
     if (power) this.disk.crash();
     else this.disk.kill();
-    this.#abandon?.();
-    this.#abandon = undefined;
+    this.#recording?.abandon();
+    this.#recording = this.#client = undefined;
     if (replica !== undefined) bury(replica);
   }
 }

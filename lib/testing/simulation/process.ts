@@ -28,6 +28,8 @@ export class Process implements Environment {
    * what was known before. Otherwise as at the beginning of a turn: timers first, then all that came in.
    */
   wakesInOrder = false;
+  /** How long its monotonic clock has stood still, with the machine. */
+  #asleep = 0;
   /** Milliseconds that this event has taken so far, and which event that is. */
   #spent = 0;
   #spentIn = -1;
@@ -56,7 +58,12 @@ export class Process implements Environment {
   }
 
   now(): number {
-    return (this.#scheduler.now + this.#spentNow() - this.#started) * this.#rate;
+    return (this.#scheduler.now + this.#spentNow() - this.#started - this.#asleep) * this.#rate;
+  }
+
+  /** The machine is suspended for so long from now on: its monotonic clock stands still, its wall clock does not. */
+  suspend(ms: number): void {
+    this.#asleep += ms;
   }
 
   /** The event under way takes so many milliseconds more: the process does nothing else until they are over. */

@@ -1,6 +1,7 @@
 /** The options of a simulation. */
 import { checkName, checkNumber, configError } from '../../errors.js';
 import { keyValue } from '../../machines/keyValue.js';
+import type { AutopilotOptions } from '../../replica/autopilotOptions.js';
 import { raft, type ConsensusOption } from '../../replica/consensus.js';
 import { checkMachine, type ReplicaOptions, type SnapshotOptions } from '../../replica/options.js';
 import type { StateMachine } from '../../replica/stateMachine.js';
@@ -44,18 +45,24 @@ export interface ClockSettings {
 export interface SimulationOptions<M extends StateMachine = StateMachine> {
   /** Decides everything: the same seed and the same calls give the same run. An integer from 0 to 2^53 - 1. */
   readonly seed: number;
-  /** The ids of the nodes, all founders of one group. 1 to 63. */
+  /** The ids of the nodes of one group. 1 to 63. */
   readonly nodes: readonly string[];
+  /**
+   * Those of the nodes that found the group, at least one. The others are down until {@link Simulation.restart}, and then ask to be
+   * let in (`join: true`).
+   * @defaultValue all nodes
+   */
+  readonly founders?: readonly string[];
   /**
    * The ids of more nodes, which have a mesh and no replica: for clients of the group. At most 63 nodes in all.
    * @defaultValue none
    */
   readonly clients?: readonly string[];
   /**
-   * The protocol.
+   * The protocol; as a function, that of a node, for what differs from node to node (such as a priority).
    * @defaultValue raft()
    */
-  readonly consensus?: ConsensusOption;
+  readonly consensus?: ConsensusOption | ((node: string) => ConsensusOption);
   /**
    * Makes the state machine of a node; called for every start of every node. A machine of this library, or one that has
    * `fresh`, may be given itself.
@@ -96,6 +103,11 @@ export interface SimulationOptions<M extends StateMachine = StateMachine> {
    */
   readonly onNoQuorum?: 'wait' | 'reject' | 'queue';
   /**
+   * Has the leader keep a number of voters by itself.
+   * @defaultValue off
+   */
+  readonly autopilot?: AutopilotOptions;
+  /**
    * How many of the newest events {@link Simulation.trace} keeps; all of them count for its hash. From 0 to 10^7.
    * @defaultValue 2000
    */
@@ -106,8 +118,9 @@ export interface SimulationOptions<M extends StateMachine = StateMachine> {
 export interface CheckedSettings {
   readonly seed: number;
   readonly nodes: readonly string[];
+  readonly founders: readonly string[];
   readonly clients: readonly string[];
-  readonly consensus: ConsensusOption;
+  readonly consensus: (node: string) => ConsensusOption;
   readonly machine: () => StateMachine;
   readonly applyMs: number;
   readonly relay: boolean;
@@ -118,6 +131,7 @@ export interface CheckedSettings {
   readonly snapshot: SnapshotOptions;
   readonly timeout: number;
   readonly onNoQuorum: NonNullable<ReplicaOptions<StateMachine>['onNoQuorum']>;
+  readonly autopilot: AutopilotOptions | undefined;
   readonly traceEvents: number;
 }
 
@@ -132,12 +146,17 @@ export function checkSettings(options: SimulationOptions): CheckedSettings {
   const given: unknown = clients;
   if (!Array.isArray(given)) throw configError('clients', clients, 'a list of node ids');
   checkNodes([...nodes, ...clients]);
+  const { founders = nodes, consensus = raft() } = options;
+  checkFounders(founders, nodes);
+  const consensusOf = typeof consensus === 'function' ? consensus : (): ConsensusOption => consensus;
+  for (const founder of founders) consensusOf(founder).checkFounders?.(founders.length);
   const rate = (name: string, value: number): number => checkNumber(name, value, 0, 1, false);
   return {
     seed,
     nodes: [...nodes],
+    founders: [...founders],
     clients: [...clients],
-    consensus: options.consensus ?? raft(),
+    consensus: consensusOf,
     machine: machineMaker(options.stateMachine ?? ((): StateMachine => keyValue())),
     applyMs: checkNumber('applyMs', options.applyMs ?? 0, 0, 10_000, false),
     relay: checkFlag('relay', options.relay ?? true),
@@ -153,6 +172,7 @@ export function checkSettings(options: SimulationOptions): CheckedSettings {
     snapshot: { logBytes: 16_384, keepEntries: 100, ...options.snapshot },
     timeout: checkNumber('timeout', options.timeout ?? 30_000, 1, 2 ** 31 - 1),
     onNoQuorum: checkChoice(options.onNoQuorum ?? 'wait'),
+    autopilot: options.autopilot,
     traceEvents: checkNumber('traceEvents', options.traceEvents ?? 2000, 0, 1e7),
   };
 }
@@ -166,6 +186,13 @@ function checkChoice<T extends string>(value: T): T {
   if (!['wait', 'reject', 'queue'].includes(value))
     throw configError('onNoQuorum', value, "'wait', 'reject' or 'queue'");
   return value;
+}
+
+function checkFounders(founders: readonly string[], nodes: readonly string[]): void {
+  const given: unknown = founders;
+  const known = Array.isArray(given) && given.length > 0 && founders.every((id) => nodes.includes(id));
+  if (!known || new Set(founders).size !== founders.length)
+    throw configError('founders', founders, `a list of some of the nodes, each once: ${nodes.join(', ')}`);
 }
 
 /** Throws ERR_CONFIG. @internal */

@@ -3,6 +3,7 @@ import type { CoreLoad } from '../../consensus/consensus.js';
 import { checkNumber, configError, QuorateError } from '../../errors.js';
 import type { KeyValueMachine } from '../../machines/keyValue.js';
 import type { Mesh } from '../../mesh/mesh.js';
+import type { GroupClient } from '../../replica/client/groupClient.js';
 import type { Replica } from '../../replica/replica.js';
 import type { StateMachine } from '../../replica/stateMachine.js';
 import { SimDisk } from './disk/disk.js';
@@ -15,6 +16,7 @@ import { MessageFaults } from './messages.js';
 import { SimNetwork } from './network/network.js';
 import type { NetworkSettings } from './network/settings.js';
 import { GROUP, SimNode, type NodeState, type World } from './node.js';
+import type { Process } from './process.js';
 import { Random } from './random.js';
 import { Phase, Scheduler } from './scheduler.js';
 import { checkSettings, type MessageSettings, type SimulationOptions } from './settings.js';
@@ -23,6 +25,7 @@ import { violationError, type SimulationReport, type Violation } from './violati
 import { GroupWatch } from './watch/groupWatch.js';
 import { Applications } from './watch/machineWatch.js';
 import { MeshWatch } from './watch/meshWatch.js';
+import { TransferWatch } from './watch/transferWatch.js';
 
 /**
  * N nodes that run the real mesh, replica and storage code over a simulated network and simulated disks. Time passes only in
@@ -30,8 +33,10 @@ import { MeshWatch } from './watch/meshWatch.js';
  */
 export class Simulation<M extends StateMachine = StateMachine> {
   readonly seed: number;
-  /** The ids of the nodes that have a replica. */
+  /** The ids of the nodes that have a replica, as soon as they are started. */
   readonly nodes: readonly string[];
+  /** Those of them that found the group. */
+  readonly founders: readonly string[];
   /** The ids of the nodes that have a mesh and no replica. */
   readonly clients: readonly string[];
   /** The first invariant that did not hold; undefined while all do. */
@@ -42,7 +47,10 @@ export class Simulation<M extends StateMachine = StateMachine> {
   readonly disturbances = new Disturbances();
   readonly #scheduler = new Scheduler();
   readonly #trace: Trace;
-  readonly #group: GroupWatch;
+  /** What is known of the group as a whole. @internal */
+  readonly group: GroupWatch;
+  /** Snapshots on their way. @internal */
+  readonly transfers: TransferWatch;
   readonly #applications: Applications;
   readonly #history: History;
   readonly #messages: MessageFaults;
@@ -57,6 +65,7 @@ export class Simulation<M extends StateMachine = StateMachine> {
     const settings = checkSettings(options);
     this.seed = settings.seed;
     this.nodes = settings.nodes;
+    this.founders = settings.founders;
     this.clients = settings.clients;
     const all = [...settings.nodes, ...settings.clients];
     const scheduler = this.#scheduler;
@@ -64,8 +73,12 @@ export class Simulation<M extends StateMachine = StateMachine> {
     this.#pauses = random.stream('pauses');
     const trace = new Trace(settings.traceEvents);
     this.#trace = trace;
-    this.#group = new GroupWatch((invariant, node, message) => this.#violated(invariant, node, message));
-    this.#applications = new Applications(this.#group);
+    this.group = new GroupWatch(
+      (invariant, node, message) => this.#violated(invariant, node, message),
+      settings.founders,
+    );
+    this.transfers = new TransferWatch(this.group, (kind) => this.count(kind));
+    this.#applications = new Applications(this.group);
     this.#history = new History(() => scheduler.now);
     this.#messages = new MessageFaults(settings.messages, random);
     this.network = new SimNetwork({
@@ -85,6 +98,7 @@ export class Simulation<M extends StateMachine = StateMachine> {
     scheduler.onThrow = (owner, error) => this.#threw(owner?.node, error);
     const world: World = {
       nodes: settings.nodes,
+      founders: settings.founders,
       scheduler,
       random: random.stream('process'),
       trace,
@@ -92,7 +106,8 @@ export class Simulation<M extends StateMachine = StateMachine> {
       mesh: this.#mesh,
       disturbances: this.disturbances,
       history: this.#history,
-      group: this.#group,
+      group: this.group,
+      transfers: this.transfers,
       applications: this.#applications,
       fate: this.#messages,
       consensus: settings.consensus,
@@ -100,6 +115,7 @@ export class Simulation<M extends StateMachine = StateMachine> {
       snapshot: settings.snapshot,
       timeout: settings.timeout,
       onNoQuorum: settings.onNoQuorum,
+      autopilot: settings.autopilot,
       relay: settings.relay,
       driftRate: settings.driftRate,
       applyMs: settings.applyMs,
@@ -117,7 +133,7 @@ export class Simulation<M extends StateMachine = StateMachine> {
       });
       const node = new SimNode(id, disk, world);
       this.#nodes.set(id, node);
-      node.start();
+      if (settings.founders.includes(id) || settings.clients.includes(id)) node.start();
     }
   }
 
@@ -133,7 +149,7 @@ export class Simulation<M extends StateMachine = StateMachine> {
 
   /** The highest index that was committed anywhere. */
   get commitIndex(): number {
-    return this.#group.commitIndex;
+    return this.group.commitIndex;
   }
 
   /**
@@ -197,13 +213,13 @@ export class Simulation<M extends StateMachine = StateMachine> {
   }
 
   /**
-   * Lets time pass until all nodes are up and have met, and one of them leads: from then on the group outlives the loss of any
+   * Lets time pass until all founders are up and have met, and one of them leads: from then on the group outlives the loss of any
    * minority. Throws ERR_TIMEOUT when it takes more than `maxMs` virtual milliseconds, and ERR_INVARIANT when something does not
    * hold before.
    */
   async ready(maxMs = 30_000): Promise<void> {
-    const up = (): boolean => [...this.nodes, ...this.clients].every((id) => this.state(id) === 'up');
-    const isReady = (): boolean => this.#group.allMet && this.leader() !== undefined && up();
+    const up = (): boolean => [...this.founders, ...this.clients].every((id) => this.state(id) === 'up');
+    const isReady = (): boolean => this.group.members.allMet && this.leader() !== undefined && up();
     if (await this.runUntil(isReady, maxMs)) return;
     if (this.violation !== undefined) throw violationError(this.seed, this.violation);
     const states = this.nodes.map((id) => `${id} ${this.state(id)}`).join(', ');
@@ -269,6 +285,16 @@ export class Simulation<M extends StateMachine = StateMachine> {
     return (replica ?? downReplica(id, GROUP, state)) as unknown as Replica<M>;
   }
 
+  /**
+   * A client of the group on a node that has no replica, of {@link Simulation.clients}; each run of the node has one of its own. Its
+   * calls are part of the {@link Simulation.history}. Rejects with ERR_CLOSED while the node is down or starting.
+   */
+  async client(id: string): Promise<GroupClient<M>> {
+    if (!this.clients.includes(id))
+      throw configError('id', id, `one of the clients: ${this.clients.join(', ')}`);
+    return (await this.#node(id).client()) as unknown as GroupClient<M>;
+  }
+
   /** How a node stands. */
   state(id: string): NodeState {
     return this.#node(id).state;
@@ -325,23 +351,51 @@ export class Simulation<M extends StateMachine = StateMachine> {
     node.crash(power);
   }
 
-  /** Starts a node that is down; one that runs, or has failed, is killed first. */
-  restart(id: string): void {
+  /**
+   * Starts a node that is down; one that runs, or has failed, is killed first. With `join` it asks to be let into the group as that;
+   * nodes that are no founders always do, as voters unless something else is said.
+   */
+  restart(id: string, { join }: { readonly join?: 'voter' | 'learner' | undefined } = {}): void {
     const node = this.#node(id);
     this.count('restarts');
     if (node.process !== undefined) node.crash(false);
-    node.start();
+    node.start(join);
+  }
+
+  /**
+   * Ends a node as it should be ended: its replica is closed, so that it hands a leadership over, and then its mesh. Resolves when
+   * the node is down.
+   */
+  stop(id: string): Promise<void> {
+    this.count('stops');
+    return this.#node(id).stop();
   }
 
   /** A node's process stands still: a blocked event loop, a long collection, a suspended machine. */
   pause(id: string, ms: number): void {
+    const process = this.#standStill('pause', id, ms);
+    if (process !== undefined) this.disturbances.paused(id, this.now, process.pausedUntil);
+  }
+
+  /**
+   * A node's machine is suspended, as a laptop is when its lid is closed: the process stands still, and its monotonic clock with it.
+   * The wall clock goes on.
+   */
+  suspend(id: string, ms: number): void {
+    const process = this.#standStill('suspend', id, ms);
+    // It cannot know that it was away: what it says of others it says by its own clock, and is not blamed for.
+    if (process !== undefined) this.disturbances.tell('pause', process.pausedUntil, id);
+    process?.suspend(ms);
+  }
+
+  #standStill(kind: string, id: string, ms: number): Process | undefined {
     checkSpan('ms', ms);
-    this.#fault('pause', `${id} ${ms}`, id);
+    this.#fault(kind, `${id} ${ms}`, id);
     const { process } = this.#node(id);
-    if (process === undefined) return;
+    if (process === undefined) return undefined;
     process.pausedUntil = Math.max(process.pausedUntil, this.now + ms);
     process.wakesInOrder = this.#pauses.chance(0.5);
-    this.disturbances.paused(id, this.now, process.pausedUntil);
+    return process;
   }
 
   /** Sets a node's wall clock forward or back. */
@@ -379,6 +433,7 @@ export class Simulation<M extends StateMachine = StateMachine> {
     add(Object.entries(this.#mesh.counts()), '');
     for (const { disk } of this.#nodes.values()) add(disk.counts, 'disk: ');
     out.set('commands applied', this.#applications.applied);
+    out.set('memberships committed', this.group.members.changes);
     out.set('states compared', this.#applications.compared);
     return Object.fromEntries([...out].sort(([a], [b]) => (a < b ? -1 : 1)));
   }
@@ -401,14 +456,9 @@ export class Simulation<M extends StateMachine = StateMachine> {
     return process !== undefined && mesh !== undefined;
   }
 
-  /** Whether the group outlives the loss of a node's disk, see {@link GroupWatch.mayLoseDisk}. @internal */
-  mayLoseDisk(id: string, lost: ReadonlySet<string>): boolean {
-    return this.#group.mayLoseDisk(id, lost);
-  }
-
-  /** Whether these members can elect a leader, see {@link GroupWatch.mayElect}. @internal */
-  mayElect(ids: readonly string[]): boolean {
-    return this.#group.mayElect(ids);
+  /** Whether a node was ever started. @internal */
+  began(id: string): boolean {
+    return this.#node(id).lives > 0;
   }
 
   /** One more of a kind. @internal */

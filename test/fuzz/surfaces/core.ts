@@ -60,7 +60,14 @@ class CoreTrial implements Trial {
     });
     this.#drain();
     must(this.#core.status.role === 'leader', 'it does not lead');
-    this.#core.receive(this.#now, 'b', { type: 'ack', term: 1, matched: 1, round: 1, conflict: undefined });
+    this.#core.receive(this.#now, 'b', {
+      type: 'ack',
+      term: 1,
+      matched: 1,
+      round: 1,
+      promised: false,
+      conflict: undefined,
+    });
     this.#drain();
   }
 

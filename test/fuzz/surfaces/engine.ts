@@ -56,8 +56,10 @@ class Bench implements Trial {
       backlog: () => 0,
       whenDrained: (_peer, _lane, callback) => void this.#deferred.push(callback),
       handle: (kind, handler) => void this.#handlers.set(kind, handler),
+      vitals: () => undefined,
       listen: (listener) => void this.#listeners.push(listener),
       expect: () => undefined,
+      count: () => undefined,
       punish: () => undefined,
     };
     const engine = new Engine(port as MeshPort, environment);

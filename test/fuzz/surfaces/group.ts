@@ -9,6 +9,8 @@ import {
 } from '../../../lib/engine/requestWire.js';
 import { raftCodec } from '../../../lib/engine/raftCodec.js';
 import { decodeTransfer, encodeTransfer, type TransferFrame } from '../../../lib/engine/transferWire.js';
+import { decodeProgress, encodeProgress } from '../../../lib/engine/progressWire.js';
+import { decodeAbsence, encodeAbsence } from '../../../lib/engine/removal.js';
 import * as wire from '../../../lib/engine/wire.js';
 import { QuorateError } from '../../../lib/errors.js';
 import { foundingMembership } from '../../../lib/consensus/membership.js';
@@ -73,6 +75,26 @@ export function groupFrames(number: number, group: string): Uint8Array[] {
       ItemType.snapshotResume,
       (w) => wire.encodeSnapshotResume(w, 3, { offset: 20, digest: new Uint8Array(32) }),
     ],
+    [ItemType.request, (w) => encodeRequest(w, 5, { type: 'progress' })],
+    [
+      ItemType.absence,
+      (w) =>
+        encodeAbsence(w, {
+          index: 50,
+          membership: { ...foundingMembership(['b', 'c', 'd']), genesis: 'G', formerly: 'F' },
+        }),
+    ],
+    [
+      ItemType.progress,
+      (w) =>
+        encodeProgress(w, 5, {
+          lastIndex: 50,
+          members: [
+            { id: 'c', state: 'replicate', matched: 50, silentMs: 12, snapshot: undefined },
+            { id: 'd', state: 'snapshot', matched: 0, silentMs: undefined, snapshot: { sent: 5, total: 30 } },
+          ],
+        }),
+    ],
     [ItemType.snapshotDelegate, (w) => wire.encodeSnapshotDelegate(w, { request: 3, to: 'c', atLeast: 0 })],
   ];
   const frames = bodies.map(([type, body]) => written((w) => wire.writeItem(w, number, type, body)));
@@ -114,6 +136,14 @@ function readItem(type: number, body: ByteReader): (writer: ByteWriter) => void 
     case ItemType.requestRefused: {
       const { token, why } = decodeRequestRefused(body);
       return (w) => encodeRequestRefused(w, token, why);
+    }
+    case ItemType.absence: {
+      const absence = decodeAbsence(body);
+      return (w) => encodeAbsence(w, absence);
+    }
+    case ItemType.progress: {
+      const { token, ...report } = decodeProgress(body);
+      return (w) => encodeProgress(w, token, report);
     }
     case ItemType.snapshotAck: {
       const { request, index, ok } = wire.decodeSnapshotAck(body);

@@ -2,6 +2,8 @@
 import { ByteReader, ByteWriter } from '../../../lib/bytes.js';
 import { QuorateError } from '../../../lib/errors.js';
 import { keyValue } from '../../../lib/machines/keyValue.js';
+import { encodeBackup } from '../../../lib/replica/backup/backupFormat.js';
+import { verifyBackup } from '../../../lib/replica/backup/restoreGroup.js';
 import { batchCodec, cbor } from '../../../lib/replica/codec.js';
 import {
   decodeHeader,
@@ -116,6 +118,32 @@ async function gather(chunks: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
   const parts: Uint8Array[] = [];
   for await (const chunk of chunks) parts.push(chunk);
   return Buffer.concat(parts);
+}
+
+/** A backup, from a disk that nobody vouches for. */
+export async function backups(): Promise<Surface> {
+  const info = {
+    group: 'settings',
+    genesis: 'G',
+    node: 'a',
+    index: 50,
+    epoch: { config: 0, n: 2, priority: 0, node: 'b' },
+    time: 1e12,
+    createdAt: 1e12,
+    machineVersion: 1,
+    protocol: 'raft',
+    members: ['a', 'b', 'c'],
+  };
+  const corpus = [
+    await gather(encodeBackup(info, [])),
+    await gather(encodeBackup(info, [new Uint8Array(40), new Uint8Array(3)])),
+  ];
+  return stateless('backups', 'a backup, read to its end', corpus, async (input) => {
+    const half = input.length >> 1;
+    const { group } = await verifyBackup([input.subarray(0, half), input.subarray(half)]);
+    must(group === 'settings', 'a backup that was changed is taken');
+    return TAKEN;
+  });
 }
 
 /** A replica's whole snapshot, restored into a machine: what a snapshot transfer brings. */

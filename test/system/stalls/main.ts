@@ -1,8 +1,8 @@
 /**
- * The figures of the documentation, measured: `node build/test/system/stalls/main.js soak|deaths|pauses|mesh`. Prints tables,
+ * The figures of the documentation, measured: `node build/test/system/stalls/main.js soak|blocks|deaths|pauses|mesh`. Prints tables,
  * keeps the raw figures in build/stalls-<part>.json, and fails when a run did not show what it must.
  *
- * `--seconds N`: how long the soak lasts (600). `--worst N`: its first stall and every third, in ms. `--times N`: repetitions
+ * `--seconds N`: how long the soak, or that of blocked event loops, lasts (600). `--worst N`: its first stall and every third, in ms. `--times N`: repetitions
  * of deaths (10) or of the mesh (5).
  */
 import { writeFileSync } from 'node:fs';
@@ -11,6 +11,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { table, type Cell } from '../../../bench/lib/table.js';
 import { meshTable, runFullMesh, type MeshFigures } from '../fullMeshRun.js';
+import { longestBlockMs, runBlocks, type BlockFigures } from './blockRun.js';
 import { runDeaths, spread, type Death } from './deathRun.js';
 import { runPause, type PauseFigures } from './pauseRun.js';
 import { runStalls, type StallFigures } from './stallRun.js';
@@ -75,6 +76,28 @@ async function soak(): Promise<boolean> {
       elections <= 1 + unorderedStalls &&
       verdict === 'ok',
   );
+}
+
+/** Nobody is elected while event loops are blocked for half an election time-out, unless the machine stalls a member for longer. */
+async function blocks(): Promise<boolean> {
+  const run = await runBlocks(Number(values.seconds));
+  keep('blocks', run);
+  const title = `Full load, all event loops blocked for up to ${longestBlockMs} ms, ${run.seconds} s`;
+  console.log(
+    columns<BlockFigures>(
+      title,
+      [run],
+      [
+        ['blocks', (one) => whole(one.blocks)],
+        ['blocked in all, s', ({ blockedSeconds }) => whole(blockedSeconds)],
+        ['longest, drawn out by the machine, ms', ({ longestMs }) => whole(longestMs)],
+        ['elections', ({ elections }) => whole(elections)],
+        ['stalls of 300 ms or more, by the machine', ({ drawnOut }) => whole(drawnOut.length)],
+        ['commits', ({ commits }) => whole(commits)],
+      ],
+    ),
+  );
+  return run.elections <= run.drawnOut.length && run.commits > 0;
 }
 
 async function deaths(): Promise<boolean> {
@@ -144,7 +167,7 @@ function keep(part: string, figures: unknown): void {
   writeFileSync(file, `${JSON.stringify(figures, undefined, 2)}\n`);
 }
 
-const parts = { soak, deaths, pauses, mesh };
+const parts = { soak, blocks, deaths, pauses, mesh };
 const [part = ''] = positionals;
 if (!Object.hasOwn(parts, part)) {
   console.error(`what to measure: ${Object.keys(parts).join(', ')}; got '${part}'`);

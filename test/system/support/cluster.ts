@@ -8,8 +8,10 @@ import { serveSignaling, type SignalingServer } from '../../../lib/mesh/signalin
 import type { MemberSetup, Reply, Request } from './messages.js';
 
 class Member {
-  readonly setup: MemberSetup;
+  setup: MemberSetup;
   readonly acknowledged: string[] = [];
+  /** What was rejected, in all its lives. */
+  readonly failed: string[] = [];
   #child: ChildProcess | undefined;
   #waiting: {
     readonly type: Reply['type'];
@@ -30,6 +32,7 @@ class Member {
     this.#child = child;
     child.on('message', (reply: Reply) => {
       if (reply.type === 'acknowledged') this.acknowledged.push(reply.id);
+      if (reply.type === 'failed') this.failed.push(`${reply.call}: ${reply.message}`);
       const at = this.#waiting.findIndex(({ type }) => type === reply.type);
       if (at >= 0) this.#waiting.splice(at, 1)[0]!.resolve(reply);
     });
@@ -54,6 +57,27 @@ class Member {
 
   send(request: Request): void {
     this.#child?.send(request);
+  }
+
+  status(): Promise<Extract<Reply, { type: 'status' }>> {
+    const status = this.expect('status');
+    this.send({ type: 'status' });
+    return status;
+  }
+
+  /** Asks for a change of the members, or a transfer; answers the code of the error, empty without one. */
+  async ask(request: Extract<Request, { type: 'change' | 'transfer' }>): Promise<string> {
+    const done = this.expect('done');
+    this.send(request);
+    return (await done).code;
+  }
+
+  /** The member stops, and what it had on disk is gone. It comes back as one that joins. */
+  async wipe(): Promise<void> {
+    await this.kill();
+    await rm(this.setup.directory, { recursive: true, force: true });
+    this.setup = { ...this.setup, members: undefined };
+    await this.start();
   }
 
   async kill(): Promise<void> {
@@ -88,16 +112,16 @@ export class Cluster {
 
   static async start(
     ids: readonly string[],
-    options: { readonly snapshotLogBytes: number },
+    options: { readonly snapshotLogBytes: number; readonly founders?: readonly string[] },
   ): Promise<Cluster> {
     const directory = await mkdtemp(join(tmpdir(), 'quorate-system-'));
     const signaling = await serveSignaling({});
     const secret = randomBytes(32).toString('base64');
     const members = ids.map((id) => {
-      const { snapshotLogBytes } = options;
+      const { snapshotLogBytes, founders = ids } = options;
       return new Member({
         id,
-        members: ids,
+        members: founders.includes(id) ? founders : undefined,
         signaling: signaling.url,
         secret,
         directory: join(directory, id),
@@ -105,7 +129,7 @@ export class Cluster {
       });
     });
     const cluster = new Cluster(members, signaling, directory);
-    await Promise.all(members.map((member) => member.start()));
+    await Promise.all(members.filter(({ setup }) => setup.members).map((member) => member.start()));
     return cluster;
   }
 

@@ -9,7 +9,7 @@ export const ledger = () =>
       write: (state, { id }: { id: string }) => {
         const times = (state.get(id) ?? 0) + 1;
         state.set(id, times);
-        return times;
+        return { times, size: state.size };
       },
     },
     queries: {

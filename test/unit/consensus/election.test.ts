@@ -29,11 +29,11 @@ describe('elections', () => {
     expect([rig.status.role, rig.status.epoch.n]).to.deep.equal(['candidate', 3]);
   });
 
-  it('draws its patience anew each time, from one to two time-outs', () => {
+  it('draws its patience anew each time, from one to one and a third time-outs', () => {
     const rig = follower();
     rig.random = 0.999;
     rig.beat('b', 2);
-    rig.pass(590).drain();
+    rig.pass(390).drain();
     expect(rig.take('vote')).to.deep.equal([]);
     rig.pass(20).drain();
     expect(rig.take('vote')).to.have.length(2);
@@ -228,15 +228,39 @@ describe('elections', () => {
   });
 
   // Pitfall 5: after a stall the leader knows nothing of its quorum.
-  it('steps down at the first tick after a stall in which nobody answered', () => {
+  it('steps down a time-out after a stall in which nobody answered, if nobody answers then', () => {
     const rig = follower()
       .lead('b')
       .flush()
       .pass(310 - 50);
     rig.ack('b', 0, { round: 1 });
+    rig.flush();
+    rig.take('heartbeat');
     rig.now += 2000;
     rig.core.tick(rig.now);
+    rig.drain();
+    expect(rig.status.role).to.equal('leader');
+    expect(rig.take('heartbeat'), 'it asks who is still there, at once').to.have.length(2);
+    rig.pass(290);
+    expect(rig.status.role).to.equal('leader');
+    rig.pass(20);
     expect(rig.status.role).to.equal('follower');
+  });
+
+  it('steps down at the first tick after a second stall, when nobody answered since the first', () => {
+    const rig = follower().lead('b').flush();
+    for (const role of ['leader', 'follower']) {
+      rig.now += 2000;
+      rig.core.tick(rig.now);
+      expect(rig.status.role).to.equal(role);
+    }
+    const heard = follower().lead('b').flush();
+    for (let n = 0; n < 3; n++) {
+      heard.now += 2000;
+      heard.core.tick(heard.now);
+      expect(heard.status.role).to.equal('leader');
+      heard.ack('b', 0, { round: 1 });
+    }
   });
 
   it('stays leader over a stall when answers were waiting', () => {
@@ -384,10 +408,17 @@ describe('elections', () => {
         transfer: false,
       },
       { type: 'voteReply', pre: false, granted: true, term: 0.5, genesis: '' },
-      { type: 'heartbeat', term: Number.NaN, commit: 0, round: 1, genesis: '' },
-      { type: 'heartbeat', term: 3, commit: 0, round: 1, genesis: 'x'.repeat(1000) },
-      { type: 'ack', term: 2, matched: 2 ** 60, round: 0, conflict: undefined },
-      { type: 'ack', term: 2, matched: 0, round: 0, conflict: { prevIndex: 1, index: 2, epoch: epoch(1) } },
+      { type: 'heartbeat', term: Number.NaN, commit: 0, round: 1, genesis: '', promiseMs: 0 },
+      { type: 'heartbeat', term: 3, commit: 0, round: 1, genesis: 'x'.repeat(1000), promiseMs: 0 },
+      { type: 'ack', term: 2, matched: 2 ** 60, round: 0, promised: false, conflict: undefined },
+      {
+        type: 'ack',
+        term: 2,
+        matched: 0,
+        round: 0,
+        promised: false,
+        conflict: { prevIndex: 1, index: 2, epoch: epoch(1) },
+      },
       { type: 'append', term: 3, prevIndex: 2, prevEpoch: epoch(1), commit: 0, entries: [entry(4, 2)] },
       {
         type: 'append',
@@ -430,6 +461,12 @@ describe('elections', () => {
       { type: 'readReply', batch: 1, index: '1' },
       { type: 'timeoutNow', term: 0 },
       { type: 'timeoutNow' },
+      { type: 'quiet', term: 0, index: 1, attempt: 1, begins: true },
+      { type: 'quiet', term: 3, index: -1, attempt: 1, begins: true },
+      { type: 'quiet', term: 3, index: 1, attempt: 0, begins: true },
+      { type: 'quiet', term: 3, index: 1, attempt: 1, begins: 1 },
+      { type: 'quietReply', term: 3, attempt: 1 },
+      { type: 'wake', term: '3' },
       {
         type: 'vote',
         pre: true,
@@ -455,5 +492,173 @@ describe('elections', () => {
     rig.meet('b', { up: false });
     rig.beat('b', 9);
     expect(rig.status.epoch.n).to.equal(2);
+  });
+});
+
+describe('elections and what is measured', () => {
+  const adaptive = { electionTimeoutMs: 250, maxElectionTimeoutMs: 2000 };
+  const adaptiveFollower = (): Rig =>
+    new Rig({ options: adaptive, recovered: found(trio, [1, 1], { term: 2, commit: 2 }) }).link('b', 'c');
+  /** How long the silence of b is borne from now on. */
+  const borne = (rig: Rig): number => {
+    const since = rig.now;
+    rig.sent = [];
+    while (rig.take('vote').length === 0) {
+      rig.pass(10).drain();
+      expect(rig.now - since).to.be.below(10_000);
+    }
+    return rig.now - since;
+  };
+  const hear = (rig: Rig, silences: readonly number[], term = 2): void => {
+    for (const silence of silences) {
+      rig.pass(silence);
+      rig.beat('b', term);
+      rig.flush();
+    }
+  };
+
+  it('bears a leader longer that was silent for long before, within the bounds', () => {
+    const rig = adaptiveFollower();
+    hear(rig, [0, 50, 50, 50]);
+    expect(borne(rig)).to.equal(250);
+    const rare = adaptiveFollower();
+    hear(rare, [0, 50, 200, 50]);
+    expect(borne(rare)).to.equal(400);
+    const bad = adaptiveFollower();
+    bad.random = 0.999;
+    for (let n = 0; n < 8; n++) hear(bad, [n === 0 ? 0 : 300 * n]);
+    bad.random = 0;
+    hear(bad, [50]);
+    expect(borne(bad)).to.equal(2000);
+  });
+
+  it('does not take the time without a leader for a silence of the next one', () => {
+    const rig = adaptiveFollower();
+    hear(rig, [0, 50]);
+    rig.pass(900);
+    hear(rig, [0, 50, 50], 3);
+    expect(borne(rig)).to.equal(250);
+  });
+
+  it('bears a leader longer that it gave up and that lives: it goes on, or what it said as a leader comes late', () => {
+    const rig = adaptiveFollower();
+    hear(rig, [0, 50]);
+    rig.pass(700);
+    expect(rig.status.role).to.equal('candidate');
+    hear(rig, [0, 50]);
+    expect(borne(rig)).to.equal(1400);
+    const deposed = adaptiveFollower();
+    hear(deposed, [0, 50]);
+    deposed.pass(300);
+    deposed.beat('c', 3);
+    deposed.pass(200);
+    deposed.beat('b', 2);
+    deposed.flush();
+    expect(deposed.status.leader).to.equal('c');
+    hear(deposed, [0, 50], 4);
+    expect(borne(deposed)).to.equal(1000);
+    // A new contact is a new path, or a new process.
+    const anew = adaptiveFollower();
+    hear(anew, [0, 50]);
+    anew.pass(700);
+    anew.meet('b', { session: 2 });
+    hear(anew, [0, 50]);
+    expect(borne(anew)).to.equal(250);
+  });
+
+  it('bears a leader longer that says that it stalled', () => {
+    const rig = adaptiveFollower();
+    hear(rig, [0, 50]);
+    rig.vitals.set('b', { rttMs: 1, stalledMs: 600 });
+    hear(rig, [50]);
+    expect(borne(rig)).to.be.within(650, 750);
+    const over = adaptiveFollower();
+    over.vitals.set('b', { rttMs: 1, stalledMs: 600 });
+    hear(over, [0, 50]);
+    over.vitals.set('b', { rttMs: 1, stalledMs: 0 });
+    hear(over, [50, 50]);
+    expect(borne(over)).to.equal(250);
+  });
+
+  it('refuses votes for as long as it bears the silence', () => {
+    const rig = adaptiveFollower();
+    rig.vitals.set('b', { rttMs: 1, stalledMs: 600 });
+    hear(rig, [0, 50]);
+    rig.now += 400;
+    rig.ask('c', { term: 9 });
+    expect(rig.status.epoch.n).to.equal(2);
+    rig.now += 400;
+    rig.ask('c', { term: 9 });
+    expect(rig.status.epoch.n).to.equal(9);
+  });
+
+  it('waits for votes as long as three round trips, and longer each time that it comes to nothing', () => {
+    const rig = adaptiveFollower();
+    for (const id of ['b', 'c']) rig.vitals.set(id, { rttMs: 300, stalledMs: 0 });
+    const waits: number[] = [];
+    for (let n = 0; n < 4; n++) {
+      borne(rig);
+      rig.vote('b', true, rig.status.epoch.n + 1, true);
+      rig.flush();
+      rig.sent = [];
+      const since = rig.now;
+      while (!rig.take('vote').some(({ pre }) => pre)) rig.pass(10).drain();
+      waits.push(rig.now - since);
+    }
+    expect(waits).to.deep.equal([900, 1800, 2000, 2000]);
+  });
+
+  it('does not stand against one to whom it granted a pre-vote, for the time of a round trip', () => {
+    const rig = adaptiveFollower().pass(240);
+    rig.ask('b', { term: 3, pre: true, lastIndex: 2, lastTerm: 1 });
+    rig.flush();
+    expect(rig.take('voteReply')[0]!.granted).to.equal(true);
+    rig.pass(70).drain();
+    expect(rig.take('vote')).to.deep.equal([]);
+    rig.pass(30).drain();
+    expect(rig.take('vote'), 'that one does not come').to.have.length(2);
+  });
+
+  it('goes first, with the smaller id, when two ask at the same time; and only then', () => {
+    const asked = (
+      self: string,
+      other: string,
+      o: { later?: number; lastIndex?: number } = {},
+    ): [boolean, string] => {
+      const rig = new Rig({
+        self,
+        options: adaptive,
+        recovered: found(trio, [1, 1], { term: 2, commit: 2 }),
+      });
+      rig
+        .link(...['a', 'b', 'c'].filter((id) => id !== self))
+        .pass(260)
+        .drain();
+      expect(rig.status.role).to.equal('candidate');
+      rig.pass(o.later ?? 0);
+      rig.ask(other, {
+        term: 3,
+        pre: true,
+        lastIndex: o.lastIndex ?? 2,
+        lastTerm: 1,
+        recorded: self.toUpperCase(),
+      });
+      rig.flush();
+      return [rig.take('voteReply')[0]!.granted, rig.status.role];
+    };
+    expect(asked('a', 'b')).to.deep.equal([false, 'candidate']);
+    expect(asked('b', 'a')).to.deep.equal([true, 'follower']);
+    expect(asked('a', 'b', { lastIndex: 3 }), 'the longer log goes before').to.deep.equal([true, 'follower']);
+    expect(asked('a', 'b', { later: 100 }), 'it had its chance').to.deep.equal([true, 'follower']);
+  });
+
+  it('does not miss its followers before an answer could be there', () => {
+    const rig = adaptiveFollower();
+    for (const id of ['b', 'c']) rig.vitals.set(id, { rttMs: 400, stalledMs: 0 });
+    rig.lead('b').flush();
+    rig.pass(1100);
+    expect(rig.status.role).to.equal('leader');
+    rig.pass(200);
+    expect(rig.status.role).to.equal('follower');
   });
 });

@@ -12,7 +12,7 @@ describe('replication at a follower', () => {
     rig.beat('b', 2, { round: 4 });
     rig.drain();
     expect(rig.take('ack', 'b')).to.deep.equal([
-      { type: 'ack', term: 2, matched: 1, round: 4, conflict: undefined },
+      { type: 'ack', term: 2, matched: 1, round: 4, promised: false, conflict: undefined },
     ]);
     rig.flush();
     expect(rig.take('ack', 'b').map((m) => m.matched)).to.deep.equal([3]);

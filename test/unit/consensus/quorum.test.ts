@@ -1,8 +1,16 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { foundingMembership } from '../../../lib/consensus/membership.js';
-import { hasQuorum, majority, quorumValue, voteResult } from '../../../lib/consensus/quorum.js';
-import type { Membership } from '../../../lib/consensus/membership.js';
+import {
+  commitSize,
+  electionSize,
+  hasQuorum,
+  majority,
+  quorumsFor,
+  quorumValue,
+  voteResult,
+} from '../../../lib/consensus/quorum.js';
+import type { Membership, Quorums } from '../../../lib/consensus/membership.js';
 
 function joint(incoming: readonly string[], outgoing: readonly string[] = []): Membership {
   const { voters } = foundingMembership(outgoing);
@@ -183,6 +191,107 @@ describe('quorums', () => {
               expect(meet(both, single)).to.equal(true);
         }),
         { numRuns: 500 },
+      );
+    });
+  });
+
+  describe('that are not majorities', () => {
+    for (const [n, commit, election, expected] of [
+      [5, 2, undefined, { commit: 2, election: 4 }],
+      [5, 2, 4, { commit: 2, election: 4 }],
+      [5, 2, 5, { commit: 2, election: 5 }],
+      [5, 1, undefined, { commit: 1, election: 5 }],
+      [5, 3, undefined, { commit: 3, election: 3 }],
+      // Raft needs two elections of one term to meet, so here no less than a majority.
+      [5, 4, undefined, { commit: 4, election: 3 }],
+      [4, 2, undefined, { commit: 2, election: 3 }],
+      [4, 3, undefined, { commit: 3, election: 3 }],
+      [2, 1, undefined, { commit: 1, election: 2 }],
+      [1, 1, undefined, { commit: 1, election: 1 }],
+    ] as const)
+      it(`of ${n}: ${commit} to commit${election === undefined ? '' : `, ${election} to elect`}`, () => {
+        const quorums = quorumsFor(n, election === undefined ? { commit } : { commit, election });
+        expect({ commit: commitSize(n, quorums), election: electionSize(n, quorums) }).to.deep.equal(
+          expected,
+        );
+      });
+
+    it('follow when the number of voters changes', () => {
+      const quorums = quorumsFor(5, { commit: 2, election: 5 });
+      const sizes = (n: number) => [commitSize(n, quorums), electionSize(n, quorums)];
+      expect([1, 2, 3, 4, 5, 6, 7].map(sizes)).to.deep.equal([
+        [1, 1],
+        [2, 2],
+        [2, 3],
+        [2, 4],
+        [2, 5],
+        [2, 6],
+        [2, 7],
+      ]);
+    });
+
+    const ids = Array.from('abcdefg');
+    const some = fc.uniqueArray(fc.constantFrom(...ids));
+    const voters = fc.uniqueArray(fc.constantFrom(...ids), { minLength: 1 });
+    const quorums: fc.Arbitrary<Quorums> = fc.record({
+      commit: fc.integer({ min: 1, max: 9 }),
+      spare: fc.integer({ min: 0, max: 3 }),
+    });
+    const count = (part: readonly string[], set: readonly string[]): number =>
+      part.filter((id) => set.includes(id)).length;
+
+    it('meet as they must, in joint memberships as well', () => {
+      const any = fc.option(voters, { nil: [] });
+      fc.assert(
+        fc.property(voters, any, quorums, quorums, some, some, (now, old, q, oldQ, one, two) => {
+          const both: Membership = { ...joint(now, old), quorums: q, outgoingQuorums: oldQ };
+          const before: Membership = { ...joint(old), quorums: oldQ };
+          const holds = (membership: Membership, set: readonly string[], kind: 'commit' | 'election') =>
+            hasQuorum(membership, ({ id }) => set.includes(id), kind);
+          const meet = count(one, two) > 0;
+          for (const other of old.length === 0 ? [both] : [both, before]) {
+            if (holds(both, one, 'election') && holds(other, two, 'commit')) expect(meet).to.equal(true);
+            if (holds(both, one, 'commit') && holds(other, two, 'election')) expect(meet).to.equal(true);
+            if (holds(both, one, 'election') && holds(other, two, 'election')) expect(meet).to.equal(true);
+          }
+        }),
+        { numRuns: 2000 },
+      );
+    });
+
+    it('are counted as a plain model counts them', () => {
+      const values = fc.dictionary(fc.constantFrom(...ids), fc.integer({ min: 1, max: 9 }));
+      fc.assert(
+        fc.property(
+          voters,
+          fc.option(voters, { nil: [] }),
+          quorums,
+          quorums,
+          values,
+          (now, old, q, oldQ, at) => {
+            const membership: Membership = { ...joint(now, old), quorums: q, outgoingQuorums: oldQ };
+            const halves = [{ part: now, rule: q }, ...(old.length === 0 ? [] : [{ part: old, rule: oldQ }])];
+            const commits = (set: readonly string[]): boolean =>
+              halves.every(({ part, rule }) => count(part, set) >= Math.min(rule.commit, part.length));
+            const elects = (set: readonly string[]): boolean =>
+              halves.every(({ part, rule }) => {
+                const n = part.length;
+                const least = Math.max(n - Math.min(rule.commit, n), Math.floor(n / 2)) + 1;
+                return count(part, set) >= Math.min(n, least + rule.spare);
+              });
+            let highest = 0;
+            for (let value = 1; value <= 9; value++)
+              if (commits(ids.filter((id) => (at[id] ?? 0) >= value))) highest = value;
+            expect(quorumValue(membership, ({ id }) => at[id] ?? 0)).to.equal(highest);
+            const yes = ids.filter((id) => (at[id] ?? 0) > 6);
+            const open = ids.filter((id) => (at[id] ?? 0) > 3);
+            const vote = ({ id }: { id: string }) =>
+              yes.includes(id) ? true : open.includes(id) ? undefined : false;
+            const expected = elects(yes) ? 'won' : elects(open) ? 'pending' : 'lost';
+            expect(voteResult(membership, vote)).to.equal(expected);
+          },
+        ),
+        { numRuns: 1000 },
       );
     });
   });

@@ -118,6 +118,7 @@ describe('replication at the leader', () => {
       commit: 3,
       round: 0,
       genesis: '',
+      promiseMs: 0,
     });
     // c has not said that it holds entry 3.
     expect(rig.take('heartbeat', 'c')).to.deep.equal([]);

@@ -12,6 +12,7 @@ import type {
   NodeId,
   Recovered,
   SnapshotMeta,
+  Vitals,
 } from '../../../lib/consensus/consensus.js';
 import type { Membership } from '../../../lib/consensus/membership.js';
 import type { Ack, Append, RaftMessage, Vote } from '../../../lib/consensus/raft/messages.js';
@@ -83,6 +84,9 @@ export function foundEntries(
   };
 }
 
+/** Time-outs that a test can count on. */
+export const steady: RaftOptions = { electionTimeoutMs: 300, maxElectionTimeoutMs: 300 };
+
 export class Rig {
   now = 0;
   readonly core: Consensus<RaftMessage>;
@@ -93,6 +97,8 @@ export class Rig {
   failed: number[] = [];
   tokens: number[] = [];
   random = 0;
+  /** What is measured of peers. */
+  readonly vitals = new Map<NodeId, Vitals>();
 
   constructor(
     o: {
@@ -104,13 +110,14 @@ export class Rig {
     } = {},
   ) {
     const self = o.self ?? 'a';
-    this.core = createRaftProtocol(o.options).create({
+    this.core = createRaftProtocol({ ...steady, ...o.options }).create({
       self,
       incarnation: o.incarnation ?? self.toUpperCase(),
       founders: o.founders ?? ['a', 'b', 'c'],
       genesisCandidate: 'G',
       now: 0,
       random: () => this.random,
+      vitals: (peer) => this.vitals.get(peer),
       recovered: o.recovered,
     });
   }
@@ -223,11 +230,27 @@ export class Rig {
 
   ack(from: NodeId, matched: Index, o: Partial<Ack> = {}): boolean {
     const { n } = this.status.epoch;
-    return this.receive(from, { type: 'ack', term: n, matched, round: 0, conflict: undefined, ...o });
+    return this.receive(from, {
+      type: 'ack',
+      term: n,
+      matched,
+      round: 0,
+      promised: false,
+      conflict: undefined,
+      ...o,
+    });
   }
 
   beat(from: NodeId, term: number, o: Partial<Of<'heartbeat'>> = {}): boolean {
-    return this.receive(from, { type: 'heartbeat', term, commit: 0, round: 1, genesis: '', ...o });
+    return this.receive(from, {
+      type: 'heartbeat',
+      term,
+      commit: 0,
+      round: 1,
+      genesis: '',
+      promiseMs: 0,
+      ...o,
+    });
   }
 
   propose(count = 1, size = 4) {

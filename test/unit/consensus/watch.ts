@@ -82,6 +82,11 @@ export class Watch {
       );
       this.#checkAgrees(node, to, m);
     }
+    if (m.type === 'quiet')
+      this.check(
+        m.index <= this.committed,
+        () => `${node.id} would rest at ${m.index}, which is not committed`,
+      );
     if (m.type === 'append' || m.type === 'heartbeat') {
       this.check(term >= m.term, `${node.id} leads in ${m.term}, its disk says ${term}`);
     }

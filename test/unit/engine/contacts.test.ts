@@ -25,10 +25,13 @@ function own(genesis = '', founders = ['c', 'b', 'a']) {
     quorum: false,
     transferring: '',
     membership: foundingMembership(founders),
+    membershipIndex: 0,
     stable: foundingMembership(founders),
+    stableIndex: 0,
     genesis,
     commitIndex: 0,
     lastIndex: 0,
+    quiet: false,
     stopped: undefined,
   };
   return { self: 'a', protocol: 'raft', status };
@@ -125,7 +128,7 @@ describe('contacts', () => {
   it('a refused hello leaves the contact to whoever asked', () => {
     const contacts = new Contacts();
     contacts.hear('b', 1, 1, hello, own());
-    const verdict = contacts.hear('b', 2, 1, { ...hello, founders: [] }, own());
+    const verdict = contacts.hear('b', 2, 1, { ...hello, founders: ['x'] }, own());
     expect(verdict.type).to.equal('refused');
     expect(contacts.get('b')?.number).to.equal(1);
   });

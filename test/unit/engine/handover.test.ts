@@ -234,4 +234,19 @@ describe('the handover of committed entries', () => {
     rig.apply(100);
     expect(rig.take()).to.have.length(8);
   });
+
+  it('counts what holds small entries, so that their number is bounded too', () => {
+    const rig = new Rig();
+    for (let i = 0; i < 200_000; i++) rig.append(1, 64);
+    rig.commitAll();
+    const out: Entry[] = [];
+    rig.handover.take(out);
+    expect(out.length).to.be.within(1, 100_000);
+    const first = out.length;
+    rig.handover.take(out);
+    expect(out.length, 'nothing was applied').to.equal(first);
+    rig.handover.applied(lastOf(out[first - 1]!));
+    rig.handover.take(out);
+    expect(out.length).to.be.greaterThan(first);
+  });
 });

@@ -9,12 +9,16 @@ class Rig {
   status = { role: 'leader', leader: 'a', transferring: '' };
   answer: TransferRefusal | 'ok' = 'ok';
   reachable = true;
+  woken = 0;
   readonly asked: NodeId[] = [];
   readonly said: unknown[] = [];
   readonly requests: Requests;
 
   constructor() {
     const core: Partial<Consensus> = {
+      wake: () => {
+        this.woken++;
+      },
       transfer: (_now, to) => {
         this.asked.push(to);
         if (this.answer !== 'ok') return { ok: false, why: this.answer };
@@ -26,6 +30,7 @@ class Rig {
     this.requests = new Requests(core as Consensus, {
       forward: (...request) => this.reachable && this.said.push(['forward', ...request]) > 0,
       refuse: (...answer) => void this.said.push(['refuse', ...answer]),
+      report: (...answer) => void this.said.push(['report', ...answer]),
       tell: (...answer) => void this.said.push(['tell', ...answer]),
     });
   }
@@ -90,6 +95,7 @@ describe('requests for the leadership', () => {
       ['tell', 3, 'notLeader'],
     ]);
     expect(rig.asked).to.deep.equal([]);
+    expect(rig.woken, 'a group at rest wakes').to.equal(3);
   });
 
   it('are remembered up to a number; who comes later asks again', () => {

@@ -80,17 +80,28 @@ const message: fc.Arbitrary<RaftMessage> = fc.oneof(
     commit: count,
     round: count,
     genesis: name,
+    promiseMs: count,
   }),
   fc.record({
     type: constant('ack' as const),
     term: count,
     matched: count,
     round: count,
+    promised: fc.boolean(),
     conflict: fc.option(fc.record({ prevIndex: count, index: count, epoch }), { nil: undefined }),
   }),
   fc.record({ type: constant('read' as const), batch: count }),
   fc.record({ type: constant('readReply' as const), batch: count, index: count }),
   fc.record({ type: constant('timeoutNow' as const), term: count }),
+  fc.record({
+    type: constant('quiet' as const),
+    term: count,
+    index: count,
+    attempt: count,
+    begins: fc.boolean(),
+  }),
+  fc.record({ type: constant('quietReply' as const), term: count, attempt: count, ok: fc.boolean() }),
+  fc.record({ type: constant('wake' as const), term: count }),
 );
 
 const hello: fc.Arbitrary<wire.Hello> = fc.record({

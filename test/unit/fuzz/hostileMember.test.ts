@@ -119,19 +119,28 @@ describe('a hostile member', () => {
   }
 
   const messages: Record<string, RaftMessage> = {
-    'a heartbeat of a far term': { type: 'heartbeat', term: 2 ** 33, commit: 0, round: 1, genesis: '' },
+    'a heartbeat of a far term': {
+      type: 'heartbeat',
+      term: 2 ** 33,
+      commit: 0,
+      round: 1,
+      genesis: '',
+      promiseMs: 0,
+    },
     'a heartbeat of the last term there is': {
       type: 'heartbeat',
       term: Number.MAX_SAFE_INTEGER,
       commit: 0,
       round: 1,
       genesis: '',
+      promiseMs: 0,
     },
     'an acknowledgement of a far term': {
       type: 'ack',
       term: 2 ** 40,
       matched: 0,
       round: 0,
+      promised: false,
       conflict: undefined,
     },
     'a vote of a far term': {

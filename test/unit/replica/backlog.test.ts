@@ -45,6 +45,8 @@ describe('a backlog', () => {
         status: () => undefined,
         warning: () => undefined,
         failed: () => undefined,
+        autopilot: () => undefined,
+        removed: () => undefined,
       },
     });
     let told = 0;

@@ -156,6 +156,7 @@ describe('calls for another leader', () => {
         quorum: true,
         membership,
         stable: membership,
+        quiet: false,
         contact,
       };
       this.calls.statusChanged(status);

@@ -224,12 +224,16 @@ describe('a replica', () => {
     await a!.submit({ op: 'add', by: 1 });
     await until('b to be recorded', () => a!.status().commitIndex > 1);
     await stop('b');
+    await a!.ready();
+    const before = a!.status().commitIndex;
     const blank = await open('b');
-    let changes = 0;
-    blank.on('members:changed', () => changes++);
-    // Into the joint membership, and out of it.
-    await until('b to count again', () => changes >= 2);
+    const roles: string[] = [];
+    blank.on('role:changed', (role) => roles.push(role));
     await blank.ready();
+    await until('b to count again', () => blank.status().role === 'follower');
+    expect(roles).to.deep.equal(['learner', 'follower']);
+    // Into the joint membership, and out of it.
+    await until('the joint membership to end', () => a!.status().commitIndex >= before + 2);
     await stop('c');
     expect(await a!.submit({ op: 'add', by: 1 }), 'a and the new b are a quorum').to.equal(2);
     expect(blank.status().members).to.have.length(3);

@@ -54,6 +54,8 @@ function room(self: string, environment: Virtual, own: StateMachine, limits = {}
       failed: (error) => {
         throw error;
       },
+      autopilot: () => undefined,
+      removed: () => undefined,
     },
   });
 }
@@ -111,6 +113,7 @@ class Engine {
       quorum: true,
       membership,
       stable: membership,
+      quiet: false,
       contact: this.#contact,
     };
   }

@@ -51,6 +51,7 @@ class Rig {
       quorum: true,
       membership,
       stable: membership,
+      quiet: false,
       contact,
     });
   }

@@ -4,7 +4,7 @@ import { FaultyDisk } from './support/faultyDisk.js';
 import { seeded } from '../support/seeded.js';
 import type { Verdict } from './support/faultyDisk.js';
 import { contentOf, entries, openOn, write } from './support/harness.js';
-import { expected, expectedBetween, play, SCRIPT } from './support/script.js';
+import { expected, expectedBetween, play, QUIET_SCRIPT, SCRIPT } from './support/script.js';
 
 /** Runs the script until the disk stops, crashes it, and checks what comes back. False when the script came to its end. */
 async function crashAt(
@@ -12,6 +12,7 @@ async function crashAt(
   verdict: Verdict,
   seed: number,
   options: DiskStorageOptions,
+  script = SCRIPT,
 ): Promise<boolean> {
   const disk = new FaultyDisk();
   const progress = { issued: 0, acknowledged: 0 };
@@ -22,7 +23,7 @@ async function crashAt(
       return verdict;
     };
   });
-  const played = play(disk, progress, options);
+  const played = play(disk, progress, options, undefined, script);
   const ended = await Promise.race([halted.then(() => false), played.then(() => true)]);
   if (ended) return false;
 
@@ -48,7 +49,7 @@ async function crashAt(
 
   const store = await openOn(after, options);
   const content = await contentOf(store);
-  const allowed = await expectedBetween(progress);
+  const allowed = await expectedBetween(progress, script);
   expect(allowed, `stopped at ${stop}, seed ${seed}: ${disk.operations.at(-1)}`).to.include(content);
 
   // What was read once stays, even if the machine crashes now.
@@ -69,15 +70,17 @@ async function crashAt(
 describe('storage: crashes', function () {
   this.timeout(120_000);
 
-  const cases: [string, Verdict, DiskStorageOptions][] = [
+  const cases: [string, Verdict, DiskStorageOptions, typeof SCRIPT?][] = [
+    ['after each step of writing entries again', 'stops', {}, QUIET_SCRIPT],
+    ['half-way through each write, while entries are written again', 'stops-half', {}, QUIET_SCRIPT],
     ['after each step', 'stops', {}],
     ['half-way through each write', 'stops-half', {}],
     ['after each step, with O_DSYNC', 'stops', { sync: 'dsync' }],
   ];
-  for (const [name, verdict, options] of cases) {
+  for (const [name, verdict, options, script] of cases) {
     it(`comes back with a prefix that has all that was acknowledged: ${name}`, async () => {
       let stop = 1;
-      while (await crashAt(stop, verdict, stop, options)) stop++;
+      while (await crashAt(stop, verdict, stop, options, script)) stop++;
       expect(stop).to.be.greaterThan(100);
     });
   }

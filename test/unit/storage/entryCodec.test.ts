@@ -142,7 +142,11 @@ describe('entry codec', () => {
   });
 
   it('brings hard states and snapshot metadata back', () => {
-    for (const state of [hard(7), { ...hard(2 ** 52), accepted: epoch(9), vote: '', genesis: '' }]) {
+    for (const state of [
+      hard(7),
+      { ...hard(3), promiseMs: 300 },
+      { ...hard(2 ** 52), accepted: epoch(9), vote: '', genesis: '', promiseMs: 0 },
+    ]) {
       const writer = new ByteWriter();
       encodeHardState(writer, state);
       expect(decodeHardState(new ByteReader(writer.take()))).to.deep.equal(state);

@@ -10,6 +10,7 @@ import {
   type Effects,
   type Entry,
   type Index,
+  type MemberProgress,
   type MembershipChange,
   type MessageBase,
   type NodeId,
@@ -167,6 +168,10 @@ export class CoreWatch implements Consensus {
     return this.#core.transfer(now, to);
   }
 
+  wake(now: number): void {
+    this.#core.wake(now);
+  }
+
   persisted(now: number, upTo: number): void {
     this.#core.persisted(now, upTo);
   }
@@ -198,6 +203,10 @@ export class CoreWatch implements Consensus {
     return this.#core.install(now, from, meta);
   }
 
+  suspended(now: number): void {
+    this.#core.suspended?.(now);
+  }
+
   link(now: number, peer: NodeId, session: number, up: boolean, hello?: PeerHello): void {
     if (up) this.#sessions.set(peer, session);
     else this.#sessions.delete(peer);
@@ -206,6 +215,10 @@ export class CoreWatch implements Consensus {
 
   entries(from: Index, to: Index, maxBytes: number): readonly Entry[] {
     return this.#core.entries(from, to, maxBytes);
+  }
+
+  progress(now: number): readonly MemberProgress[] {
+    return this.#core.progress(now);
   }
 
   load(): CoreLoad {
@@ -252,12 +265,30 @@ export class CoreWatch implements Consensus {
     return role === 'leader' && this.#reign !== undefined && compareEpochs(this.#reign.epoch, epoch) === 0;
   }
 
-  #appended({ append, truncateFrom }: Effects, disk: DiskWatch): void {
+  /**
+   * A leader takes the next step of a change when the one before is committed, and so is an entry of its own reign (Ongaro's
+   * correction of 2015): else two leaders could build on different memberships.
+   */
+  #checkChange(entry: Entry, commit: Index, disk: DiskWatch, append: readonly Entry[]): void {
+    const { role, epoch } = this.#core.status;
+    // The first one founds the group.
+    if (role !== 'leader' || compareEpochs(entry.epoch, epoch) !== 0 || entry.index === 1) return;
+    const all = [...disk.written.entries, ...append];
+    const before = all.findLast(({ kind, index }) => kind === 'config' && index < entry.index);
+    if (before !== undefined && before.index > commit)
+      this.#fail('membership', `appends one at ${entry.index}, that at ${before.index} is not committed`);
+    const newest = all.findLast((other) => lastOf(other) <= commit);
+    if (newest !== undefined && compareEpochs(newest.epoch, epoch) !== 0)
+      this.#fail('membership', `appends one at ${entry.index} with nothing of its reign committed`);
+  }
+
+  #appended({ append, commit, truncateFrom }: Effects, disk: DiskWatch): void {
     if (append.length === 0) return;
     const first = append[0]!.index;
     let before = truncateFrom > 0 && truncateFrom < first ? undefined : disk.written.at(first - 1);
     for (const entry of append) {
       this.#view.group.appended(this.#view.id, entry, before);
+      if (entry.kind === 'config') this.#checkChange(entry, commit, disk, append);
       before = entry;
     }
   }
@@ -324,7 +355,7 @@ export class CoreWatch implements Consensus {
         this.#fail('commit', `commits ${commit}, within an entry that ends at ${lastOf(entry)}`);
         break;
       }
-      group.committed(id, entry, membership, this.#core.status.epoch);
+      group.committed(id, entry, membership, this.#core.status.epoch, this.#status?.membership);
       index = lastOf(entry) + 1;
     }
     this.#commit = commit;
@@ -341,7 +372,8 @@ export class CoreWatch implements Consensus {
     const vote = durable.hard?.vote ?? '';
     if (m.type === 'voteReply' && m.granted && !m.pre && !(term > m.term || (term === m.term && vote === to)))
       this.#fail('vote', `grants ${to} its vote in ${m.term}, its disk says ${vote || '-'} in ${term}`);
-    const leads = m.type === 'append' || m.type === 'heartbeat' || m.type === 'timeoutNow';
+    const leads =
+      m.type === 'append' || m.type === 'heartbeat' || m.type === 'timeoutNow' || m.type === 'quiet';
     const isOwn = leads || (m.type === 'vote' && !m.pre);
     if ((isOwn || m.type === 'ack') && term < m.term)
       this.#fail('vote', `sends ${m.type} of ${m.term}, its disk is in ${term}`);
@@ -349,6 +381,8 @@ export class CoreWatch implements Consensus {
       this.#fail('durability', `acknowledges ${m.matched}, its disk has ${durable.last}`);
     if (m.type === 'ack') this.#checkMatch(to, m, durable);
     if (m.type === 'heartbeat') this.#checkTold(to, m);
+    if (m.type === 'quiet' && m.index !== this.#core.status.commitIndex)
+      this.#fail('commit', `would rest at ${m.index}, it committed ${this.#core.status.commitIndex}`);
   }
 
   /** What a follower acknowledges is what its leader has there (append ABA, pitfalls of reverted logs). */

@@ -126,10 +126,12 @@ export class DiskWatch {
     return undefined;
   }
 
-  /** Who takes part, by this log. */
-  membershipOf(log: LogModel): Membership | undefined {
+  /** Who takes part, by this log, and since which index; by a snapshot, the index is that of the snapshot. */
+  membershipOf(log: LogModel): { readonly index: Index; readonly membership: Membership } | undefined {
     const entry = log.entries.findLast(({ kind }) => kind === 'config');
-    return entry === undefined ? this.snapshot?.membership : decodeMembership(entry.data);
+    const found =
+      entry === undefined ? this.snapshot : { index: entry.index, membership: decodeMembership(entry.data) };
+    return found?.membership && { index: found.index, membership: found.membership };
   }
 
   /** What the storage reads back must be what it was given. */

@@ -3,11 +3,12 @@
  * Paxos with ballots in the place of terms). Fed by the watches of cores, disks and machines; checked as things happen.
  */
 import { compareEpochs, lastOf, type Entry, type Epoch, type Index } from '../../../consensus/consensus.js';
-import { decodeMembership, type Membership } from '../../../consensus/membership.js';
+import type { Member, Membership } from '../../../consensus/membership.js';
 import { hasQuorum } from '../../../consensus/quorum.js';
 import { crc32 } from '../../../crc.js';
 import type { NodeView } from './coreWatch.js';
 import type { DiskWatch } from './diskWatch.js';
+import { MemberWatch } from './memberWatch.js';
 import type { Report } from './report.js';
 
 interface Made {
@@ -24,8 +25,8 @@ export class GroupWatch {
   readonly views = new Map<string, NodeView>();
   /** Elections won. */
   reigns = 0;
-  /** The genesis that was committed. */
-  membership: Membership | undefined;
+  /** Who takes part. */
+  readonly members: MemberWatch;
   readonly #leaders = new Map<string, string>();
   readonly #made = new Map<string, Made>();
   /** The committed log, from index 1 without a gap. */
@@ -33,19 +34,15 @@ export class GroupWatch {
   /** For each of these the epoch in which it was committed, which may be later than its own. */
   readonly #committedIn: Epoch[] = [];
 
-  constructor(report: Report) {
+  constructor(report: Report, founders: readonly string[] = []) {
     this.report = report;
+    this.members = new MemberWatch(this, founders);
   }
 
   /** The highest index that was committed anywhere. */
   get commitIndex(): Index {
     const newest = this.#committed.at(-1);
     return newest === undefined ? 0 : lastOf(newest);
-  }
-
-  /** Every member's storage is on record, by a committed entry. */
-  get allMet(): boolean {
-    return this.membership?.voters.every(({ incarnation }) => incarnation !== '') ?? false;
   }
 
   /** The committed entry that takes this index. */
@@ -104,8 +101,12 @@ export class GroupWatch {
     }
   }
 
-  /** State machine safety, and a quorum of disks behind everything that is committed for the first time. `epoch`: the node's. */
-  committed(node: string, entry: Entry, membership: Membership, epoch: Epoch): void {
+  /**
+   * State machine safety, and a quorum of disks behind everything that is committed for the first time. `epoch`: the node's.
+   * `before`: the membership that counted when this turn began, if it is another: what was committed may have been what the new one
+   * waited for.
+   */
+  committed(node: string, entry: Entry, membership: Membership, epoch: Epoch, before = membership): void {
     const known = this.committedAt(entry.index);
     if (known !== undefined) {
       const equal = compareEpochs(known.epoch, entry.epoch) === 0 && known.index === entry.index;
@@ -119,58 +120,15 @@ export class GroupWatch {
     }
     this.#committed.push(entry);
     this.#committedIn.push(epoch);
-    this.#checkQuorum(node, entry, membership);
-    if (entry.kind === 'config') this.#checkGenesis(node, entry);
+    this.#checkQuorum(node, entry, before === membership ? [membership] : [before, membership]);
+    if (entry.kind === 'config') this.members.committed(node, entry);
   }
 
-  /**
-   * Whether these members can elect a leader. Once a group is being founded only members whose storage is on record count, and
-   * one that nobody met before a majority went away is not: it cannot be told from one that lost its memory.
-   */
-  mayElect(ids: readonly string[]): boolean {
-    return ids.every((id) => {
-      const own = [...this.disks.values()].filter((disk) => disk.node === id).at(-1);
-      return [own?.durable, own?.written].every((log) => {
-        const membership = log && own?.membershipOf(log);
-        if (membership === undefined) return true;
-        const counted = membership.voters.filter(
-          (voter) => ids.includes(voter.id) && voter.incarnation !== '' && this.disks.has(voter.incarnation),
-        );
-        return 2 * counted.length > membership.voters.length;
-      });
-    });
-  }
-
-  /**
-   * Whether the group outlives the loss of a disk more: all storages are on record, and enough members know the group. Before
-   * that nobody could tell a member that lost its memory from a newcomer.
-   */
-  mayLoseDisk(id: string, lost: ReadonlySet<string>): boolean {
-    const { membership, disks } = this;
-    if (membership === undefined || membership.voters.some(({ incarnation }) => incarnation === ''))
-      return false;
-    const ignorant = membership.voters.filter(
-      (voter) =>
-        voter.id === id || lost.has(voter.id) || !disks.get(voter.incarnation)?.durable.hard?.genesis,
-    );
-    return ignorant.length <= (membership.voters.length - 1) >> 1;
-  }
-
-  #checkQuorum(node: string, entry: Entry, membership: Membership): void {
-    const held = hasQuorum(
-      membership,
-      ({ incarnation }) => this.disks.get(incarnation)?.durable.holds(entry) === true,
-    );
-    if (!held)
+  #checkQuorum(node: string, entry: Entry, memberships: readonly Membership[]): void {
+    const holds = ({ incarnation }: Member): boolean =>
+      this.disks.get(incarnation)?.durable.holds(entry) === true;
+    if (!memberships.some((membership) => hasQuorum(membership, holds)))
       this.report('durability', node, `${node} commits ${keyOf(entry)}, which is on no quorum of disks`);
-  }
-
-  #checkGenesis(node: string, entry: Entry): void {
-    const membership = decodeMembership(entry.data);
-    if (membership === undefined) return;
-    if (this.membership !== undefined && this.membership.genesis !== membership.genesis)
-      this.report('state machine safety', node, `${node} commits a second genesis`);
-    this.membership = membership;
   }
 }
 

@@ -94,6 +94,10 @@ describe('reads across elections', () => {
     s.read('a');
     s.wait(10, 'a');
     expect(s.answers).to.deep.equal([]);
+    expect(s.failures).to.deep.equal([]);
+    // It has asked who is still there, and nobody answers.
+    s.wait(310, 'a');
+    expect(s.answers).to.deep.equal([]);
     expect(a.core.status.role).to.equal('follower');
     expect(s.failures).to.have.length(1);
   });

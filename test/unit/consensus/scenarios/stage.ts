@@ -4,7 +4,7 @@
  */
 import { foundingMembership } from '../../../../lib/consensus/membership.js';
 import { createRaftProtocol } from '../../../../lib/consensus/raft/raft.js';
-import { members } from '../rig.js';
+import { members, steady } from '../rig.js';
 import { applyUpTo, capture, drainToDisk, endReads, readBack, revive } from '../simProcess.js';
 import { Watch } from '../watch.js';
 import { Post } from './post.js';
@@ -67,7 +67,7 @@ export class Stage extends Post {
     super();
     this.#ids = Object.keys(seeds);
     this.#joiners = o.joiners ?? [];
-    this.#options = o.options ?? {};
+    this.#options = { ...steady, ...o.options };
     const maker = new Seeds(o.membership ?? members(this.#ids.filter((id) => !this.#joiners.includes(id))));
     for (const [id, seed] of Object.entries(seeds))
       this.disks.set(id, this.#joiners.includes(id) ? new SimDisk(id.toUpperCase()) : maker.disk(id, seed));

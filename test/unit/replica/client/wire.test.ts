@@ -54,6 +54,8 @@ describe('the wire of clients', () => {
     refused(frameOf({ op: 'submit', channel: 1, request: 1, requestId: 'x'.repeat(257), body }));
     refused(frameOf({ op: 'submit', channel: 1, request: 2 ** 40, requestId: 'x', body }));
     refused(frameOf({ op: 'query', channel: 1, request: 1, consistency: 'other' as 'local', body }));
+    for (const maxLagMs of [0, 2 ** 31])
+      refused(frameOf({ op: 'query', channel: 1, request: 1, consistency: { maxLagMs }, body }));
     refused(frameOf({ op: 'changes', channel: 1, request: 1, changes: [] }));
     const reset = { type: 'reset', index: 1 } as const;
     const many = Array.from({ length: MAX_CHANGES + 1 }, () => reset);

@@ -33,22 +33,47 @@ export const SCRIPT: readonly Step[] = [
   w({ group: 'g', truncateFrom: 97, hard: hard(96, 5) }),
 ];
 
+/** One group that writes and takes snapshots, others that wrote a little once and hold on to it: their entries are written again. */
+export const QUIET_SCRIPT: readonly Step[] = [
+  w({ group: 'q1', hard: hard(0), entries: entries(1, 3, 200) }, { group: 'g', hard: hard(0) }),
+  ...[...Array(9).keys()].flatMap((round): Step[] => {
+    const first = 1 + round * 60;
+    const quiet: GroupWrite[] = [
+      { group: `q${2 + (round % 4)}`, entries: entries(1 + 2 * Math.floor(round / 4), 2, 300) },
+    ];
+    // Some change their minds while they are written again.
+    if (round === 4)
+      quiet.push({ group: 'q1', truncateFrom: 3, entries: entries(3, 2, 200, 2), hard: hard(2, 2) });
+    if (round === 6) quiet.push({ group: 'q3', erase: true });
+    return [
+      w({ group: 'g', entries: entries(first, 30, 1000) }),
+      w({ group: 'g', entries: entries(first + 30, 30, 1000) }, ...quiet),
+      { group: 'g', snapshot: metaAt(first + 55) },
+      w({ group: 'g', compactTo: first + 55, hard: hard(first + 55) }),
+      ...(round === 5 ? [{ reopen: true } as const] : []),
+    ];
+  }),
+];
+
 function w(...writes: GroupWrite[]): Step {
   return { writes };
 }
 
-const prefixes = new Map<number, Promise<string>>();
+const prefixes = new Map<readonly Step[], Promise<string>[]>();
 /** What must be read after so many steps. */
-export function expected(steps: number): Promise<string> {
-  let content = prefixes.get(steps);
-  if (content === undefined) prefixes.set(steps, (content = expectedAfter(SCRIPT.slice(0, steps))));
-  return content;
+export function expected(steps: number, script = SCRIPT): Promise<string> {
+  let contents = prefixes.get(script);
+  if (contents === undefined) prefixes.set(script, (contents = []));
+  return (contents[steps] ??= expectedAfter(script.slice(0, steps)));
 }
 
 /** What may be read after a crash: all that was acknowledged, and perhaps some of what was under way. */
-export async function expectedBetween({ acknowledged, issued }: Progress): Promise<string[]> {
+export async function expectedBetween(
+  { acknowledged, issued }: Progress,
+  script = SCRIPT,
+): Promise<string[]> {
   const allowed: string[] = [];
-  for (let steps = acknowledged; steps <= issued; steps++) allowed.push(await expected(steps));
+  for (let steps = acknowledged; steps <= issued; steps++) allowed.push(await expected(steps, script));
   return allowed;
 }
 
@@ -64,11 +89,12 @@ export async function play(
   progress: Progress,
   options: DiskStorageOptions = {},
   onOpen: (store: NodeStore | undefined) => void = () => {},
+  script = SCRIPT,
 ): Promise<void> {
   let store = await openOn(disk, options);
   onOpen(store);
   let last: Promise<void> = Promise.resolve();
-  for (const [i, step] of SCRIPT.entries()) {
+  for (const [i, step] of script.entries()) {
     if (!('writes' in step)) await last;
     progress.issued = i + 1;
     if ('writes' in step) {

@@ -137,7 +137,7 @@ describe('exploration: space-time diagrams', () => {
 
   it('draws a real run of a broken protocol', async function () {
     this.timeout(60_000);
-    const plan = { ...planRun(0), faults: [] };
+    const plan = { ...planRun(0), founders: undefined, faults: [] };
     const outcome = await runPlan(plan, { consensus: acknowledgesEarly(), traceEvents: 100_000 });
     const text = spaceTime({ nodes: plan.nodes, ...outcome });
     expect(text).to.match(/VIOLATION at \w ━/);
@@ -177,14 +177,25 @@ describe('exploration: what messages say', () => {
       { type: 'append', term: 4, prevIndex: 4, prevEpoch: epoch, entries: [], commit: 2 },
       'append nothing after 4 t4 commit 2',
     ],
-    [{ type: 'heartbeat', term: 4, commit: 2, round: 1, genesis: '' }, 'heartbeat t4 commit 2'],
-    [{ type: 'ack', term: 4, matched: 6, round: 0, conflict: undefined }, 'ack 6 t4'],
+    [{ type: 'heartbeat', term: 4, commit: 2, round: 1, genesis: '', promiseMs: 0 }, 'heartbeat t4 commit 2'],
+    [{ type: 'ack', term: 4, matched: 6, round: 0, promised: false, conflict: undefined }, 'ack 6 t4'],
     [
-      { type: 'ack', term: 4, matched: 0, round: 0, conflict: { prevIndex: 8, index: 7, epoch } },
+      {
+        type: 'ack',
+        term: 4,
+        matched: 0,
+        round: 0,
+        promised: false,
+        conflict: { prevIndex: 8, index: 7, epoch },
+      },
       'ack 0 conflict at 8 t4',
     ],
     [{ type: 'readReply', batch: 3, index: 0 }, 'read ask again'],
     [{ type: 'timeoutNow', term: 4 }, 'time-out now t4'],
+    [{ type: 'quiet', term: 4, index: 7, attempt: 1, begins: false }, 'quiet? at 7 t4'],
+    [{ type: 'quiet', term: 4, index: 7, attempt: 1, begins: true }, 'quiet at 7 t4'],
+    [{ type: 'quietReply', term: 4, attempt: 1, ok: true }, 'quiet yes t4'],
+    [{ type: 'wake', term: 4 }, 'wake t4'],
   ];
   for (const [message, text] of said)
     it(text, () => {

@@ -1,4 +1,4 @@
-/** One follower that is slow, hangs or loses packets for a minute: the others go on as without it, and nothing piles up. */
+/** One follower that is slow, hangs, has a slow disk or loses packets for a minute: the others go on as without it, and nothing piles up. */
 import { expect } from 'chai';
 import { meshPort } from '../../../../lib/mesh/mesh.js';
 import { raft } from '../../../../lib/replica/consensus.js';
@@ -100,6 +100,7 @@ class Run {
   async heal(): Promise<void> {
     const { simulation } = this;
     simulation.network.resetShapes();
+    simulation.setDisk(this.laggard, { sync: { minMs: 0.1, meanMs: 0.2 } });
     const last = simulation.commitIndex;
     expect(await simulation.runUntil(() => this.#applied(this.laggard) >= last, 30_000)).to.equal(true);
     await untilEqual(simulation);
@@ -130,6 +131,8 @@ describe('simulation: laggards', function () {
       for (const [from, to] of run.ways) run.simulation.network.shape(from, to, { bandwidth: 20_000 });
     },
     hangs: (run) => run.simulation.pause(run.laggard, MINUTE),
+    'takes 300 ms over each flush': (run) =>
+      run.simulation.setDisk(run.laggard, { sync: { minMs: 300, meanMs: 0 } }),
     'loses a fifth of all packets': (run) => {
       for (const [from, to] of run.ways) run.simulation.network.shape(from, to, { lossRate: 0.2 });
     },
@@ -150,4 +153,46 @@ describe('simulation: laggards', function () {
       await run.heal();
     });
   }
+
+  it('when both followers are too slow for what comes, the leader takes in no more than it may, and nothing is lost', async () => {
+    const maxUncommittedBytes = 128 * KiB;
+    const simulation = await elected({
+      consensus: raft({ ...window, maxUncommittedBytes, cacheBytes }),
+    });
+    const leader = simulation.leader()!;
+    for (const id of three.filter((other) => other !== leader))
+      simulation.network.shape(leader, id, { bandwidth: 100_000 });
+    let most = 0;
+    let done = 0;
+    let running = true;
+    const client = async (key: string): Promise<void> => {
+      while (running) {
+        await simulation
+          .replica(leader)
+          .submit({ op: 'put', key, value: VALUE })
+          .then(
+            () => done++,
+            (error: unknown) => {
+              if ((error as { code?: string }).code !== 'ERR_OVERLOADED') throw error;
+            },
+          );
+        await simulation.sleep(10);
+      }
+    };
+    const watch = (): void => {
+      if (!running) return;
+      most = Math.max(most, simulation.coreLoad(leader)!.uncommittedBytes);
+      simulation.after(5, watch);
+    };
+    watch();
+    const clients = Promise.all(Array.from({ length: 100 }, (_, n) => client(`${n}`)));
+    await simulation.run(20_000);
+    running = false;
+    await simulation.settle(clients);
+    expect(done, 'it goes on, as fast as the way to a majority').to.be.above(100);
+    expect(most).to.be.within(maxUncommittedBytes / 2, maxUncommittedBytes + 64);
+    simulation.network.resetShapes();
+    await untilEqual(simulation);
+    simulation.check();
+  });
 });

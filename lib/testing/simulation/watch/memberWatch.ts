@@ -1,0 +1,178 @@
+/**
+ * Who takes part in a group, as the committed log has it: whether each membership may follow the one before (Raft paper §6), who can
+ * elect a leader, and whose disk may be lost.
+ */
+import type { Entry, Index } from '../../../consensus/consensus.js';
+import { allMembers, decodeMembership, type Member, type Membership } from '../../../consensus/membership.js';
+import { hasQuorum } from '../../../consensus/quorum.js';
+import type { DiskWatch } from './diskWatch.js';
+import type { GroupWatch } from './groupWatch.js';
+
+export class MemberWatch {
+  /** The newest membership that was committed. */
+  membership: Membership | undefined;
+  /** How many were. */
+  changes = 0;
+  readonly #group: GroupWatch;
+  readonly #founders: readonly string[];
+  /** Of nodes whose disk was lost: the storage that it held. */
+  readonly #lost = new Map<string, string>();
+  #index: Index = 0;
+
+  constructor(group: GroupWatch, founders: readonly string[]) {
+    this.#group = group;
+    this.#founders = founders;
+  }
+
+  /** Every voter's storage is on record, by a committed entry. */
+  get allMet(): boolean {
+    return this.membership?.voters.every(({ incarnation }) => incarnation !== '') ?? false;
+  }
+
+  /** Whether a node takes part, or is about to. */
+  has(id: string): boolean {
+    const { membership } = this;
+    return membership !== undefined && allMembers(membership).some((member) => member.id === id);
+  }
+
+  /** A `config` entry was committed. */
+  committed(node: string, entry: Entry): void {
+    const membership = decodeMembership(entry.data);
+    if (membership === undefined) return;
+    const before = this.membership;
+    if (before !== undefined && before.genesis !== membership.genesis)
+      this.#group.report('state machine safety', node, `${node} commits a second genesis`);
+    const wrong = before && breach(before, membership);
+    if (wrong !== undefined)
+      this.#group.report('membership', node, `${node} commits a membership at ${entry.index} that ${wrong}`);
+    this.membership = membership;
+    this.#index = entry.index;
+    this.changes++;
+  }
+
+  /** A disk was lost: what comes in its place knows nothing. */
+  wiped(id: string): void {
+    this.#lost.set(id, this.#newest(id)?.incarnation ?? '');
+  }
+
+  /**
+   * Whether these nodes can elect a leader. Once a group is founded only members whose storage is on record count, and one that
+   * nobody met before a majority went away is not: it cannot be told from one that lost its memory.
+   */
+  mayElect(ids: readonly string[]): boolean {
+    const quorum = (membership: Membership): boolean =>
+      hasQuorum(
+        membership,
+        ({ id, incarnation }) =>
+          ids.includes(id) && incarnation !== '' && this.#own(id)?.incarnation === incarnation,
+      );
+    const { membership } = this;
+    // Who knows less than what is committed cannot win; who knows more needs those that it knows of.
+    if (membership !== undefined) return quorum(membership) && this.#newer(ids).every(quorum);
+    const founders = this.#founders.filter((id) => ids.includes(id));
+    return 2 * founders.length > this.#founders.length && this.#newer(ids).every(quorum);
+  }
+
+  /**
+   * Whether the group outlives the loss of a disk: all storages are on record, and enough members know the group. Before that
+   * nobody could tell a member that lost its memory from a newcomer. `rotten`: those whose disks are not to be trusted.
+   */
+  mayLoseDisk(id: string, rotten: ReadonlySet<string>): boolean {
+    const { membership } = this;
+    if (membership === undefined || !this.allMet) return false;
+    const running = [...new Set([...this.#group.disks.values()].map(({ node }) => node))];
+    const dead = (voter: Member): boolean =>
+      voter.id === id || rotten.has(voter.id) || !this.#knows(voter.id, voter.incarnation);
+    return [membership, ...this.#newer(running)].every(({ voters, outgoing }) =>
+      [voters, outgoing].every(
+        (half) => !half.some((voter) => voter.id === id) || 2 * half.filter(dead).length < half.length,
+      ),
+    );
+  }
+
+  /**
+   * Whether a founder may be started with the list of founders: a majority of them that knows no group, and reaches nobody who
+   * does, would found another.
+   */
+  mayFound(id: string): boolean {
+    if (this.membership === undefined || this.#knows(id)) return true;
+    const fresh = this.#founders.filter((other) => !this.#knows(other));
+    return 2 * fresh.length < this.#founders.length;
+  }
+
+  /** No change is under way, and each of these votes, with the storage that it has. */
+  settled(ids: readonly string[]): boolean {
+    const { membership } = this;
+    if (membership === undefined || membership.outgoing.length > 0) return false;
+    return ids.every((id) =>
+      membership.voters.some((voter) => voter.id === id && voter.incarnation === this.#own(id)?.incarnation),
+    );
+  }
+
+  /** Voters whose storage is not the one they have now: they are to be admitted again. */
+  strangers(ids: readonly string[]): string[] {
+    const voters = this.membership?.voters ?? [];
+    return voters
+      .filter(({ id, incarnation }) => ids.includes(id) && this.#own(id)?.incarnation !== incarnation)
+      .map(({ id }) => id);
+  }
+
+  /** The memberships that nodes have in their logs, or are writing, and that are newer than what is committed. */
+  #newer(ids: readonly string[]): Membership[] {
+    const found: Membership[] = [];
+    for (const id of ids) {
+      const own = this.#own(id);
+      for (const log of own === undefined ? [] : [own.durable, own.written]) {
+        const known = own!.membershipOf(log);
+        if (known !== undefined && known.index > this.#index) found.push(known.membership);
+      }
+    }
+    return found;
+  }
+
+  /** Whether a node has written down to which group it belongs, in the storage on record. */
+  #knows(id: string, incarnation?: string): boolean {
+    const own = this.#own(id);
+    if (incarnation !== undefined && own?.incarnation !== incarnation) return false;
+    return (own?.durable.hard?.genesis ?? '') !== '';
+  }
+
+  /** The storage that a node has now. */
+  #own(id: string): DiskWatch | undefined {
+    const newest = this.#newest(id);
+    return newest !== undefined && newest.incarnation === this.#lost.get(id) ? undefined : newest;
+  }
+
+  #newest(id: string): DiskWatch | undefined {
+    let newest: DiskWatch | undefined;
+    for (const disk of this.#group.disks.values()) if (disk.node === id) newest = disk;
+    return newest;
+  }
+}
+
+/** What is wrong with a membership that follows another; undefined if nothing is. Voters change through a joint one alone. */
+export function breach(before: Membership, after: Membership): string | undefined {
+  if (before.outgoing.length > 0) {
+    if (after.outgoing.length > 0) return 'follows a joint one and is joint';
+    return equal(before.voters, after.voters) ? undefined : 'ends a joint one with other voters';
+  }
+  if (after.outgoing.length > 0)
+    return equal(before.voters, after.outgoing) ? undefined : 'has other outgoing voters than there were';
+  if (!sameIds(before.voters, after.voters)) return 'has other voters, and was no joint one before';
+  const replaced = before.voters.find(
+    ({ id, incarnation }) =>
+      incarnation !== '' && after.voters.find((voter) => voter.id === id)!.incarnation !== incarnation,
+  );
+  return replaced && `replaces the storage of ${replaced.id} without asking`;
+}
+
+function sameIds(a: readonly Member[], b: readonly Member[]): boolean {
+  return a.length === b.length && a.every(({ id }) => b.some((other) => other.id === id));
+}
+
+function equal(a: readonly Member[], b: readonly Member[]): boolean {
+  return (
+    sameIds(a, b) &&
+    a.every(({ id, incarnation }) => b.some((other) => other.id === id && other.incarnation === incarnation))
+  );
+}
