@@ -367,15 +367,16 @@ export class Replication {
 
   #feed(peer: Peer, progress: Progress): void {
     const { log, options, now } = this.#state;
+    const last = peer.witness ? this.#lastForWitnesses() : log.last;
     while (progress.open) {
-      if (progress.next > log.last && progress.state !== 'probe') return;
+      if (progress.next > last && progress.state !== 'probe') return;
       if (this.choice.isCheaper(progress, log, options.maxInflightBytes)) {
         this.#snapshot(peer, progress, this.choice.index);
         return;
       }
       let entries: readonly Entry[] = [];
-      if (progress.next <= log.last) {
-        entries = log.slice(progress.next, log.last, options.maxMessageBytes);
+      if (progress.next <= last) {
+        entries = log.slice(progress.next, last, options.maxMessageBytes);
         if (entries.length === 0) entries = progress.fetchedSlice(options.maxMessageBytes);
         if (entries.length === 0) {
           if (progress.next <= log.start) this.#snapshot(peer, progress);
@@ -389,9 +390,20 @@ export class Replication {
         this.#snapshot(peer, progress);
         return;
       }
-      const last = entries.at(-1);
-      progress.sent(last === undefined ? progress.next - 1 : lastOf(last), bytesOf(entries), now);
+      const end = entries.at(-1);
+      progress.sent(end === undefined ? progress.next - 1 : lastOf(end), bytesOf(entries), now);
     }
+  }
+
+  /**
+   * Up to where witnesses may hold the log: no further than somebody who may be elected. What a leader that is removed has beyond
+   * that would be lost with it, and a witness that had it could give nobody its vote any more.
+   */
+  #lastForWitnesses(): Index {
+    const { configs, self, log } = this.#state;
+    if (configs.standingOf(self)?.voter === true) return log.last;
+    const data = configs.latest.voters.filter(({ witness }) => !witness);
+    return Math.max(0, ...data.map(this.#matchedOf));
   }
 
   /** `false`: the log no longer knows what comes before. */

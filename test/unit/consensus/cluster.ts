@@ -111,6 +111,7 @@ export class Cluster {
     const core = this.#protocol.create({
       self: id,
       incarnation: disk.incarnation,
+      witness: isWitness(id),
       founders,
       genesisCandidate: `g-${disk.incarnation}`,
       now: this.now,
@@ -118,7 +119,12 @@ export class Cluster {
       recovered: disk.recover(Math.floor(this.random() * 8)),
     });
     const process = revive(id, core, disk, foundingMembership(founders));
-    const node: SimNode = Object.assign(process, { turn: false, deadline: Infinity, pausedUntil: 0 });
+    const node: SimNode = Object.assign(process, {
+      witness: isWitness(id),
+      turn: false,
+      deadline: Infinity,
+      pausedUntil: 0,
+    });
     this.nodes.set(id, node);
     for (const other of this.nodes.values()) if (other !== node) this.connect(node, other);
     this.#touch(node);
@@ -161,7 +167,11 @@ export class Cluster {
       [b, a],
     ] as const) {
       node.sessions.set(peer.id, session);
-      const hello = { incarnation: peer.disk.incarnation, genesis: peer === a ? one : other };
+      const hello = {
+        incarnation: peer.disk.incarnation,
+        genesis: peer === a ? one : other,
+        witness: isWitness(peer.id),
+      };
       node.core.link(this.now, peer.id, session, true, hello);
       this.#touch(node);
     }
@@ -356,4 +366,9 @@ export class Cluster {
   #wait(mean: number): number {
     return -Math.log(1 - this.random()) * mean;
   }
+}
+
+/** A spare of that name can be a witness, and nothing else. */
+export function isWitness(id: NodeId): boolean {
+  return id === 'w';
 }

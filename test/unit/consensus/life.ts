@@ -1,7 +1,7 @@
 /** The life of a simulated cluster that meets every kind of trouble. */
 import { allMembers, findMember } from '../../../lib/consensus/membership.js';
 import { seeded } from '../support/seeded.js';
-import { Cluster } from './cluster.js';
+import { Cluster, isWitness } from './cluster.js';
 import type { RaftOptions } from '../../../lib/consensus/raft/options.js';
 import type { SimNode } from './cluster.js';
 
@@ -19,7 +19,7 @@ export function live(seed: number): Cluster {
   const shape = seed % 4;
   const ids = ['a', 'b', 'c', 'd', 'e'].slice(0, shape === 0 ? 5 : shape === 1 ? 2 : 3);
   // In some lives members come and go.
-  const spares = seed % 5 < 2 ? ['f', 'g'] : [];
+  const spares = seed % 5 < 2 ? ['f', 'g'] : seed % 5 === 3 ? ['f', 'w'] : [];
   const cluster = new Cluster(seed, ids, seed % 3 === 0 ? {} : tight, spares);
   const { random } = cluster;
   Object.assign(cluster.faults, {
@@ -70,11 +70,14 @@ export function live(seed: number): Cluster {
 /** One to three members come, go, or change their part. */
 function churn(cluster: Cluster, leader: SimNode): void {
   const { random, all } = cluster;
-  const change = { addVoters: [] as string[], addLearners: [] as string[], remove: [] as string[] };
+  const change: Record<'addVoters' | 'addLearners' | 'addWitnesses' | 'remove', string[]> = {
+    ...{ addVoters: [], addLearners: [], addWitnesses: [], remove: [] },
+  };
   for (let i = 1 + Math.floor(random() * 3); i > 0; i--) {
     const id = cluster.pick(all);
     const dice = random();
-    (dice < 0.5 ? change.addVoters : dice < 0.6 ? change.addLearners : change.remove).push(id);
+    const added = isWitness(id) ? change.addWitnesses : dice < 0.5 ? change.addVoters : change.addLearners;
+    (dice < 0.6 ? added : change.remove).push(id);
   }
   cluster.changes.push(cluster.change(leader, change));
 }

@@ -17,6 +17,8 @@ import type { Watch } from './watch.js';
 /** What a crash takes away. */
 export interface SimProcess {
   readonly id: NodeId;
+  /** It keeps entries without what they carry. */
+  readonly witness?: boolean;
   readonly core: Consensus<RaftMessage>;
   readonly disk: SimDisk;
   applied: Index;

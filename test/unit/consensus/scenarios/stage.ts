@@ -56,17 +56,25 @@ export class Stage extends Post {
   readonly #ids: readonly NodeId[];
   /** They begin with an empty disk, and found nothing. */
   readonly #joiners: readonly NodeId[];
+  /** They keep no data. */
+  readonly #witnesses: readonly NodeId[];
   readonly #options: RaftOptions;
   #session = 0;
   #contexts = 0;
 
   constructor(
     seeds: Readonly<Record<NodeId, Seed>>,
-    o: { membership?: Membership; options?: RaftOptions; joiners?: readonly NodeId[] } = {},
+    o: {
+      membership?: Membership;
+      options?: RaftOptions;
+      joiners?: readonly NodeId[];
+      witnesses?: readonly NodeId[];
+    } = {},
   ) {
     super();
     this.#ids = Object.keys(seeds);
-    this.#joiners = o.joiners ?? [];
+    this.#witnesses = o.witnesses ?? [];
+    this.#joiners = [...(o.joiners ?? []), ...this.#witnesses];
     this.#options = { ...steady, ...o.options };
     const maker = new Seeds(o.membership ?? members(this.#ids.filter((id) => !this.#joiners.includes(id))));
     for (const [id, seed] of Object.entries(seeds))
@@ -104,11 +112,13 @@ export class Stage extends Post {
     const disk = this.disks.get(id)!;
     // Not the same for all, or they would split the votes for ever.
     const random = 0.9 - this.#ids.indexOf(id) / 10;
-    const actor = { now: 0, heard: -Infinity, slow: false, failed: false, writes: [] };
+    const witness = this.#witnesses.includes(id);
+    const actor = { witness, now: 0, heard: -Infinity, slow: false, failed: false, writes: [] };
     const founders = this.#joiners.includes(id) ? [] : this.#ids;
     const core = createRaftProtocol(this.#options).create({
       self: id,
       incarnation: disk.incarnation,
+      witness,
       founders,
       genesisCandidate: 'G',
       now: 0,
@@ -150,6 +160,7 @@ export class Stage extends Post {
       node.core.link(node.now, peer, session, true, {
         incarnation,
         genesis: this.node(peer).core.status.genesis,
+        witness: this.#witnesses.includes(peer),
       });
       this.#turn(node);
     }
