@@ -61,8 +61,11 @@ export function membersChanged(change: Required<MembershipChange>): Wanted {
       const among = (members: readonly Member[], id: string): boolean =>
         members.some((member) => member.id === id);
       const everybody = allMembers(stable);
+      const witnesses = stable.voters.filter(({ witness }) => witness);
+      const full = stable.voters.filter(({ witness }) => !witness);
       return (
-        [...addVoters, ...addWitnesses].every((id) => among(stable.voters, id)) &&
+        addVoters.every((id) => among(full, id)) &&
+        addWitnesses.every((id) => among(witnesses, id)) &&
         addLearners.every((id) => among(stable.learners, id) && stable.next?.voters.includes(id) !== true) &&
         remove.every((id) => !among(everybody, id))
       );

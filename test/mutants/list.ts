@@ -10,6 +10,7 @@ import { pitfallMutants } from './list/pitfalls.js';
 import { operationsMutants } from './list/operations.js';
 import { replicaMutants } from './list/replica.js';
 import { storageMutants } from './list/storage.js';
+import { witnessMutants } from './list/witness.js';
 import type { Mutant } from './mutant.js';
 
 export const mutants: readonly Mutant[] = [
@@ -21,6 +22,7 @@ export const mutants: readonly Mutant[] = [
   ...pitfallMutants,
   ...replicaMutants,
   ...operationsMutants,
+  ...witnessMutants,
   ...storageMutants,
   ...meshMutants,
   ...relayMutants,

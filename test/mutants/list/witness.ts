@@ -1,0 +1,52 @@
+/** Bugs of witnesses. */
+import type { Mutant } from '../mutant.js';
+
+const tests = 'consensus/scenarios/witness.test.ts';
+
+export const witnessMutants: readonly Mutant[] = [
+  {
+    name: 'a witness runs',
+    file: 'consensus/raft/election.ts',
+    find: 'if (state.witness) return false;',
+    replace: 'if (state.witness && state.now < 0) return false;',
+    pitfall: 'a leader that has no data',
+    within: 0,
+    tests,
+  },
+  {
+    name: 'a witness is sent what entries carry',
+    file: 'consensus/raft/replication.ts',
+    find: 'if (peer.witness) entries = entries.map(bare);',
+    replace: '',
+    pitfall: 'a witness that needs the disk of a member',
+    within: 0,
+    tests,
+  },
+  {
+    name: 'a witness gets ahead of who may lead',
+    file: 'consensus/raft/replication.ts',
+    find: 'peer.witness ? this.#lastForWitnesses() : log.last',
+    replace: 'peer.witness && this.#lastForWitnesses() < 0 ? 0 : log.last',
+    pitfall: 'liveness: a witness that nobody is as far as',
+    within: 0,
+    tests,
+  },
+  {
+    name: 'a witness is asked for snapshots',
+    file: 'consensus/raft/snapshotChoice.ts',
+    find: 'if (id === to || !up || witness || ',
+    replace: 'if (id === to || !up || (witness && id === "") || ',
+    pitfall: 'a snapshot without the state reaches a member that holds data',
+    within: 0,
+    tests,
+  },
+  {
+    name: 'witnesses are a quorum',
+    file: 'consensus/reconfiguration.ts',
+    find: 'count(voters, witnesses) >= commitSize(voters.size, membership.quorums)',
+    replace: 'count(voters, witnesses) >= voters.size',
+    pitfall: 'something is committed that nobody holds',
+    within: 0,
+    tests,
+  },
+];
