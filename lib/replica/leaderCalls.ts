@@ -22,6 +22,9 @@ const passing: ReadonlySet<RequestFailure> = new Set([
   'stopped',
 ] as const);
 
+/** For how long too few members may answer: right after a crash, links are on their way back. In milliseconds. */
+const LACK_MS = 2000;
+
 /** What is wanted, and how to speak of it. */
 export interface Wanted {
   readonly request: LeaderRequest;
@@ -44,6 +47,8 @@ interface Call {
   asked: { readonly leader: string; readonly epoch: number; readonly contact: number } | undefined;
   /** The first leader that was asked. */
   from: string;
+  /** Since when too few members answer. */
+  lackingSince: number | undefined;
   /** Why not, as of the last refusal. */
   why: RequestFailure | undefined;
   readonly resolve: (answer: unknown) => void;
@@ -89,6 +94,7 @@ export class LeaderCalls {
         wanted,
         asked: undefined,
         from: '',
+        lackingSince: undefined,
         why: undefined,
         resolve: (answer) => {
           end();
@@ -121,7 +127,7 @@ export class LeaderCalls {
     if (!call) return;
     call.why = why;
     const { wanted } = call;
-    if (wanted.once === true || !passing.has(why)) {
+    if (wanted.once === true || !(passing.has(why) || this.#mayPass(call, why))) {
       call.reject(new QuorateError(wanted.code, `${wanted.refused}: ${wanted.explain(why)}`));
       return;
     }
@@ -130,6 +136,14 @@ export class LeaderCalls {
       this.#retryTimer = undefined;
       if (this.#status) this.statusChanged(this.#status);
     });
+  }
+
+  /** Whether too few answer, and only for a while. */
+  #mayPass(call: Call, why: RequestFailure): boolean {
+    if (why !== 'noQuorum') return false;
+    const now = this.#environment.now();
+    call.lackingSince ??= now;
+    return now - call.lackingSince < LACK_MS;
   }
 
   /** Rejects every call. */
