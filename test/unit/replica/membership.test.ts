@@ -132,7 +132,7 @@ describe('the members of a group', () => {
     const first = await open('a', { members: ['a'] });
     const bad: [object, RegExp][] = [
       [{ add: [null] }, /^add\[0\]\.id must be /],
-      [{ add: [{ id: 'b', as: 'king' }] }, /^add\[0\]\.as must be 'voter' or 'learner'/],
+      [{ add: [{ id: 'b', as: 'king' }] }, /^add\[0\]\.as must be 'voter', 'learner' or 'witness'/],
       [{ add: [{ id: 'no good' }] }, /^add\[0\]\.id must be/],
       [{ add: [{ id: 'b' }], remove: ['b'] }, /^remove\[0\] must be an id that the change names once/],
       [{ remove: 'b' }, /^remove must be a list/],
