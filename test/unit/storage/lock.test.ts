@@ -110,7 +110,9 @@ describe('storage: lock', function () {
       socket.destroy();
       if (++asked === 2) leaver.close();
     });
-    await new Promise<void>((resolve) => leaver.unref().listen(join(path, `lock-${'f'.repeat(24)}`), resolve));
+    await new Promise<void>((resolve) =>
+      leaver.unref().listen(join(path, `lock-${'f'.repeat(24)}`), resolve),
+    );
     const lock = await nodeFileSystem.lock(path);
     expect(asked).to.equal(2);
     await lock.release();
@@ -119,7 +121,9 @@ describe('storage: lock', function () {
   it('counts who takes questions and never answers as a holder', async function () {
     if (process.platform !== 'linux') this.skip();
     const silent = createServer((socket) => socket.destroy());
-    await new Promise<void>((resolve) => silent.unref().listen(join(path, `lock-${'f'.repeat(24)}`), resolve));
+    await new Promise<void>((resolve) =>
+      silent.unref().listen(join(path, `lock-${'f'.repeat(24)}`), resolve),
+    );
     expect(await codeOf(nodeFileSystem.lock(path))).to.equal('ERR_STORAGE_LOCKED');
     await new Promise((resolve) => silent.close(resolve));
   });
