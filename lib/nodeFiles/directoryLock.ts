@@ -98,21 +98,31 @@ async function lockBySocket(directory: string): Promise<Lock> {
 
 /** Returns once `other` is gone; throws when it is to have the lock. */
 async function outlast(directory: string, other: string, address: string, self: string): Promise<void> {
+  let unansweredUntil = Infinity;
   for (;;) {
     const heard = await ask(address);
     if (heard === 'dead') return fs.rm(join(directory, other), { force: true });
     if (heard === 'gone') return;
-    if (heard !== 'contender' || other < self) throw locked(directory);
+    if (heard === 'cut off') {
+      unansweredUntil = Math.min(unansweredUntil, performance.now() + ANSWER_TIMEOUT_MS);
+      if (performance.now() > unansweredUntil) throw locked(directory);
+    } else if (heard === 'held' || other < self) throw locked(directory);
+    else unansweredUntil = Infinity;
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
 }
 
-function ask(address: string): Promise<'dead' | 'gone' | 'held' | 'contender'> {
+/** `cut off`: no word came, as when a contender gives way just then (an error of connecting or of reading). Ask again. */
+function ask(address: string): Promise<'dead' | 'gone' | 'held' | 'contender' | 'cut off'> {
   return new Promise((resolve) => {
     let text = '';
+    let late = false;
     const socket = net.connect(address);
     // A live process that is too busy to answer counts as a holder, and so does anything that cannot be understood.
-    const timer = setTimeout(() => socket.destroy(), ANSWER_TIMEOUT_MS);
+    const timer = setTimeout(() => {
+      late = true;
+      socket.destroy();
+    }, ANSWER_TIMEOUT_MS);
     socket.on('data', (data) => (text += data.toString('latin1')));
     socket.on('error', (error) => {
       if (codeOf(error) === 'ECONNREFUSED') resolve('dead');
@@ -120,7 +130,8 @@ function ask(address: string): Promise<'dead' | 'gone' | 'held' | 'contender'> {
     });
     socket.on('close', () => {
       clearTimeout(timer);
-      resolve(text === 'C' ? 'contender' : 'held');
+      if (text === '' && !late) resolve('cut off');
+      else resolve(text === 'C' ? 'contender' : 'held');
     });
   });
 }

@@ -2,6 +2,7 @@ import { fork } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdir, readdir } from 'node:fs/promises';
+import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
@@ -99,6 +100,32 @@ describe('storage: lock', function () {
         if (one.status === 'rejected') expect(one.reason).to.have.property('code', 'ERR_STORAGE_LOCKED');
       await taken[0]!.value.release();
     }
+  });
+
+  it('goes to who stays when another gives way in the middle of a question', async function () {
+    if (process.platform !== 'linux') this.skip();
+    let asked = 0;
+    const leaver = createServer((socket) => {
+      // What the kernel does to the connections that a closing socket has not accepted yet.
+      socket.destroy();
+      if (++asked === 2) leaver.close();
+    });
+    await new Promise<void>((resolve) =>
+      leaver.unref().listen(join(path, `lock-${'f'.repeat(24)}`), resolve),
+    );
+    const lock = await nodeFileSystem.lock(path);
+    expect(asked).to.equal(2);
+    await lock.release();
+  });
+
+  it('counts who takes questions and never answers as a holder', async function () {
+    if (process.platform !== 'linux') this.skip();
+    const silent = createServer((socket) => socket.destroy());
+    await new Promise<void>((resolve) =>
+      silent.unref().listen(join(path, `lock-${'f'.repeat(24)}`), resolve),
+    );
+    expect(await codeOf(nodeFileSystem.lock(path))).to.equal('ERR_STORAGE_LOCKED');
+    await new Promise((resolve) => silent.close(resolve));
   });
 
   it('goes to exactly one of many when its holder was killed', async () => {
