@@ -4,7 +4,8 @@
  * to vote again when they come back. (Consul's and etcd's autopilots remove instead; here removal is what comes last.)
  *
  * Whatever it does: who is up never loses its vote, unless there are more voters than wanted; the voters that are up are a quorum
- * before, in between and after; as many more of them may fail after it as before, or more.
+ * before, in between and after; as many more of them may fail after it as before, or more. Witnesses count as voters, and neither
+ * come nor go by it.
  */
 import { majority } from './quorum.js';
 import type { MembershipChange, NodeId } from './consensus.js';
@@ -13,6 +14,8 @@ import type { MembershipChange, NodeId } from './consensus.js';
 export interface ObservedMember {
   readonly id: NodeId;
   readonly voter: boolean;
+  /** It votes and holds no data: it is where its operator put it, and stays there. */
+  readonly witness: boolean;
   /** It answers, and counts. The leader itself is up. */
   readonly up: boolean;
   /** It has been up for the time of stabilization, and lags little. */
@@ -60,12 +63,14 @@ export function autopilotStep(
   if (up < majority(n) || !voters.some(({ id }) => id === self)) return undefined;
   const { candidates, deadMs } = policy;
   const dead = voters
-    .filter((one) => one.id !== self && !one.up && one.silentMs >= deadMs)
+    .filter((one) => one.id !== self && !one.witness && !one.up && one.silentMs >= deadMs)
     .sort((a, b) => b.silentMs - a.silentMs || order(a, b));
   const standby = members
-    .filter((one) => !one.voter && one.stable && candidates?.has(one.id) !== false)
+    .filter((one) => !one.voter && !one.witness && one.stable && candidates?.has(one.id) !== false)
     .sort(order)[0];
-  if (n > policy.voters) {
+  // Witnesses alone must not become a quorum.
+  const mayLose = (k: number): boolean => voters.filter(({ witness }) => witness).length < majority(n - k);
+  if (n > policy.voters && mayLose(1)) {
     const surplus = dead[0] ?? (up === n ? leastWanted(self, voters, candidates) : undefined);
     if (surplus) return step('demote', { demoted: [surplus.id] });
   } else if (standby && dead[0]) {
@@ -75,7 +80,8 @@ export function autopilotStep(
   } else {
     const spare = (k: number): number => up - majority(n - k);
     for (let k = 1; k <= dead.length && n - k >= policy.minVoters; k++) {
-      if (spare(k) > spare(0)) return step('shrink', { demoted: dead.slice(0, k).map(({ id }) => id) });
+      if (spare(k) > spare(0) && mayLose(k))
+        return step('shrink', { demoted: dead.slice(0, k).map(({ id }) => id) });
     }
   }
   const gone = members.find((one) => !one.voter && !one.up && one.silentMs >= policy.removeAfterMs);
@@ -97,7 +103,7 @@ function leastWanted(
   voters: readonly ObservedMember[],
   candidates: ReadonlySet<NodeId> | undefined,
 ): ObservedMember | undefined {
-  const others = voters.filter(({ id }) => id !== self).sort(order);
+  const others = voters.filter(({ id, witness }) => id !== self && !witness).sort(order);
   return others.findLast(({ id }) => candidates?.has(id) === false) ?? others.at(-1);
 }
 

@@ -72,6 +72,11 @@ export function diskProtocol(protocol: string, witness: boolean): string {
   return witness ? `${protocol}/witness` : protocol;
 }
 
+/** Whether a witness wrote it. */
+export function isWitness(written: string | undefined): boolean {
+  return written?.endsWith('/witness') ?? false;
+}
+
 /** What must survive a crash besides the log. Written together with the entries of the same token. */
 export interface HardState {
   /** See {@link diskProtocol}. */

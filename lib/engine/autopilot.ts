@@ -10,6 +10,7 @@ import {
   type ObservedMember,
 } from '../consensus/autopilot.js';
 import type { Consensus, MemberProgress, MembershipChange, NodeId } from '../consensus/consensus.js';
+import { findMember } from '../consensus/membership.js';
 import type { Environment, Timer } from '../environment.js';
 
 /** A policy, and when a member is up and stable. Times are in milliseconds. @internal */
@@ -117,9 +118,9 @@ export class Autopilot {
     const { self, core } = this.#host;
     const { membership, lastIndex } = core.status;
     const { lastContactMs, stabilizationMs, maxLag } = this.#settings;
-    const voters = new Set(membership.voters.map(({ id }) => id));
+    const voters = new Map(membership.voters.map(({ id, witness }) => [id, witness === true]));
     const members: ObservedMember[] = [
-      { id: self, voter: voters.has(self), up: true, stable: true, silentMs: 0 },
+      { id: self, voter: voters.has(self), witness: false, up: true, stable: true, silentMs: 0 },
     ];
     for (const { id, heardAt, counts, state, matched } of progress) {
       const silentMs = Math.max(0, now - Math.max(heardAt, this.#begin));
@@ -128,7 +129,9 @@ export class Autopilot {
       if (since === undefined) this.#upSince.delete(id);
       else this.#upSince.set(id, since);
       const stable = since !== undefined && now - since >= stabilizationMs && lastIndex - matched <= maxLag;
-      members.push({ id, voter: voters.has(id), up, stable, silentMs });
+      // One that is being admitted learns until it has caught up.
+      const witness = voters.get(id) ?? findMember(membership, id)?.witness === true;
+      members.push({ id, voter: voters.has(id), witness, up, stable, silentMs });
     }
     for (const id of this.#upSince.keys())
       if (!members.some((one) => one.id === id)) this.#upSince.delete(id);

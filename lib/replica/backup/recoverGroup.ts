@@ -1,4 +1,5 @@
 /** A group that lost the majority of its members for good goes on with what one of them has. */
+import { isWitness } from '../../consensus/consensus.js';
 import { allMembers } from '../../consensus/membership.js';
 import { configError, QuorateError } from '../../errors.js';
 import { cbor, type Codec } from '../codec.js';
@@ -55,7 +56,8 @@ export interface RecoveryReport {
  * After a crash at any moment the storage holds the former group or the new one, whole; run it again in the first case.
  *
  * Throws {@link QuorateError}: `ERR_CONFIG`, `ERR_GROUP_UNKNOWN` when the storage holds no such group, `ERR_STORAGE_LOCKED` while a
- * replica has it open, `ERR_MACHINE_VERSION`, and what the storage throws.
+ * replica has it open, `ERR_WITNESS` for a witness, which has no data,
+ * `ERR_MACHINE_VERSION`, and what the storage throws.
  *
  * @example
  * ```ts
@@ -74,6 +76,11 @@ export async function recoverGroup(options: RecoverOptions): Promise<RecoveryRep
     const recovered = await store.recover(group);
     if (recovered === undefined)
       throw new QuorateError('ERR_GROUP_UNKNOWN', `the storage holds no group ${group}`);
+    if (isWitness(recovered.hard?.protocol))
+      throw new QuorateError(
+        'ERR_WITNESS',
+        `${node} was a witness of group ${group}: it holds no data to go on from. Recover from a member that does`,
+      );
     const former = await replayGroup(store, environment, group, recovered, stateMachine, codec);
     const keptIndex = former.meta.index;
     const commitIndex = Math.max(recovered.hard?.commit ?? 0, recovered.snapshot?.index ?? 0);

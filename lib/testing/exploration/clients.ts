@@ -41,14 +41,15 @@ export class Clients {
     await Promise.all(this.#running);
   }
 
-  /** Works through a member until a command and a linearizable read were answered, or until `until`. */
+  /** Works through a member until a command was answered and it is ready (which is all that a witness can be), or until `until`. */
   async serve(id: string, until: number): Promise<boolean> {
     const simulation = this.#simulation;
     const random = new Random(`quorate serve ${id}`);
     while (simulation.now < until) {
       try {
         const replica = simulation.replica(id);
-        for (let step = this.#next(random); ; step = this.#next(random)) {
+        const silent = simulation.witnesses.includes(id);
+        for (let step = this.#next(random); !silent; step = this.#next(random)) {
           if (!('command' in step)) continue;
           await replica.submit(step.command).catch(orThrow);
           break;
@@ -78,10 +79,12 @@ export class Clients {
 
   /** The nodes to work through: members mostly, and those from which a client of the group does. */
   #doors(random: Random): string[] {
-    const { nodes, clients, group } = this.#simulation;
+    const { nodes, clients, group, witnesses } = this.#simulation;
     const patient = random.chance(0.1);
     const inside = nodes.filter(
-      (id) => patient || group.members.membership === undefined || group.members.has(id),
+      (id) =>
+        patient ||
+        (!witnesses.includes(id) && (group.members.membership === undefined || group.members.has(id))),
     );
     return [...inside, ...clients].filter((id) => this.#simulation.state(id) === 'up');
   }

@@ -7,6 +7,7 @@ export function describePlan(plan: RunPlan): string {
     seed,
     nodes,
     founders = nodes,
+    witnesses = [],
     outside = [],
     faults,
     clients,
@@ -22,6 +23,7 @@ export function describePlan(plan: RunPlan): string {
   return [
     `seed ${seed}: nodes ${nodes.join(' ')}, ${clients} clients (one call every ${thinkMs} ms each)`,
     ...(founders.length < nodes.length ? [`  founded by ${founders.join(' ')}`] : []),
+    ...(witnesses.length > 0 ? [`  witnesses ${witnesses.join(' ')}`] : []),
     ...(outside.length > 0 ? [`  outside   ${outside.join(' ')}`] : []),
     ...(plan.priorities === undefined ? [] : [`  priority  ${inline(plan.priorities)}`]),
     ...settings,

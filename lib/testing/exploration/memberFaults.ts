@@ -80,6 +80,18 @@ export function foundersOf(random: Random, nodes: readonly string[]): string[] {
   return random.shuffle(nodes).slice(0, Math.min(size, nodes.length)).sort();
 }
 
+/** Who keeps no data, of those who found nothing: in one group of three somebody, seldom two. */
+export function witnessesOf(
+  random: Random,
+  nodes: readonly string[],
+  founders: readonly string[],
+): { readonly witnesses?: readonly string[] } {
+  if (!random.chance(0.35)) return {};
+  const some = random.shuffle(nodes.filter((id) => !founders.includes(id)));
+  const witnesses = some.slice(0, nodes.length > 3 && random.chance(0.3) ? 2 : 1);
+  return witnesses.length === 0 ? {} : { witnesses };
+}
+
 /** Links of transfers break after some parts. */
 export function brokenTransfers(random: Random, ms: number): MemberFault {
   return { kind: 'broken transfers', parts: 1 + random.integer(4), times: 1 + random.integer(3), ms };

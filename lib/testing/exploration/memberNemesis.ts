@@ -1,6 +1,7 @@
 /** Does to the members of a group what a plan says: changes them, has nodes join and stop, breaks what is sent to them. */
 import { QuorateError } from '../../errors.js';
 import { allMembers } from '../../consensus/membership.js';
+import type { JoinAs } from '../simulation/node.js';
 import type { Simulation } from '../simulation/simulation.js';
 import type { MemberFault } from './memberFaults.js';
 
@@ -111,7 +112,7 @@ export class MemberNemesis {
         (id) => !core.includes(id),
       );
       const through = simulation.replica(core[tries % core.length]!);
-      const change = { add: core.map((id) => ({ id })), remove };
+      const change = { add: core.map((id) => this.#as(id, 'voter')), remove };
       const done = await through.changeMembers(change, { timeout: CHANGE_MS }).then(
         () => true,
         (error: unknown) => {
@@ -124,6 +125,11 @@ export class MemberNemesis {
       await simulation.sleep(AGAIN_MS);
     }
     return false;
+  }
+
+  /** Who keeps no data is a witness, or nothing. */
+  #as(id: string, as: 'voter' | 'learner'): { id: string; as: JoinAs } {
+    return { id, as: this.#simulation.witnesses.includes(id) ? 'witness' : as };
   }
 
   #door(): string | undefined {
@@ -143,7 +149,7 @@ export class MemberNemesis {
       simulation.count('removals of dead nodes asked for');
     const call = simulation.replica(through).changeMembers(
       {
-        add: [...add.map((id) => ({ id })), ...learn.map((id) => ({ id, as: 'learner' as const }))],
+        add: [...add.map((id) => this.#as(id, 'voter')), ...learn.map((id) => this.#as(id, 'learner'))],
         remove,
       },
       { timeout: CHANGE_MS },

@@ -1,6 +1,6 @@
 /** Runs in which a group grows from one member to five and shrinks to one again, with faults at every step. */
 import { Random } from '../simulation/random.js';
-import { changeOf } from './memberFaults.js';
+import { changeOf, witnessesOf } from './memberFaults.js';
 import { LEADER, planRun, type Fault, type FaultKind, type PlannedFault, type RunPlan } from './plan.js';
 
 const NODES = ['a', 'b', 'c', 'd', 'e'];
@@ -35,7 +35,9 @@ export function planMembers(seed: number): RunPlan {
   });
   return {
     ...plan,
+    witnesses: undefined,
     founders: [order[0]!],
+    ...witnessesOf(random.stream('witnesses'), NODES, [order[0]!]),
     safetyMs,
     // Large snapshots and short logs, so that newcomers need one.
     snapshot: { ...plan.snapshot, logBytes: random.pick([4096, 16_384]), keepEntries: random.pick([0, 20]) },

@@ -1,4 +1,5 @@
 /** Carries out a plan: begins each fault at its moment, ends it, and brings back what fell over. */
+import { commitSize } from '../../consensus/quorum.js';
 import { QuorateError } from '../../errors.js';
 import type { Simulation } from '../simulation/simulation.js';
 import { MemberNemesis } from './memberNemesis.js';
@@ -45,10 +46,10 @@ export class Nemesis {
     const { members } = simulation.group;
     const core = [...this.#plan.core];
     for (const id of nodes) {
-      if (members.mayElect(core)) break;
+      if (this.#mayServe(core)) break;
       if (!core.includes(id) && !this.#rotten.has(id)) core.push(id);
     }
-    if (!members.mayElect(core)) return undefined;
+    if (!this.#mayServe(core)) return undefined;
     this.#core = core;
     const { network } = simulation;
     network.heal();
@@ -71,6 +72,13 @@ export class Nemesis {
   /** Has the core be all the members there are. Answers whether it came to that before `until`. */
   reachMembers(core: readonly string[], until: number): Promise<boolean> {
     return this.#members.settle(core, until);
+  }
+
+  /** Whether these can elect a leader, and be all the members there are: witnesses alone must be no quorum. */
+  #mayServe(core: readonly string[]): boolean {
+    const { group, witnesses } = this.#simulation;
+    const silent = core.filter((id) => witnesses.includes(id)).length;
+    return silent < commitSize(core.length) && group.members.mayElect(core);
   }
 
   #abandon(id: string, fate: RunPlan['rest'][string], core: readonly string[]): void {

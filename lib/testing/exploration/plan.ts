@@ -3,7 +3,14 @@ import type { DiskSettings } from '../simulation/disk/settings.js';
 import type { NetworkSettings, NetworkShape } from '../simulation/network/settings.js';
 import { Random } from '../simulation/random.js';
 import type { ClockSettings, MessageSettings } from '../simulation/settings.js';
-import { brokenTransfers, changeOf, foundersOf, memberKinds, type MemberFault } from './memberFaults.js';
+import {
+  brokenTransfers,
+  changeOf,
+  foundersOf,
+  memberKinds,
+  witnessesOf,
+  type MemberFault,
+} from './memberFaults.js';
 import { partialPartition, pauses, rendezvousDown, type MeshFault } from './meshFaults.js';
 
 /** Stands for whoever leads at the moment of the fault. */
@@ -75,6 +82,8 @@ export interface RunPlan {
   readonly nodes: readonly string[];
   /** Those of them that found the group; the others begin when they are to join it. @defaultValue all nodes */
   readonly founders?: readonly string[] | undefined;
+  /** Those of the others that keep no data. @defaultValue none */
+  readonly witnesses?: readonly string[] | undefined;
   /** More nodes, which are no members: clients of the group. @defaultValue none */
   readonly outside?: readonly string[] | undefined;
   /** How much rather each node should lead. @defaultValue all alike */
@@ -191,10 +200,11 @@ export function planRun(seed: number, options: PlanOptions = {}): RunPlan {
     options.kinds ?? faultKinds,
   );
   const changes = faults.some(({ fault }) => memberKinds.has(fault.kind));
+  const founders = changes ? foundersOf(moves, nodes) : nodes;
   return {
     seed,
     nodes,
-    ...(changes && { founders: foundersOf(moves, nodes) }),
+    ...(changes && { founders, ...witnessesOf(random.stream('witnesses'), nodes, founders) }),
     ...(moves.chance(0.3) && { outside: ['x', 'y'].filter((id) => !nodes.includes(id)) }),
     ...(moves.chance(0.2) && { priorities: Object.fromEntries(nodes.map((id) => [id, moves.integer(3)])) }),
     network: networkOf(setting),

@@ -62,6 +62,7 @@ export async function runPlan(plan: RunPlan, options: RunOptions = {}): Promise<
     seed: plan.seed,
     nodes: plan.nodes,
     ...(plan.founders && { founders: plan.founders }),
+    ...(plan.witnesses && { witnesses: plan.witnesses }),
     ...(plan.outside && { clients: plan.outside }),
     consensus: options.consensus ?? consensusOf(plan),
     stateMachine: () => subject.machine(),
@@ -211,13 +212,14 @@ function describe(simulation: Simulation, id: string): string {
 }
 
 async function judge(simulation: Simulation, subject: Subject, core: readonly string[]): Promise<void> {
-  const digests = core.map((id) => simulation.replica(id).digest());
+  const full = core.filter((id) => !simulation.witnesses.includes(id));
+  const digests = full.map((id) => simulation.replica(id).digest());
   const found = await simulation.settle(Promise.all(digests));
   if (new Set(found.map(({ digest }) => digest)).size > 1) {
     simulation.report('divergence', '', `the states of ${core.join(', ')} differ at ${found[0]!.index}`);
     return;
   }
   const sample = simulation.seed % SAMPLE === 0;
-  const wrong = subject.judge?.(simulation.history, simulation, core[0]!, sample);
+  const wrong = subject.judge?.(simulation.history, simulation, full[0]!, sample);
   if (wrong !== undefined) simulation.report('linearizability', '', wrong);
 }

@@ -26,7 +26,8 @@ export function* simplerSettings(plan: RunPlan): Generator<RunPlan> {
   if ((plan.quietMs ?? 0) > 0) yield { ...plan, quietMs: Math.floor(plan.quietMs! / 2) };
   if (plan.outside !== undefined) yield omit(plan, 'outside');
   if (plan.priorities !== undefined) yield omit(plan, 'priorities');
-  if (plan.founders !== undefined) yield omit(plan, 'founders');
+  if (plan.witnesses !== undefined) yield omit(plan, 'witnesses');
+  if (plan.founders !== undefined) yield omit(plan, 'founders', 'witnesses');
   yield* fewerNodes(plan);
   if (plan.applyMs > 0) yield { ...plan, applyMs: 0 };
   if (clients > 2) yield { ...plan, clients: Math.ceil(clients / 2) };
@@ -54,7 +55,9 @@ function* fewerNodes(plan: RunPlan): Generator<RunPlan> {
     );
     const founders = plan.founders?.filter((other) => other !== id);
     if (founders?.length === 0) continue;
-    yield { ...plan, nodes: left, ...(founders && { founders }), core, rest, faults };
+    const witnesses = plan.witnesses?.filter((other) => other !== id);
+    const parts = { ...(founders && { founders }), ...(witnesses && { witnesses }) };
+    yield { ...plan, nodes: left, ...parts, core, rest, faults };
   }
 }
 

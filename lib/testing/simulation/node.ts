@@ -35,13 +35,14 @@ const SECRET = 'a secret of the simulation, 32 b';
 export type NodeState = 'down' | 'starting' | 'up' | 'closed' | 'failed';
 
 /** As what a node asks to be let into the group. */
-export type JoinAs = 'voter' | 'learner';
+export type JoinAs = 'voter' | 'learner' | 'witness';
 
 /** What all nodes of a simulation have in common. */
 export interface World {
   /** Those that have a replica; the others are there for clients. */
   readonly nodes: readonly string[];
   readonly founders: readonly string[];
+  readonly witnesses: readonly string[];
   readonly scheduler: Scheduler;
   readonly random: Random;
   readonly trace: Trace;
@@ -111,7 +112,10 @@ export class SimNode {
     this.state = 'starting';
     this.error = undefined;
     trace.add(scheduler.now, this.id, 'start', `life ${life} rate ${clock.rate.toFixed(4)}`);
-    const as = join ?? (this.#world.founders.includes(this.id) ? undefined : 'voter');
+    const { founders, witnesses } = this.#world;
+    const as = witnesses.includes(this.id)
+      ? 'witness'
+      : (join ?? (founders.includes(this.id) ? undefined : 'voter'));
     this.#open(process, as).catch((error: unknown) => this.#failed(process, error));
   }
 
@@ -209,6 +213,7 @@ export class SimNode {
   /** Has the machine's state as it is now compared with those of others at the same index. */
   compareState(): void {
     if (this.state !== 'up' || this.replica === undefined || this.#machine === undefined) return;
+    if (this.#world.witnesses.includes(this.id)) return;
     const chunks = this.#machine.snapshot();
     if (!(Symbol.iterator in chunks)) return;
     const { appliedIndex } = this.replica.status();

@@ -54,6 +54,11 @@ export interface SimulationOptions<M extends StateMachine = StateMachine> {
    */
   readonly founders?: readonly string[];
   /**
+   * Those of the nodes that keep no data: when they ask to be let in, and when they come again, it is as witnesses. No founders.
+   * @defaultValue none
+   */
+  readonly witnesses?: readonly string[];
+  /**
    * The ids of more nodes, which have a mesh and no replica: for clients of the group. At most 63 nodes in all.
    * @defaultValue none
    */
@@ -119,6 +124,7 @@ export interface CheckedSettings {
   readonly seed: number;
   readonly nodes: readonly string[];
   readonly founders: readonly string[];
+  readonly witnesses: readonly string[];
   readonly clients: readonly string[];
   readonly consensus: (node: string) => ConsensusOption;
   readonly machine: () => StateMachine;
@@ -146,8 +152,9 @@ export function checkSettings(options: SimulationOptions): CheckedSettings {
   const given: unknown = clients;
   if (!Array.isArray(given)) throw configError('clients', clients, 'a list of node ids');
   checkNodes([...nodes, ...clients]);
-  const { founders = nodes, consensus = raft() } = options;
+  const { founders = nodes, witnesses = [], consensus = raft() } = options;
   checkFounders(founders, nodes);
+  checkWitnesses(witnesses, nodes, founders);
   const consensusOf = typeof consensus === 'function' ? consensus : (): ConsensusOption => consensus;
   for (const founder of founders) consensusOf(founder).checkFounders?.(founders.length);
   const rate = (name: string, value: number): number => checkNumber(name, value, 0, 1, false);
@@ -155,6 +162,7 @@ export function checkSettings(options: SimulationOptions): CheckedSettings {
     seed,
     nodes: [...nodes],
     founders: [...founders],
+    witnesses: [...witnesses],
     clients: [...clients],
     consensus: consensusOf,
     machine: machineMaker(options.stateMachine ?? ((): StateMachine => keyValue())),
@@ -193,6 +201,22 @@ function checkFounders(founders: readonly string[], nodes: readonly string[]): v
   const known = Array.isArray(given) && given.length > 0 && founders.every((id) => nodes.includes(id));
   if (!known || new Set(founders).size !== founders.length)
     throw configError('founders', founders, `a list of some of the nodes, each once: ${nodes.join(', ')}`);
+}
+
+function checkWitnesses(
+  witnesses: readonly string[],
+  nodes: readonly string[],
+  founders: readonly string[],
+): void {
+  const given: unknown = witnesses;
+  const may = nodes.filter((id) => !founders.includes(id));
+  const known = Array.isArray(given) && witnesses.every((id) => may.includes(id));
+  if (!known || new Set(witnesses).size !== witnesses.length)
+    throw configError(
+      'witnesses',
+      witnesses,
+      `a list of some of the nodes that found nothing: ${may.join(', ')}`,
+    );
 }
 
 /** Throws ERR_CONFIG. @internal */

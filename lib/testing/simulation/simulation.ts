@@ -37,6 +37,8 @@ export class Simulation<M extends StateMachine = StateMachine> {
   readonly nodes: readonly string[];
   /** Those of them that found the group. */
   readonly founders: readonly string[];
+  /** Those of them that keep no data. */
+  readonly witnesses: readonly string[];
   /** The ids of the nodes that have a mesh and no replica. */
   readonly clients: readonly string[];
   /** The first invariant that did not hold; undefined while all do. */
@@ -66,6 +68,7 @@ export class Simulation<M extends StateMachine = StateMachine> {
     this.seed = settings.seed;
     this.nodes = settings.nodes;
     this.founders = settings.founders;
+    this.witnesses = settings.witnesses;
     this.clients = settings.clients;
     const all = [...settings.nodes, ...settings.clients];
     const scheduler = this.#scheduler;
@@ -76,6 +79,7 @@ export class Simulation<M extends StateMachine = StateMachine> {
     this.group = new GroupWatch(
       (invariant, node, message) => this.#violated(invariant, node, message),
       settings.founders,
+      settings.witnesses,
     );
     this.transfers = new TransferWatch(this.group, (kind) => this.count(kind));
     this.#applications = new Applications(this.group);
@@ -99,6 +103,7 @@ export class Simulation<M extends StateMachine = StateMachine> {
     const world: World = {
       nodes: settings.nodes,
       founders: settings.founders,
+      witnesses: settings.witnesses,
       scheduler,
       random: random.stream('process'),
       trace,

@@ -20,13 +20,14 @@ const policy: AutopilotPolicy = {
 
 /**
  * Members in a line: `a` leads. Upper case: a voter; lower case: a learner. Behind it: nothing, it is up and stable; `?`, it is up
- * only just now; `-`, it is silent for a second; `+`, it is dead; `!`, it is not heard for very long.
+ * only just now; `-`, it is silent for a second; `+`, it is dead; `!`, it is not heard for very long. `W`, `X` are witnesses.
  */
 function members(line: string): ObservedMember[] {
   return [...line.matchAll(/(\w)([?+!-]?)/g)].map(([, name, mark]) => {
     const up = mark === '' || mark === '?';
     const silentMs = { '': 0, '?': 0, '-': 1000, '+': 40_000, '!': 700_000 }[mark!]!;
-    return { id: name!.toLowerCase(), voter: name! < 'a', up, stable: mark === '', silentMs };
+    const witness = 'WXwx'.includes(name!);
+    return { id: name!.toLowerCase(), voter: name! < 'a', witness, up, stable: mark === '', silentMs };
   });
 }
 
@@ -73,6 +74,18 @@ describe('autopilot', () => {
     ['one alone, and two that came', 'A b c', 'promote +b - x'],
     ['one of two is dead', 'A B+ c', ''],
     ['a leader that is no voter any more', 'a B C D', ''],
+    ['a dead witness', 'A B W+ c', '', { voters: 3 }],
+    ['a dead voter beside a witness', 'A B+ W c', 'replace +c -b x', { voters: 3 }],
+    ['a witness that is being admitted', 'A B w', '', { voters: 3 }],
+    ['too many voters, and the last by name is a witness', 'A B C W', 'demote + -c x', { voters: 3 }],
+    ['without another two witnesses could decide', 'A B W X', '', { voters: 3 }],
+    ['the same, one of them dead', 'A B+ W X d', 'replace +d -b x', { voters: 3 }],
+    [
+      'of two dead voters only one may go beside two witnesses',
+      'A B C+ D+ W X',
+      'shrink + -c x',
+      { voters: 6, minVoters: 2 },
+    ],
   ];
   for (const [what, line, then, changes] of table) {
     it(`${what}: ${line} → ${then || 'nothing'}`, () => {
@@ -82,6 +95,7 @@ describe('autopilot', () => {
 
   const member = fc.record({
     voter: fc.boolean(),
+    witness: fc.integer({ min: 0, max: 4 }).map((n) => n === 0),
     state: fc.constantFrom('stable', 'up', 'silent', 'dead', 'gone'),
     silentMs: fc.nat(29_999),
   });
@@ -93,13 +107,15 @@ describe('autopilot', () => {
     candidates: fc.option(fc.subarray(Array.from('abcdefghijklm')), { nil: undefined }),
   });
 
-  function observed(one: { voter: boolean; state: string; silentMs: number }, i: number): ObservedMember {
+  type Drawn = { voter: boolean; witness: boolean; state: string; silentMs: number };
+  function observed(one: Drawn, i: number): ObservedMember {
     const up = one.state === 'stable' || one.state === 'up';
     const base = { stable: 0, up: 0, silent: 0, dead: 30_000, gone: 600_000 }[one.state]!;
     const id = String.fromCharCode(98 + i);
     return {
       id,
       voter: one.voter,
+      witness: one.witness,
       up,
       stable: one.state === 'stable',
       silentMs: up ? 0 : base + one.silentMs,
@@ -118,6 +134,9 @@ describe('autopilot', () => {
   }
 
   const votersOf = (all: readonly ObservedMember[]): ObservedMember[] => all.filter(({ voter }) => voter);
+  /** Whether every quorum has somebody with the data. */
+  const hasData = (all: readonly ObservedMember[]): boolean =>
+    votersOf(all).filter(({ witness }) => witness).length < majority(votersOf(all).length);
   /** How many more may fail. */
   const spare = (all: readonly ObservedMember[]): number =>
     votersOf(all).filter(({ up }) => up).length - majority(votersOf(all).length);
@@ -126,13 +145,23 @@ describe('autopilot', () => {
     fc.assert(
       fc.property(anyView, ({ others, voters, minVoters: min, candidates }) => {
         const minVoters = Math.min(min, voters);
-        const self: ObservedMember = { id: 'a', voter: true, up: true, stable: true, silentMs: 0 };
+        const self: ObservedMember = {
+          id: 'a',
+          voter: true,
+          witness: false,
+          up: true,
+          stable: true,
+          silentMs: 0,
+        };
         const before = [self, ...others.map(observed)];
+        if (!hasData(before)) return;
         const rules = { ...policy, voters, minVoters, candidates: candidates && new Set(candidates) };
         const step = autopilotStep('a', before, rules);
         if (step === undefined) return;
         const then = after(before, step);
         const of = (id: string): ObservedMember => before.find((one) => one.id === id)!;
+        expect(hasData(then)).to.equal(true);
+        for (const id of [...step.promoted, ...step.demoted]) expect(of(id).witness).to.equal(false);
         const [n, m] = [votersOf(before).length, votersOf(then).length];
         // There is a quorum before and after; each is one of the joint membership as well.
         expect(spare(before)).to.be.at.least(0);
@@ -167,11 +196,18 @@ describe('autopilot', () => {
     fc.assert(
       fc.property(anyView, ({ others, voters, minVoters: min }) => {
         const rules = { ...policy, voters, minVoters: Math.min(min, voters), candidates: undefined };
-        const self: ObservedMember = { id: 'a', voter: true, up: true, stable: true, silentMs: 0 };
+        const self: ObservedMember = {
+          id: 'a',
+          voter: true,
+          witness: false,
+          up: true,
+          stable: true,
+          silentMs: 0,
+        };
         // Who is silent for a moment is waited for.
         let now = [self, ...others.filter(({ state }) => state !== 'silent').map(observed)];
-        const up = now.filter((one) => one.up && (one.stable || one.voter)).length;
-        if (spare(now) < 0) return;
+        const up = now.filter((one) => one.up && (one.voter || (one.stable && !one.witness))).length;
+        if (spare(now) < 0 || !hasData(now)) return;
         let steps = 0;
         for (; steps < 60; steps++) {
           const step = autopilotStep('a', now, rules);
@@ -180,7 +216,9 @@ describe('autopilot', () => {
         }
         expect(steps).to.be.below(60);
         const live = votersOf(now).filter((one) => one.up).length;
-        expect(live).to.be.at.least(Math.min(voters, up));
+        // The place of a witness is kept for it.
+        const kept = votersOf(now).filter((one) => one.witness && !one.up).length;
+        expect(live).to.be.at.least(Math.min(voters - kept, up));
       }),
       { numRuns: 2000 },
     );

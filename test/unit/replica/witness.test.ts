@@ -5,6 +5,7 @@ import { joinMesh } from '../../../lib/mesh/joinMesh.js';
 import { memoryNetwork } from '../../../lib/mesh/memory/network.js';
 import type { Mesh } from '../../../lib/mesh/mesh.js';
 import type { Transport } from '../../../lib/mesh/transport.js';
+import { recoverGroup } from '../../../lib/replica/backup/recoverGroup.js';
 import { openReplica } from '../../../lib/replica/openReplica.js';
 import { memoryStorage } from '../../../lib/storage/memoryStorage.js';
 import type { Storage } from '../../../lib/storage/storage.js';
@@ -135,6 +136,24 @@ describe('a witness of a group', () => {
     ).to.equal('ERR_MEMBERSHIP');
     await leave('w');
     expect(await codeOf(() => open('w', { join: true }, storage))).to.equal('ERR_CONFIG');
+  });
+
+  it('has nothing to recover a group from, and says so', async () => {
+    const { a } = await pair();
+    const storage = memoryStorage();
+    const w = await open('w', witness, storage);
+    await a.addMember('w', { as: 'witness' });
+    await w.ready();
+    await leave('w');
+    const call = (): Promise<unknown> =>
+      recoverGroup({
+        ...{ storage, cluster: 'witnesses', node: 'w', group: 'g', stateMachine: keyValue<string>() },
+        iUnderstandThatWritesMayBeLost: true,
+      });
+    expect(await codeOf(call)).to.equal('ERR_WITNESS');
+    const again = await open('w', witness, storage);
+    await again.ready();
+    expect(again.status().role).to.equal('witness');
   });
 
   it('takes no commands for an outbox', async () => {

@@ -34,8 +34,12 @@ export class GroupWatch {
   /** For each of these the epoch in which it was committed, which may be later than its own. */
   readonly #committedIn: Epoch[] = [];
 
-  constructor(report: Report, founders: readonly string[] = []) {
+  /** Nodes that keep entries without what they carry. */
+  readonly #witnesses: readonly string[];
+
+  constructor(report: Report, founders: readonly string[] = [], witnesses: readonly string[] = []) {
     this.report = report;
+    this.#witnesses = witnesses;
     this.members = new MemberWatch(this, founders);
   }
 
@@ -69,7 +73,10 @@ export class GroupWatch {
       this.#made.set(key, { crc, count: entry.count, before: past });
       return;
     }
-    if (known.crc !== crc || known.count !== entry.count)
+    if (this.#witnesses.includes(node) && entry.kind === 'user') {
+      if (entry.data.length > 0)
+        this.report('witness', node, `${node} is a witness, and is given what ${key} carries`);
+    } else if (known.crc !== crc || known.count !== entry.count)
       this.report('log matching', node, `${node} has another entry ${key} than its maker`);
     if (past !== '' && known.before !== '' && known.before !== past)
       this.report('log matching', node, `${node} has ${key} after ${past}, others after ${known.before}`);

@@ -2,11 +2,12 @@
  * Who takes part in a group, as the committed log has it: whether each membership may follow the one before (Raft paper §6), who can
  * elect a leader, and whose disk may be lost.
  */
-import type { Entry, Index } from '../../../consensus/consensus.js';
+import { compareEpochs, NO_EPOCH, type Entry, type Epoch, type Index } from '../../../consensus/consensus.js';
 import { allMembers, decodeMembership, type Member, type Membership } from '../../../consensus/membership.js';
 import { hasQuorum } from '../../../consensus/quorum.js';
 import type { DiskWatch } from './diskWatch.js';
 import type { GroupWatch } from './groupWatch.js';
+import type { LogModel } from './logModel.js';
 
 export class MemberWatch {
   /** The newest membership that was committed. */
@@ -64,7 +65,10 @@ export class MemberWatch {
       hasQuorum(
         membership,
         ({ id, incarnation }) =>
-          ids.includes(id) && incarnation !== '' && this.#own(id)?.incarnation === incarnation,
+          ids.includes(id) &&
+          incarnation !== '' &&
+          this.#own(id)?.incarnation === incarnation &&
+          this.#mayVote(id, membership, ids),
       );
     const { membership } = this;
     // Who knows less than what is committed cannot win; who knows more needs those that it knows of.
@@ -80,6 +84,7 @@ export class MemberWatch {
   mayLoseDisk(id: string, rotten: ReadonlySet<string>): boolean {
     const { membership } = this;
     if (membership === undefined || !this.allMet) return false;
+    if (!this.#hasAnotherCopy(id, rotten)) return false;
     const running = [...new Set([...this.#group.disks.values()].map(({ node }) => node))];
     const dead = (voter: Member): boolean =>
       voter.id === id || rotten.has(voter.id) || !this.#knows(voter.id, voter.incarnation);
@@ -117,6 +122,32 @@ export class MemberWatch {
       .map(({ id }) => id);
   }
 
+  /** Whether a node has a candidate among these: a witness that is ahead of all the data votes for nobody. */
+  #mayVote(id: string, { voters, outgoing }: Membership, ids: readonly string[]): boolean {
+    const all = [...voters, ...outgoing];
+    if (!all.some((voter) => voter.id === id && voter.witness)) return true;
+    const own = this.#own(id);
+    return all.some(
+      (voter) =>
+        !voter.witness && ids.includes(voter.id) && isAsFar(this.#own(voter.id), own, voter.incarnation),
+    );
+  }
+
+  /** Whether all that was committed is with somebody else who holds data; a question only where witnesses hold none. */
+  #hasAnotherCopy(id: string, rotten: ReadonlySet<string>): boolean {
+    const all = this.membership === undefined ? [] : allMembers(this.membership);
+    if (!all.some(({ witness }) => witness)) return true;
+    const newest = this.#group.committedAt(this.#group.commitIndex);
+    return all.some(
+      (other) =>
+        !other.witness &&
+        other.id !== id &&
+        !rotten.has(other.id) &&
+        this.#knows(other.id, other.incarnation) &&
+        (newest === undefined || this.#own(other.id)!.durable.holds(newest)),
+    );
+  }
+
   /** The memberships that nodes have in their logs, or are writing, and that are newer than what is committed. */
   #newer(ids: readonly string[]): Membership[] {
     const found: Membership[] = [];
@@ -148,6 +179,18 @@ export class MemberWatch {
     for (const disk of this.#group.disks.values()) if (disk.node === id) newest = disk;
     return newest;
   }
+}
+
+/** Whether what one disk certainly holds is at least as far as what another may hold. */
+function isAsFar(one: DiskWatch | undefined, other: DiskWatch | undefined, incarnation: string): boolean {
+  if (one === undefined || one.incarnation !== incarnation) return false;
+  if (other === undefined) return true;
+  const epochs = compareEpochs(endOf(one, one.durable), endOf(other, other.written));
+  return epochs > 0 || (epochs === 0 && one.durable.last >= other.written.last);
+}
+
+function endOf({ snapshot }: DiskWatch, log: LogModel): Epoch {
+  return log.entries.at(-1)?.epoch ?? snapshot?.epoch ?? NO_EPOCH;
 }
 
 /** What is wrong with a membership that follows another; undefined if nothing is. Voters change through a joint one alone. */
