@@ -107,7 +107,7 @@ export const memberMutants: readonly Mutant[] = [
   {
     name: 'the leadership goes to a learner',
     file: 'consensus/raft/transfer.ts',
-    find: "if (state.configs.standingOf(id)?.voter !== true) return 'notVoter';",
+    find: "if (standing?.voter !== true || standing.witness) return 'notVoter';",
     replace: '',
     pitfall: 'a learner is the target of a transfer (redpanda#8495)',
     within: 0,
