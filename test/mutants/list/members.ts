@@ -151,4 +151,13 @@ export const memberMutants: readonly Mutant[] = [
     within: 0,
     tests: 'consensus/scenarios/membership.test.ts',
   },
+  {
+    name: 'a snapshot is followed by another',
+    file: 'consensus/raft/snapshotChoice.ts',
+    find: '      !progress.logOnly &&\n',
+    replace: '',
+    pitfall: 'liveness: a follower whose snapshots travel slower than the log grows',
+    within: 0,
+    tests: 'consensus/catchUp.test.ts',
+  },
 ];
