@@ -72,8 +72,8 @@ describe('exploration: members that come and go', () => {
       'join d learner blank',
     );
     expect(describeFault({ kind: 'stop', node: 'd', ms: 20 })).to.equal('stop d for 20 ms');
-    const plan = { ...planMembers(5), outside: ['x'], priorities: { a: 2 } };
-    expect(describePlan(plan)).to.match(/\n {2}founded by [a-e]\n {2}outside {3}x\n {2}priority {2}a 2\n/);
+    const plan = { ...planMembers(5), witnesses: ['e'], outside: ['x'], priorities: { a: 2 } };
+    expect(describePlan(plan)).to.match(/\n {2}founded by [a-e]\n {2}witnesses e\n {2}outside {3}x\n {2}priority {2}a 2\n/);
   });
 
   it('can be made simpler: fewer names, and without what is not needed', () => {
@@ -81,12 +81,13 @@ describe('exploration: members that come and go', () => {
     const plan: RunPlan = {
       ...planRun(1, { nodes: ['a', 'b', 'c', 'd', 'e'], kinds: [] }),
       founders: ['a', 'b'],
+      witnesses: ['e'],
       outside: ['x'],
       priorities: { a: 1 },
       faults: [{ at: 1, fault }],
     };
     const simpler = [...simplerSettings(plan)];
-    for (const name of ['founders', 'outside', 'priorities'] as const)
+    for (const name of ['founders', 'witnesses', 'outside', 'priorities'] as const)
       expect(
         simpler.some((one) => !(name in one)),
         name,
