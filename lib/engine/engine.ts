@@ -14,7 +14,9 @@ import type { AutopilotSettings } from './autopilot.js';
 import type { WiredProtocol } from './codec.js';
 import { Deadlines } from './deadlines.js';
 import type { AppSide, EngineSide } from './door.js';
-import { Group, type GroupHost, type SoundProposal } from './group.js';
+import { Group } from './group.js';
+import type { GroupHost } from './groupSetup.js';
+import type { SoundProposal } from './proposals.js';
 import type { JoinAs } from './joining.js';
 import { Outbox } from './outbox.js';
 import { Transfers } from './transfers.js';
@@ -201,7 +203,7 @@ export class Engine {
       autopilot: options.autopilot,
     });
     this.#groups.set(name, group);
-    for (const peer of this.#port.linked().keys()) group.greet(peer, true);
+    for (const peer of this.#port.linked().keys()) group.greetings.greet(peer, true);
     this.#schedule(group);
     return group;
   }
@@ -260,7 +262,7 @@ export class Engine {
       this.#transfers.lost(group, peer);
     }
     this.#outbox.drop(peer);
-    if (up) for (const group of this.#groups.values()) group.greet(peer, true);
+    if (up) for (const group of this.#groups.values()) group.greetings.greet(peer, true);
   }
 
   #receive(peer: NodeId, session: number, frame: Uint8Array): boolean {
@@ -282,13 +284,13 @@ export class Engine {
       const hello = decodeHello(body);
       const group = this.#groups.get(hello.group);
       if (!group || group.over) return true;
-      if (!group.mayGreet(now, peer)) return false;
+      if (!group.greetings.allows(now, peer)) return false;
       let numbers = this.#byNumber.get(peer);
       if (!numbers) this.#byNumber.set(peer, (numbers = new Map<number, Group>()));
       // A peer that opened the group anew has a new number for it.
       for (const [old, known] of numbers) if (known === group && old !== number) numbers.delete(old);
       const before = group.contacts.get(peer)?.session;
-      group.heardHello(now, peer, number, session, hello);
+      group.greetings.heard(now, peer, number, session, hello);
       const contact = group.contacts.get(peer);
       if (contact?.session !== before) this.#transfers.lost(group, peer);
       if (contact) numbers.set(number, group);
@@ -299,9 +301,9 @@ export class Engine {
       const refusal = decodeRefusal(body);
       const group = this.#groups.get(refusal.group);
       if (group && !group.over) {
-        if (!group.mayGreet(now, peer)) return false;
+        if (!group.greetings.allows(now, peer)) return false;
         this.#transfers.lost(group, peer);
-        group.refused(now, peer, refusal);
+        group.greetings.refused(now, peer, refusal);
       }
       return true;
     }
