@@ -158,7 +158,7 @@ export const replicaMutants: readonly Mutant[] = [
   },
   {
     name: 'writes count as durable when they are handed over',
-    file: 'engine/engine.ts',
+    file: 'engine/turns.ts',
     find: '        store.write(writes, done);',
     replace: `        store.write(writes, () => undefined);
         done();`,
@@ -186,7 +186,7 @@ export const replicaMutants: readonly Mutant[] = [
   {
     name: 'contacts are made once',
     file: 'engine/engine.ts',
-    find: `    if (up) for (const group of this.#groups.values()) group.greet(peer, true);
+    find: `    if (up) for (const group of this.#groups.values()) group.greetings.greet(peer, true);
 `,
     replace: '',
     pitfall: 'liveness: a hello is sent only when a group is opened',
