@@ -34,7 +34,7 @@ export const replicaMutants: readonly Mutant[] = [
     find: `  retry(id: SequenceId, command: unknown, waiter: Waiter): void {
 `,
     replace: `  retry(id: SequenceId, command: unknown, waiter: Waiter): void {
-    if (id.session !== this.#session) return this.add(command, undefined, waiter);
+    if (id.session !== this.#own.id) return this.add(command, undefined, waiter);
 `,
     pitfall: 'a request id is forgotten at a retry',
     within: 100,
