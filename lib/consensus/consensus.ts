@@ -79,7 +79,7 @@ export function isWitness(written: string | undefined): boolean {
 
 /** What must survive a crash besides the log. Written together with the entries of the same token. */
 export interface HardState {
-  /** See {@link diskProtocol}. */
+  /** The protocol that wrote the log, with `/witness` behind it where that holds no data. */
   readonly protocol: string;
   /** The configuration this state belongs to; 0 until protocols are switched. */
   readonly config: number;

@@ -6,12 +6,13 @@
  * It keeps the results of those above the floor, so that a submitter that missed them can still be answered. The limits
  * below are part of the protocol: every member must forget alike.
  */
+import { LogAge } from './logAge.js';
 import type { Outcome } from './outcome.js';
 import { costOf } from './outcome.js';
 
 /** Limits that are the same on all members, for ever; changing one needs a new version of the replicated format. */
 export const SESSION_LIMITS = {
-  /** A session or request id that was not used for this long, by log time, is forgotten. */
+  /** A session or request id that was not used for this long, by the age of the log ({@link LogAge}), is forgotten. */
   expiryMs: 3_600_000,
   /** The least recently used is forgotten first. */
   sessions: 4096,
@@ -50,7 +51,7 @@ export class Session {
   readonly id: number;
   readonly origin: string;
   readonly nonce: string;
-  /** Log time of its last use. */
+  /** The age of the log at its last use. */
   time: number;
   /** Sequences below are settled at the submitter. */
   floor = 1;
@@ -176,12 +177,15 @@ export class Session {
 /** A request id that an app chose, and what its command gave. */
 export interface RequestImage {
   readonly id: string;
+  /** The age of the log when it was recorded. */
   readonly time: number;
   readonly outcome: Outcome;
 }
 
 /** The sessions and request ids of a group as a snapshot holds them. */
 export interface SessionsImage {
+  /** The newest time of the log, and its age then. */
+  readonly clock: readonly [time: number, age: number];
   readonly sessions: readonly SessionImage[];
   readonly requests: readonly RequestImage[];
 }
@@ -196,6 +200,7 @@ interface Remembered {
 export class SessionTable {
   readonly #sessions = new Map<number, Session>();
   readonly #requests = new Map<string, Remembered>();
+  #clock = new LogAge();
   #requestCost = 0;
   // One iterator goes along with the oldest: a new one would walk over all that was deleted before it, each time.
   #oldestFirst = this.#requests.entries();
@@ -209,7 +214,7 @@ export class SessionTable {
   register(index: number, origin: string, nonce: string, time: number): Session {
     const known = this.findByNonce(origin, nonce);
     if (known) return known;
-    const session = new Session(index, origin, nonce, time);
+    const session = new Session(index, origin, nonce, this.#clock.at(time));
     this.#sessions.set(index, session);
     this.forget(time);
     return session;
@@ -228,7 +233,7 @@ export class SessionTable {
     this.forget(time);
     const session = this.#sessions.get(id);
     if (!session) return undefined;
-    session.time = time;
+    session.time = this.#clock.age;
     if (this.#sessions.size > 1) {
       this.#sessions.delete(id);
       this.#sessions.set(id, session);
@@ -249,22 +254,23 @@ export class SessionTable {
   /** Remembers what a request id gave. */
   recordRequest(id: string, outcome: Outcome, time: number): void {
     const cost = 64 + id.length + costOf(outcome);
-    this.#requests.set(id, { time, outcome, cost });
+    this.#requests.set(id, { time: this.#clock.at(time), outcome, cost });
     this.#requestCost += cost;
     this.forget(time);
   }
 
-  /** Forgets what was not used for too long, by log time, and what is above the caps. */
+  /** Forgets what was not used for too long, and what is above the caps; `time` is the log's. */
   forget(time: number): void {
+    const age = this.#clock.at(time);
     for (const session of this.#sessions.values()) {
-      if (session.time + SESSION_LIMITS.expiryMs >= time && this.#sessions.size <= SESSION_LIMITS.sessions)
+      if (session.time + SESSION_LIMITS.expiryMs >= age && this.#sessions.size <= SESSION_LIMITS.sessions)
         break;
       this.#sessions.delete(session.id);
     }
     while (this.#requests.size > 0) {
       const [id, request] = (this.#oldest ??= this.#nextOldest());
       const keep =
-        request.time + SESSION_LIMITS.expiryMs >= time &&
+        request.time + SESSION_LIMITS.expiryMs >= age &&
         this.#requests.size <= SESSION_LIMITS.requests &&
         this.#requestCost <= SESSION_LIMITS.requestBytes;
       if (keep) break;
@@ -284,6 +290,7 @@ export class SessionTable {
   /** A copy of what it holds now, cheap because results are never changed once recorded. */
   image(): SessionsImage {
     return {
+      clock: [this.#clock.time, this.#clock.age],
       sessions: [...this.#sessions.values()].map((session) => session.image()),
       requests: [...this.#requests].map(([id, { time, outcome }]) => ({ id, time, outcome })),
     };
@@ -296,6 +303,7 @@ export class SessionTable {
     this.#requestCost = 0;
     this.#oldestFirst = this.#requests.entries();
     this.#oldest = undefined;
+    this.#clock = new LogAge(...image.clock);
     for (const session of image.sessions) this.#sessions.set(session.id, Session.restore(session));
     for (const { id, time, outcome } of image.requests) {
       const cost = 64 + id.length + costOf(outcome);

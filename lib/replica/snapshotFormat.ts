@@ -9,7 +9,7 @@ import { Failure, type Outcome } from './outcome.js';
 import type { RequestImage, SessionImage, SessionsImage } from './sessions.js';
 import type { StateMachine } from './stateMachine.js';
 
-const FORMAT = 1;
+const FORMAT = 2;
 const CHUNK_BYTES = 256 * 1024;
 const MAX_HEAD_BYTES = 256 * 1024 * 1024;
 
@@ -18,6 +18,7 @@ type Wire = readonly [0, unknown] | readonly [1, string, string, string | undefi
 interface Head {
   readonly format: number;
   readonly machine: number;
+  readonly clock: SessionsImage['clock'];
   readonly sessions: readonly (readonly [
     number,
     string,
@@ -40,6 +41,7 @@ export async function* snapshotChunks(
   const head: Head = {
     format: FORMAT,
     machine: version,
+    clock: image.clock,
     sessions: image.sessions.map((s) => [
       s.id,
       s.origin,
@@ -84,7 +86,9 @@ export async function restoreChunks(
 
 /** What a head says of the sessions: it comes from another member, so every field is looked at. */
 function imageOf(head: Head): SessionsImage {
+  const [time, age] = listOf(head.clock, 2);
   return {
+    clock: [timeOf(time), timeOf(age)],
     sessions: listOf(head.sessions).map((session) => {
       const [id, origin, nonce, time, floor, ranges, blocks] = listOf(session, 7) as Head['sessions'][number];
       return {

@@ -76,12 +76,17 @@ function runTests(tests: string): Promise<Catch> {
     stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
   });
   let said = '';
-  child.stdout!.setEncoding('utf8').on('data', (text: string) => (said = (said + text).slice(-4000)));
+  let failed = false;
+  child.stdout!.setEncoding('utf8').on('data', (text: string) => {
+    said += text;
+    // What failed follows, and may be long.
+    failed ||= /\b\d+ failing\b/.test(said);
+    said = said.slice(-4000);
+  });
   return new Promise((resolve, reject) => {
     child.on('error', reject);
     child.on('close', (code) => {
       // A file that cannot be loaded tests nothing, and is no catch.
-      const failed = /\b\d+ failing\b/.test(said);
       if (code !== 0 && !failed) reject(new Error(`${tests}: the tests did not run: ${said}`));
       else resolve({ seeds: 0, seed: 0, by: failed ? 'unit tests' : undefined, message: said.trim() });
     });

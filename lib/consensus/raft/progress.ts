@@ -37,7 +37,10 @@ export class Progress {
   retryAt = Infinity;
   /** It gets the snapshot although the log reaches back to it. */
   byChoice = false;
-  /** A snapshot by choice failed: it gets the log for as long as there is one. */
+  /**
+   * It had a snapshot, or one by choice failed: until it has caught up it gets the log for as long as there is one. A snapshot that
+   * takes longer than the log takes to grow by as much would be followed by another, for ever.
+   */
   logOnly = false;
 
   /** A round of catching up: how far the log went when it began, and when that was. */

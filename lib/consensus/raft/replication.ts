@@ -252,6 +252,7 @@ export class Replication {
       state.dirty = true;
       // Its own acknowledgement, not this, says what it holds.
       if (ok) {
+        progress.logOnly = true;
         progress.toProbe(Math.min(index, state.log.last) + 1);
       } else if (progress.byChoice) {
         progress.logOnly = true;

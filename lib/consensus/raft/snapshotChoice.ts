@@ -23,13 +23,18 @@ export class SnapshotChoice {
   }
 
   /**
-   * Whether the snapshot and what follows it are far fewer bytes than the log that a follower lacks. As long as that fits in its
+   * Asked before each append. Whether the snapshot and what follows it are far fewer bytes than the log that a follower lacks. As long as that fits in its
    * window, it gets the log: that is under way sooner, and no disk is read for it.
    */
   isCheaper(progress: Progress, log: Log, windowBytes: number): boolean {
-    if (progress.next > this.index || progress.logOnly) return false;
+    if (progress.next > this.index) return false;
     const missing = log.bytesAfter(progress.next - 1);
-    return missing > windowBytes && missing > FACTOR * (this.#bytes + log.bytesAfter(this.index));
+    if (missing <= windowBytes) progress.logOnly = false;
+    return (
+      missing > windowBytes &&
+      !progress.logOnly &&
+      missing > FACTOR * (this.#bytes + log.bytesAfter(this.index))
+    );
   }
 }
 

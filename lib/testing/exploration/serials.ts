@@ -7,7 +7,6 @@ import { checkLinearizable } from '../linearizability/checkLinearizable.js';
 import type { ApplyContext, StateMachine } from '../../replica/stateMachine.js';
 import type { HistoryOperation } from '../simulation/history.js';
 import type { Random } from '../simulation/random.js';
-import type { RunPlan } from './plan.js';
 import { serialsModel } from './serialsModel.js';
 import type { ClientStep, Subject } from './subject.js';
 
@@ -60,15 +59,8 @@ export function serialsMachine(): StateMachine {
 /** How many writes' ballast the state keeps. */
 const BALLAST = 8;
 
-/** How long the log remembers. */
-const HORIZON_MS = 3_600_000;
-
 /** What the clients of one run do. */
-function workload(setting: Random, plan: RunPlan): (random: Random) => ClientStep {
-  // Chosen request ids are remembered for an hour of the log's time; a clock may be set forward by more.
-  const leaps = plan.faults.some(
-    ({ fault }) => fault.kind === 'clock shift' && Math.abs(fault.byMs) > HORIZON_MS / 4,
-  );
+function workload(setting: Random): (random: Random) => ClientStep {
   const keys = 1 + setting.integer(6);
   const bytes = setting.pick([0, 20, 400, 3000, 20_000]);
   const reads = setting.pick([0.1, 0.5, 0.8]);
@@ -78,7 +70,7 @@ function workload(setting: Random, plan: RunPlan): (random: Random) => ClientSte
     if (random.chance(reads)) return { query: { op: 'read', key } satisfies SerialInput };
     const serial = ++serials;
     const ballast = new Uint8Array(random.integer(bytes + 1));
-    const requestId = random.chance(leaps ? 0 : 0.2) ? `chosen ${serial}` : undefined;
+    const requestId = random.chance(0.2) ? `chosen ${serial}` : undefined;
     return { command: { op: 'write', key, serial, ballast } satisfies SerialInput, requestId };
   };
 }

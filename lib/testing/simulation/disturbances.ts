@@ -16,7 +16,7 @@ export class Disturbances {
   readonly #kinds = new Map<DisturbanceKind, number>();
   readonly #nodes = new Map<NodeId, number>();
   readonly #paths = new Map<string, number>();
-  readonly #pauses = new Map<NodeId, { from: number; until: number }>();
+  readonly #pauses = new Map<NodeId, { from: number; until: number; asleep: number }>();
 
   /** Something was done to all, to a node, or to the path between two, and ends at `until`. */
   tell(kind: DisturbanceKind, until: number, ...of: readonly NodeId[]): void {
@@ -31,17 +31,21 @@ export class Disturbances {
     this.onDisturbance?.();
   }
 
-  /** A process stands still. */
-  paused(id: NodeId, from: number, until: number): void {
+  /** A process stands still, and for `asleep` milliseconds of that its clock does. */
+  paused(id: NodeId, from: number, until: number, asleep = 0): void {
     const known = this.#pauses.get(id);
-    if (known === undefined || known.until < from) this.#pauses.set(id, { from, until });
-    else known.until = Math.max(known.until, until);
+    if (known === undefined || known.until < from) this.#pauses.set(id, { from, until, asleep });
+    else {
+      known.until = Math.max(known.until, until);
+      known.asleep += asleep;
+    }
     this.tell('pause', until, id);
   }
 
-  /** The newest pause of a process. */
-  pauseOf(id: NodeId): { readonly from: number; readonly until: number } | undefined {
-    return this.#pauses.get(id);
+  /** When the newest pause of a process ended, and how long it took by the clock of the process. */
+  pauseOf(id: NodeId): { readonly until: number; readonly ms: number } | undefined {
+    const pause = this.#pauses.get(id);
+    return pause && { until: pause.until, ms: pause.until - pause.from - pause.asleep };
   }
 
   /** When the newest of a kind ended; 0: there was none. */

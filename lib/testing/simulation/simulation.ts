@@ -280,7 +280,7 @@ export class Simulation<M extends StateMachine = StateMachine> {
   suspend(id: string, ms: number): void {
     const process = this.#standStill('suspend', id, ms);
     // It cannot know that it was away: what it says of others it says by its own clock, and is not blamed for.
-    if (process !== undefined) this.disturbances.tell('pause', process.pausedUntil, id);
+    if (process !== undefined) this.disturbances.paused(id, this.now, process.pausedUntil, ms);
     process?.suspend(ms);
   }
 

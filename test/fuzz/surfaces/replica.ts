@@ -150,6 +150,7 @@ export async function backups(): Promise<Surface> {
 export async function snapshots(): Promise<Surface> {
   const machine = keyValue<string>();
   const image = {
+    clock: [1_700_000_000_000, 60_000] as const,
     sessions: [
       {
         id: 3,
@@ -169,7 +170,7 @@ export async function snapshots(): Promise<Surface> {
       snapshotChunks(
         cbor(),
         machine.version,
-        { sessions: [], requests: [] },
+        { clock: [0, 0], sessions: [], requests: [] },
         machine.snapshot() as Iterable<Uint8Array>,
       ),
     ),

@@ -107,7 +107,7 @@ export const memberMutants: readonly Mutant[] = [
   {
     name: 'the leadership goes to a learner',
     file: 'consensus/raft/transfer.ts',
-    find: "if (state.configs.standingOf(id)?.voter !== true) return 'notVoter';",
+    find: "if (standing?.voter !== true || standing.witness) return 'notVoter';",
     replace: '',
     pitfall: 'a learner is the target of a transfer (redpanda#8495)',
     within: 0,
@@ -150,5 +150,14 @@ export const memberMutants: readonly Mutant[] = [
     pitfall: 'a removed leader keeps heartbeating (raft#83)',
     within: 0,
     tests: 'consensus/scenarios/membership.test.ts',
+  },
+  {
+    name: 'a snapshot is followed by another',
+    file: 'consensus/raft/snapshotChoice.ts',
+    find: '      !progress.logOnly &&\n',
+    replace: '',
+    pitfall: 'liveness: a follower whose snapshots travel slower than the log grows',
+    within: 0,
+    tests: 'consensus/catchUp.test.ts',
   },
 ];

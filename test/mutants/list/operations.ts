@@ -50,8 +50,8 @@ export const operationsMutants: readonly Mutant[] = [
   {
     name: 'autopilot promotes who has just come',
     file: 'consensus/autopilot.ts',
-    find: '!one.voter && one.stable &&',
-    replace: '!one.voter && one.up &&',
+    find: '&& one.stable && candidates',
+    replace: '&& one.up && candidates',
     pitfall: 'autopilot gives votes to machines that flap',
     within: 1,
     tests: 'consensus/autopilot.test.ts',
@@ -59,8 +59,8 @@ export const operationsMutants: readonly Mutant[] = [
   {
     name: 'autopilot shrinks the group for nothing',
     file: 'consensus/autopilot.ts',
-    find: 'if (spare(k) > spare(0))',
-    replace: 'if (spare(k) >= spare(0))',
+    find: 'if (spare(k) > spare(0) && mayLose(k))',
+    replace: 'if (spare(k) >= spare(0) && mayLose(k))',
     pitfall: 'autopilot takes votes where nothing is won',
     within: 1,
     tests: 'consensus/autopilot.test.ts',

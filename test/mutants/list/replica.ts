@@ -40,6 +40,15 @@ export const replicaMutants: readonly Mutant[] = [
     within: 100,
   },
   {
+    name: 'a leap of the clock empties the memory',
+    file: 'replica/logAge.ts',
+    find: 'Math.min(time - this.time, MOST_STEP_MS)',
+    replace: 'time - this.time',
+    pitfall: 'a command is done twice after a clock was set forward',
+    within: 0,
+    tests: 'replica/sessions.test.ts',
+  },
+  {
     name: 'a retry gets the result of another command',
     file: 'replica/sessions.ts',
     find: 'outcome: block.outcomes[at] }',

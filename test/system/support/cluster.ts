@@ -112,16 +112,21 @@ export class Cluster {
 
   static async start(
     ids: readonly string[],
-    options: { readonly snapshotLogBytes: number; readonly founders?: readonly string[] },
+    options: {
+      readonly snapshotLogBytes: number;
+      readonly founders?: readonly string[];
+      readonly witnesses?: readonly string[];
+    },
   ): Promise<Cluster> {
     const directory = await mkdtemp(join(tmpdir(), 'quorate-system-'));
     const signaling = await serveSignaling({});
     const secret = randomBytes(32).toString('base64');
     const members = ids.map((id) => {
-      const { snapshotLogBytes, founders = ids } = options;
+      const { snapshotLogBytes, founders = ids, witnesses = [] } = options;
       return new Member({
         id,
         members: founders.includes(id) ? founders : undefined,
+        witness: witnesses.includes(id),
         signaling: signaling.url,
         secret,
         directory: join(directory, id),

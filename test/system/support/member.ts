@@ -18,12 +18,20 @@ const mesh = await joinMesh({
 const replica = await openReplica({
   mesh,
   group: 'ledger',
-  ...(setup.members === undefined ? { join: true } : { members: setup.members }),
+  ...(setup.members === undefined
+    ? { join: true, as: setup.witness ? 'witness' : 'voter' }
+    : { members: setup.members }),
   stateMachine: ledger(),
-  storage: diskStorage(setup.directory),
+  storage: diskStorage(setup.directory, setup.witness ? { segmentBytes: 2 ** 18, reserve: 2 ** 20 } : {}),
   snapshot: { logBytes: setup.snapshotLogBytes, keepEntries: 500 },
   timeout: 10_000,
 });
+
+const marks = {
+  voter: (id: string) => id,
+  learner: (id: string) => `(${id})`,
+  witness: (id: string) => `<${id}>`,
+};
 
 const reply = (message: Reply): void => {
   if (process.connected) process.send?.(message);
@@ -114,7 +122,7 @@ async function answer(request: Request): Promise<void> {
     }
     case 'status': {
       const { role, epoch, appliedIndex, leader, members } = replica.status();
-      const names = members.map(({ id, as }) => (as === 'voter' ? id : `(${id})`)).sort();
+      const names = members.map(({ id, as }) => marks[as](id)).sort();
       reply({ type: 'status', role, epoch, appliedIndex, leader, members: names });
       return;
     }

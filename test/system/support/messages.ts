@@ -4,6 +4,8 @@ export interface MemberSetup {
   readonly id: string;
   /** Who founds the group; left out by who joins it. */
   readonly members?: readonly string[] | undefined;
+  /** It keeps no data. Only for who joins. */
+  readonly witness: boolean;
   readonly signaling: string;
   readonly secret: string;
   readonly directory: string;
@@ -18,7 +20,7 @@ export type Request =
   | { readonly type: 'status' }
   | {
       readonly type: 'change';
-      readonly add?: readonly { readonly id: string }[];
+      readonly add?: readonly { readonly id: string; readonly as?: 'witness' }[];
       readonly remove?: readonly string[];
     }
   | { readonly type: 'transfer'; readonly to: string }
@@ -52,7 +54,7 @@ export type Reply =
       readonly epoch: number;
       readonly appliedIndex: number;
       readonly leader: string | undefined;
-      /** Learners in brackets. */
+      /** Learners in brackets, witnesses in angle brackets. */
       readonly members: readonly string[];
     }
   /** A submit or a query was rejected. */

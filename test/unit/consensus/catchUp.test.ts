@@ -239,6 +239,43 @@ describe('catching a follower up', () => {
       expect(rig.take('append', 'c')[0]).to.deep.include({ prevIndex: 141 });
     });
 
+    // Else one whose snapshot takes longer than the log takes to grow by as much gets one after the other, and never catches up.
+    for (const why of ['was cheaper', 'was needed']) {
+      it(`it gets the log behind a snapshot that ${why}, until it has caught up`, () => {
+        const rig = choosing(141, 1);
+        if (why === 'was needed') rig.core.compacted(snapshotMeta(141, 2, trio), 142, 1);
+        const grow = (from: Index): void => {
+          for (let i = 0; i < 50; i++) {
+            rig.ack('b', from + i);
+            rig.propose(1, 16 * KiB);
+            rig.flush();
+          }
+          rig.ack('b', from + 50);
+          rig.flush();
+          rig.core.compacted(snapshotMeta(from + 50, 2, trio), 142, 1);
+          rig.drain();
+        };
+        const { request } = rig.fx.snapshotTo[0]!;
+        grow(151);
+        rig.core.snapshotDone(rig.now, request, 141, true);
+        rig.drain();
+        expect(chosen(rig)).to.equal(false);
+        for (let matched = 141; matched < 200; matched++) {
+          rig.ack('c', matched);
+          rig.drain();
+          expect(chosen(rig)).to.equal(false);
+        }
+        rig.ack('c', 201);
+        rig.drain();
+        rig.meet('c', { up: false });
+        grow(201);
+        rig.meet('c', { session: 3 });
+        rig.ack('c', 201);
+        rig.drain();
+        expect(chosen(rig)).to.equal(true);
+      });
+    }
+
     it('it gets the log at once when the snapshot fails, until contact is made anew', () => {
       const rig = choosing(141, 1);
       rig.core.snapshotDone(rig.now, rig.fx.snapshotTo[0]!.request, 0, false);

@@ -4,6 +4,7 @@ import { ByteWriter } from '../../../lib/bytes.js';
 import { defineMachine } from '../../../lib/machines/defineMachine.js';
 import { encodeItem } from '../../../lib/replica/batch.js';
 import { batchCodec, cbor } from '../../../lib/replica/codec.js';
+import { MOST_STEP_MS } from '../../../lib/replica/logAge.js';
 import { OutboxQueue } from '../../../lib/replica/outbox/outboxQueue.js';
 import { encodeWhole, Entry, readRecords } from '../../../lib/replica/outbox/outboxRecords.js';
 import type { OutboxEntry } from '../../../lib/replica/outbox/outboxTypes.js';
@@ -64,10 +65,10 @@ describe('a command of the outbox that was sent', () => {
 
   /** The log's time goes on, so that every session and request id of before is forgotten. */
   async function goOn(bytes: number): Promise<void> {
-    for (let i = 0; i < 8; i++) {
-      for (const id of ['b', 'c']) simulation.shiftClock(id, SESSION_LIMITS.expiryMs / 4);
-      await simulation.settle(b().submit({ op: 'push', item: `${i} ${'.'.repeat(bytes)}` }));
-      await simulation.run(500);
+    for (let ms = 0; ms < 2 * SESSION_LIMITS.expiryMs; ms += MOST_STEP_MS) {
+      for (const id of ['b', 'c']) simulation.shiftClock(id, MOST_STEP_MS);
+      await simulation.settle(b().submit({ op: 'push', item: `${ms} ${'.'.repeat(bytes)}` }));
+      await simulation.run(50);
     }
   }
 

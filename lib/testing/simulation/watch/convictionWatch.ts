@@ -38,8 +38,8 @@ export class ConvictionWatch {
   convicted({ node, peer, now }: Conviction): void {
     this.convictions++;
     const pause = this.#disturbances.pauseOf(node);
-    if (pause !== undefined && pause.until - pause.from >= noticedMs) {
-      const stall = pause.until - pause.from;
+    if (pause !== undefined && pause.ms >= noticedMs) {
+      const stall = pause.ms;
       const since = now - pause.until;
       if (since < clockSlack * Math.min(stall, mostPatienceMs)) {
         const text = `stood still for ${stall.toFixed(0)} ms, and takes ${peer} for dead ${since.toFixed(0)} ms later`;

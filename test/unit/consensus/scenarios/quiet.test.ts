@@ -348,8 +348,8 @@ describe('when a word is lost', () => {
     asks(s);
     s.inject(old);
     expect(rests(s, 'a'), 'an old answer').to.deep.equal([false]);
-    s.deliver({ type: 'quiet' }).deliver({ type: 'quietReply', from: 'c' });
-    expect(rests(s, 'a'), 'b has not answered the new question').to.deep.equal([false]);
+    s.deliver({ type: 'quiet' }).deliver({ type: 'quietReply', from: 'b' });
+    expect(rests(s, 'a'), 'c has not answered the new question').to.deep.equal([false]);
     s.deliver();
     expect(rests(s)).to.deep.equal([true, true, true]);
   });

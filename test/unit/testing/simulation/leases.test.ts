@@ -66,32 +66,41 @@ describe('leases in the simulator', () => {
   });
 
   // Pitfall 5: the clock of a machine that sleeps stands still, and its lease would be as good as new when it wakes up.
-  it('are void after the leader was suspended', async () => {
-    const simulation = await withLease();
-    const leader = simulation.leader()!;
-    const rest = others(simulation);
-    const wakes = simulation.now + 4000;
-    simulation.suspend(leader, 4000);
-    const next = await untilLed(simulation, rest);
-    await put(simulation, next, 'k', 'new');
-    await simulation.run(wakes - simulation.now);
-    // It wakes up: nothing has told it anything yet, and by its clock no time has gone by.
-    let stale = 0;
-    for (let i = 0; i < 50; i++) {
-      simulation
-        .replica(leader)
-        .query({ op: 'get', key: 'k' }, { timeout: 3000 })
-        .then(
-          (value) => (stale += value === 'old' ? 1 : 0),
-          () => undefined,
-        );
-      await simulation.run(1);
-    }
-    await simulation.run(4000);
-    expect(stale).to.equal(0);
-    expect(checkLinearizable(keyValueModel(), simulation.history)).to.equal('ok');
-    simulation.check();
-  });
+  for (const [ms, network] of [
+    [1200, 'still there'],
+    [4000, 'still there'],
+    [1200, 'not back yet'],
+    [4000, 'not back yet'],
+  ] as const)
+    it(`are void after the leader was suspended for ${ms} ms, with its network ${network}`, async () => {
+      const simulation = await withLease();
+      const leader = simulation.leader()!;
+      const rest = others(simulation);
+      const wakes = simulation.now + ms;
+      simulation.suspend(leader, ms);
+      // Then nobody tells it that there is another leader.
+      if (network === 'not back yet') for (const id of rest) simulation.cut(leader, id);
+      const next = await untilLed(simulation, rest);
+      await put(simulation, next, 'k', 'new');
+      await simulation.run(wakes - 1 - simulation.now);
+      // What its app asks as it wakes up comes before what the others have sent, and by its clock no time has gone by.
+      let stale = 0;
+      for (let i = 0; i < 50; i++) {
+        simulation
+          .replica(leader)
+          .query({ op: 'get', key: 'k' }, { timeout: 3000 })
+          .then(
+            (value) => (stale += value === 'old' ? 1 : 0),
+            () => undefined,
+          );
+        await simulation.run(1);
+      }
+      simulation.heal();
+      await simulation.run(4000);
+      expect(stale).to.equal(0);
+      expect(checkLinearizable(keyValueModel(), simulation.history)).to.equal('ok');
+      simulation.check();
+    });
 
   // A voter that forgets its promise lets the one elect that has waited for just that.
   it('are safe from a voter that restarts', async () => {

@@ -140,6 +140,13 @@ describe('simulation: the watch over the mesh', () => {
     expect(judged(22_100, stall)).to.include('own stall');
     expect(judged(23_600, stall)).to.include('own stall');
     expect(judged(24_100, stall)).to.equal('');
+    // By its own clock it was away for half of that.
+    const asleep = (d: Disturbances): void => {
+      stall(d);
+      d.paused('a', 20_500, 21_500, 1000);
+    };
+    expect(judged(22_800, asleep)).to.include('own stall');
+    expect(judged(23_100, asleep)).to.equal('');
     expect(judged(30_000, (d) => d.tell('cut', 25_000, 'b', 'a'))).to.equal('');
     expect(judged(30_000, (d) => d.tell('process', 25_000, 'b'))).to.equal('');
     expect(judged(30_000, (d) => d.tell('cut', 25_000, 'b', 'c'))).to.include('false conviction');

@@ -63,6 +63,27 @@ describe('simulation: snapshot transfers', function () {
     simulation.check();
   }
 
+  it('are followed by the log, also where that grows faster than they travel', async () => {
+    const stage = await behind();
+    const { simulation, leader, laggard } = stage;
+    let over = false;
+    let written = 0;
+    const writer = (async () => {
+      for (; !over; written++) {
+        const key = String(written % 5);
+        await simulation.replica(leader).submit({ op: 'put', key, value: VALUE.repeat(20) });
+        await simulation.sleep(10);
+      }
+    })();
+    const near = (): boolean =>
+      simulation.replica(leader).status().commitIndex - simulation.replica(laggard).status().appliedIndex <
+      20;
+    expect(await simulation.runUntil(near, 90_000), 'it caught up under load').to.equal(true);
+    over = true;
+    await simulation.settle(writer);
+    await allIsWell(stage);
+  });
+
   it('come from a follower, at its pace, and cost the leader nothing', async () => {
     const stage = await behind();
     const before = [sentBy(stage, stage.leader), sentBy(stage, stage.source)] as const;
