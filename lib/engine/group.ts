@@ -10,102 +10,29 @@ import {
   type MessageBase,
   type NodeId,
   type SnapshotMeta,
-  type SnapshotRequest,
 } from '../consensus/consensus.js';
 import type { AutopilotStep } from '../consensus/autopilot.js';
 import type { Membership } from '../consensus/membership.js';
 import { QuorateError } from '../errors.js';
-import { TokenBuckets } from '../tokenBucket.js';
-import type { Environment } from '../environment.js';
 import type { GroupWrite, NodeStore } from '../storage/storage.js';
-import { Autopilot, type AutopilotSettings } from './autopilot.js';
+import { Autopilot } from './autopilot.js';
 import type { WiredProtocol } from './codec.js';
-import { Contacts } from './contacts.js';
-import type {
-  AppNotice,
-  AppSide,
-  EngineNotice,
-  GroupStatus,
-  LeaderRequest,
-  Proposal,
-  ProposalRefusal,
-} from './door.js';
+import { Contacts, type Contact } from './contacts.js';
+import { Deliveries } from './deliveries.js';
+import type { AppNotice, AppSide, EngineNotice, GroupStatus, LeaderRequest } from './door.js';
+import { Flushes } from './flushes.js';
+import { Greetings } from './greetings.js';
+import type { GroupHost, GroupSetup } from './groupSetup.js';
 import { Handover } from './handover.js';
-import { Joining, type JoinAs } from './joining.js';
+import { Joining } from './joining.js';
+import { Proposals } from './proposals.js';
 import { decodeProgress, encodeProgress, type MemberReport } from './progressWire.js';
 import { decodeAbsence, encodeAbsence, Removal } from './removal.js';
 import { JOINS, Requests } from './requests.js';
 import { decodeRequest, decodeRequestRefused, encodeRequest, encodeRequestRefused } from './requestWire.js';
-import type { Outbox } from './outbox.js';
 import { LocalSnapshots } from './localSnapshots.js';
 import { TransferPace } from './transferPace.js';
-import {
-  decodeProposal,
-  decodeProposalRefused,
-  encodeHello,
-  encodeProposal,
-  encodeProposalRefused,
-  encodeRefusal,
-  expectEnd,
-  GROUP_WIRE_VERSION,
-  ItemType,
-  type ContactRefusal,
-  type Hello,
-} from './wire.js';
-
-/**
- * Hellos and refusals of a peer, at once and for each second: each is answered, or told to the app. A peer needs two for a link
- * or an opening of the group.
- */
-const HELLO_BURST = 128;
-const HELLOS_PER_SECOND = 16;
-/** Refused proposals that one turn takes in: more than a member can have under way. */
-const MAX_REFUSED = 65_536;
-/** Warnings are not told while so many notices wait for the app's side. */
-const MAX_UNTOLD_WARNINGS = 256;
-
-/** What a group needs from the engine it lives in. */
-export interface GroupHost {
-  readonly self: NodeId;
-  readonly environment: Environment;
-  readonly outbox: Outbox;
-  /** There is something to do in the next turn. */
-  schedule(group: Group): void;
-  /** Bring a snapshot to a peer. */
-  sendSnapshot(group: Group, wanted: SnapshotRequest): void;
-  /** How far the snapshot is that a peer gets. */
-  snapshotProgress(group: Group, to: NodeId): MemberReport['snapshot'];
-  /** The first index of the log that transfers still need; Infinity when they need none. */
-  keepFrom(group: Group): Index;
-  /** Who votes in the group now. */
-  voters(group: Group, voters: readonly NodeId[]): void;
-  /** The group is over on this node. */
-  ended(group: Group): void;
-}
-
-/** How a group is set up. */
-export interface GroupSetup {
-  readonly name: string;
-  /** This node's number for the group. */
-  readonly number: number;
-  readonly wired: WiredProtocol;
-  readonly core: Consensus;
-  readonly store: NodeStore;
-  readonly app: AppSide;
-  readonly snapshot: SnapshotMeta | undefined;
-  readonly snapshotLogBytes: number;
-  readonly keepEntries: number;
-  readonly snapshotBytesPerSecond: number;
-  readonly soundProposal: SoundProposal | undefined;
-  readonly join?: JoinAs | undefined;
-  readonly autopilot: AutopilotSettings | undefined;
-}
-
-/**
- * Whether a proposal that a peer forwards can be what it says, seen from a leader whose log ends at `lastIndex`: what is in the
- * log every member has to apply, so what none can read must not get there.
- */
-export type SoundProposal = (data: Uint8Array, count: number, lastIndex: Index) => boolean;
+import { decodeProposalRefused, expectEnd, ItemType, type Hello } from './wire.js';
 
 export class Group {
   readonly name: string;
@@ -116,29 +43,21 @@ export class Group {
   readonly snapshots: LocalSnapshots;
   /** Of the snapshots that this node sends. */
   readonly pace: TransferPace;
+  readonly greetings: Greetings;
   readonly #host: GroupHost;
   readonly #wired: WiredProtocol;
   readonly #app: AppSide;
-  readonly #soundProposal: SoundProposal | undefined;
-  readonly #hellos = new TokenBuckets(HELLOS_PER_SECOND, HELLO_BURST);
-  readonly #instance: string;
+  readonly #proposals: Proposals;
   readonly #handover: Handover;
   readonly #requests: Requests;
   readonly #joining: Joining | undefined;
-  readonly #witness: boolean;
   readonly #removal: Removal;
   readonly #autopilot: Autopilot | undefined;
   readonly #effects: Effects = createEffects();
-  #refused: { token: number; why: ProposalRefusal }[] = [];
-  #readsFailed: number[] = [];
-  #reads: { context: number; index: Index }[] = [];
-  #notices: EngineNotice[] = [];
-  #statusChanged = true;
+  readonly #deliveries = new Deliveries();
+  readonly #flushes = new Flushes();
   #membershipTold: Membership | undefined;
-  #commitTold: Index = 0;
   #appWoke = false;
-  #pendingWrites = 0;
-  #whenFlushed: (() => void) | undefined;
   #over = false;
   #saidFailed = false;
   #closing: Promise<void> | undefined;
@@ -151,10 +70,37 @@ export class Group {
     this.#host = host;
     this.#wired = setup.wired;
     this.#app = setup.app;
-    this.#soundProposal = setup.soundProposal;
-    this.#instance = Buffer.from(host.environment.randomBytes(8)).toString('hex');
-    this.pace = new TransferPace(setup.snapshotBytesPerSecond, host.environment.now());
+    const { name, number, core, store, wired, join } = setup;
+    const { self, environment, outbox } = host;
     const wake = (): void => host.schedule(this);
+    this.greetings = new Greetings({
+      self,
+      group: name,
+      number,
+      incarnation: store.incarnation,
+      witness: join === 'witness',
+      wired,
+      core,
+      contacts: this.contacts,
+      outbox,
+      environment,
+      schedule: wake,
+      met: (now, peer, contact, hello) => this.#met(now, peer, contact, hello),
+      refused: (now, peer, error) => {
+        this.lost(now, peer);
+        this.tell({ type: 'warning', error });
+      },
+    });
+    this.#proposals = new Proposals({
+      number,
+      core,
+      store,
+      environment,
+      contacts: this.contacts,
+      outbox,
+      sound: setup.soundProposal,
+    });
+    this.pace = new TransferPace(setup.snapshotBytesPerSecond, environment.now());
     this.#handover = new Handover(
       setup.name,
       setup.core,
@@ -181,9 +127,6 @@ export class Group {
       report: (peer, token) => this.#report(peer, token),
       tell: (token, why) => this.tell({ type: 'requestRefused', token, why }),
     });
-    const { join } = setup;
-    this.#witness = join === 'witness';
-    const { self, environment } = host;
     const contacts = (): Iterable<NodeId> => [...this.contacts.entries()].map(([peer]) => peer);
     const status = (): CoreStatus => this.core.status;
     this.#removal = new Removal({
@@ -223,10 +166,7 @@ export class Group {
 
   /** Tells the app's side something at the end of this turn, or of the next. */
   tell(notice: EngineNotice): void {
-    if (this.#closing) return;
-    // The app may take nothing for long, and peers can cause warnings: all others are answers to the app.
-    if (notice.type === 'warning' && this.#notices.length >= MAX_UNTOLD_WARNINGS) return;
-    this.#notices.push(notice);
+    if (this.#closing || !this.#deliveries.tell(notice)) return;
     this.#host.schedule(this);
   }
 
@@ -237,9 +177,12 @@ export class Group {
     const batch = this.#app.collect();
     if (!batch) return;
     this.#handover.applied(batch.applied);
-    for (const proposal of batch.proposals) this.#propose(now, proposal);
+    for (const proposal of batch.proposals) {
+      const why = this.#proposals.own(now, proposal);
+      if (why) this.#deliveries.refused(proposal.token, why);
+    }
     for (const context of batch.reads) {
-      if (!this.core.read(now, context).ok) this.#readsFailed.push(context);
+      if (!this.core.read(now, context).ok) this.#deliveries.readFailed(context);
     }
     for (const notice of batch.notices) this.#takeNotice(now, notice);
     this.snapshots.consider(batch.applied);
@@ -251,93 +194,13 @@ export class Group {
     else this.snapshots.take(notice);
   }
 
-  #propose(now: number, proposal: Proposal): void {
-    const why = this.#tryPropose(now, proposal);
-    if (why) this.#refused.push({ token: proposal.token, why });
-  }
-
-  #tryPropose(now: number, { token, count, data }: Proposal): ProposalRefusal | undefined {
-    const { status } = this.core;
-    if (status.stopped) return 'stopped';
-    if (status.role === 'leader') return this.#append(now, data, count);
-    const { leader } = status;
-    this.core.wake(now);
-    if (leader === '' || !this.contacts.get(leader)) return 'notLeader';
-    const sent = this.#host.outbox.sized(leader, this.number, ItemType.proposal, data.length, (writer) =>
-      encodeProposal(writer, token, count, data),
-    );
-    return sent ? undefined : 'overloaded';
-  }
-
-  #append(now: number, data: Uint8Array, count: number): ProposalRefusal | undefined {
-    if (this.store.headroom() < data.length) return 'diskFull';
-    const accepted = this.core.propose(now, this.#host.environment.wallClock(), data, count);
-    if (accepted.ok) return undefined;
-    switch (accepted.why) {
-      case 'quota':
-        return 'overloaded';
-      case 'tooLarge':
-        return 'tooLarge';
-      case 'stopped':
-        return 'stopped';
-      case 'transferring':
-        return 'transferring';
-      default:
-        return 'notLeader';
-    }
-  }
-
-  /** Says hello to a peer whose link is up. */
-  greet(peer: NodeId, wantsAnswer: boolean): void {
-    const { membership, genesis } = this.core.status;
-    const hello: Hello = {
-      version: GROUP_WIRE_VERSION,
-      group: this.name,
-      instance: this.#instance,
-      protocol: this.#wired.protocol.name,
-      incarnation: this.store.incarnation,
-      genesis,
-      formerly: membership.formerly,
-      founders: membership.founders,
-      wantsAnswer,
-      priority: this.#wired.protocol.priority ?? 0,
-      witness: this.#witness,
-    };
-    this.#host.outbox.item(peer, this.number, ItemType.hello, true, (writer) => encodeHello(writer, hello));
-    this.#host.schedule(this);
-  }
-
-  /** A peer says hello, or refuses ours. `false`: too often. */
-  mayGreet(now: number, peer: NodeId): boolean {
-    return this.#hellos.allows(peer, now);
-  }
-
-  /** A peer said hello. */
-  heardHello(now: number, peer: NodeId, number: number, link: number, hello: Hello): void {
-    const own = { self: this.#host.self, protocol: this.#wired.protocol.name, status: this.core.status };
-    const verdict = this.contacts.hear(peer, number, link, hello, own);
-    if (verdict.type === 'refused') {
-      this.#host.outbox.item(peer, this.number, ItemType.refusal, true, (writer) =>
-        encodeRefusal(writer, verdict.refusal),
-      );
-      this.refused(now, peer, verdict.refusal);
-      return;
-    }
-    if (hello.wantsAnswer) this.greet(peer, false);
-    else this.contacts.confirm(peer);
-    if (verdict.type === 'known') return;
+  #met(now: number, peer: NodeId, { session }: Contact, hello: Hello): void {
     const { incarnation, genesis, priority, witness } = hello;
-    this.core.link(now, peer, verdict.contact.session, true, { incarnation, genesis, priority, witness });
-    this.#statusChanged = true;
+    this.core.link(now, peer, session, true, { incarnation, genesis, priority, witness });
+    this.#deliveries.statusChanged();
     this.#removal.met(peer);
     this.#joining?.met();
     this.#host.schedule(this);
-  }
-
-  /** Contact was refused, by us or by the peer. */
-  refused(now: number, peer: NodeId, refusal: ContactRefusal): void {
-    this.lost(now, peer);
-    this.tell({ type: 'warning', error: new QuorateError(refusal.code, refusal.message) });
   }
 
   /** Contact with a peer ended. */
@@ -347,7 +210,7 @@ export class Group {
     this.contacts.forget(peer);
     this.#removal.lost(peer);
     this.core.link(now, peer, contact.session, false);
-    this.#statusChanged = true;
+    this.#deliveries.statusChanged();
     this.#host.schedule(this);
   }
 
@@ -359,21 +222,12 @@ export class Group {
     switch (type) {
       case ItemType.message:
         return this.#message(now, peer, body);
-      case ItemType.proposal: {
-        const { token, count, data } = decodeProposal(body);
-        const { role, lastIndex } = this.core.status;
-        if (role === 'leader' && this.#soundProposal?.(data, count, lastIndex) === false) return false;
-        const why = role === 'leader' ? this.#append(now, data, count) : 'notLeader';
-        if (why) {
-          this.#host.outbox.item(peer, this.number, ItemType.proposalRefused, true, (writer) =>
-            encodeProposalRefused(writer, token, why),
-          );
-        }
-        return true;
+      case ItemType.proposal:
+        return this.#proposals.forwarded(now, peer, body);
+      case ItemType.proposalRefused: {
+        const { token, why } = decodeProposalRefused(body);
+        return this.#deliveries.refused(token, why);
       }
-      case ItemType.proposalRefused:
-        this.#refused.push(decodeProposalRefused(body));
-        return this.#refused.length <= MAX_REFUSED;
       case ItemType.request: {
         const { token, request } = decodeRequest(body);
         this.#requests.heard(now, peer, token, request);
@@ -381,11 +235,11 @@ export class Group {
       }
       case ItemType.requestRefused:
         this.tell({ type: 'requestRefused', ...decodeRequestRefused(body) });
-        return this.#notices.length <= MAX_REFUSED;
+        return this.#deliveries.bounded;
       case ItemType.progress: {
         const { token, ...report } = decodeProgress(body);
         this.tell({ type: 'progress', token, report });
-        return this.#notices.length <= MAX_REFUSED;
+        return this.#deliveries.bounded;
       }
       case ItemType.absence:
         this.#removal.heard(peer, decodeAbsence(body));
@@ -438,7 +292,7 @@ export class Group {
         entries: effects.append.length > 0 ? effects.append.slice() : undefined,
         install: effects.install,
       });
-      this.#pendingWrites++;
+      this.#flushes.begin();
       if (effects.install) this.#handover.pause();
     }
     for (const { to, message } of effects.send) {
@@ -446,12 +300,12 @@ export class Group {
         this.#host.outbox.message<MessageBase>(to, this.number, this.#wired.codec, message);
     }
     this.#handover.committed(effects.commit);
-    for (const read of effects.reads) this.#reads.push(read);
-    for (const { context } of effects.readsFailed) this.#readsFailed.push(context);
+    for (const read of effects.reads) this.#deliveries.read(read);
+    for (const { context } of effects.readsFailed) this.#deliveries.readFailed(context);
     for (const { request, from, to, maxBytes } of effects.fetch) this.#fetch(request, from, to, maxBytes);
     for (const wanted of effects.snapshotTo) this.#host.sendSnapshot(this, wanted);
     if (effects.changed) {
-      this.#statusChanged = true;
+      this.#deliveries.statusChanged();
       this.#requests.statusChanged();
       this.#joining?.statusChanged();
       this.#removal.statusChanged();
@@ -463,7 +317,7 @@ export class Group {
 
   /** The write of a token is durable, or the storage has failed. */
   written(now: number, token: number, installed: boolean, error: Error | undefined): void {
-    this.#pendingWrites--;
+    this.#flushes.end();
     if (error) {
       this.core.ioFailed(error);
       this.fail(error);
@@ -472,7 +326,6 @@ export class Group {
       if (installed) this.#restore();
     }
     this.#host.schedule(this);
-    if (this.#pendingWrites === 0) this.#whenFlushed?.();
   }
 
   #fetch(request: number, from: Index, to: Index, maxBytes: number): void {
@@ -497,11 +350,10 @@ export class Group {
     const held = this.#host.keepFrom(this);
     const keepFrom = Math.max(1, Math.min(held, meta.index + 1 - keepEntries));
     this.core.compacted(meta, keepFrom, bytes);
-    this.#pendingWrites++;
+    this.#flushes.begin();
     this.store.write([{ group: this.name, compactTo: keepFrom - 1 }], (error) => {
-      this.#pendingWrites--;
+      this.#flushes.end();
       if (error) this.fail(error);
-      if (this.#pendingWrites === 0) this.#whenFlushed?.();
     });
     this.#host.schedule(this);
   }
@@ -509,35 +361,11 @@ export class Group {
   /** Hands the turn's results to the app's side. */
   deliver(): void {
     if (this.#closing || this.#app.busy === true) return;
-    if (this.#over && this.#notices.length === 0) return;
+    if (this.#over && !this.#deliveries.hasNotices) return;
     const entries: Entry[] = [];
     if (!this.#over) this.#handover.take(entries);
-    const commitIndex = this.#handover.commitIndex;
-    const quiet =
-      entries.length === 0 &&
-      this.#reads.length === 0 &&
-      this.#readsFailed.length === 0 &&
-      this.#refused.length === 0 &&
-      this.#notices.length === 0 &&
-      !this.#statusChanged &&
-      commitIndex === this.#commitTold;
-    if (quiet) return;
-    const batch = {
-      entries,
-      reads: this.#reads,
-      readsFailed: this.#readsFailed,
-      refused: this.#refused,
-      status: this.#statusChanged ? this.#status() : undefined,
-      commitIndex,
-      notices: this.#notices,
-    };
-    if (this.#reads.length > 0) this.#reads = [];
-    if (this.#readsFailed.length > 0) this.#readsFailed = [];
-    if (this.#refused.length > 0) this.#refused = [];
-    if (this.#notices.length > 0) this.#notices = [];
-    this.#statusChanged = false;
-    this.#commitTold = commitIndex;
-    this.#app.deliver(batch);
+    const batch = this.#deliveries.take(entries, this.#handover.commitIndex, () => this.#status());
+    if (batch) this.#app.deliver(batch);
   }
 
   #status(): GroupStatus {
@@ -590,11 +418,7 @@ export class Group {
 
   async #close(): Promise<void> {
     this.#end();
-    if (this.#pendingWrites > 0 && !this.store.failed) {
-      await new Promise<void>((resolve) => {
-        this.#whenFlushed = resolve;
-      });
-    }
+    if (this.#flushes.pending && !this.store.failed) await this.#flushes.done();
     await this.snapshots.settled();
   }
 }

@@ -2,6 +2,8 @@
 import type { NodeId } from '../consensus/consensus.js';
 import { checkNumber } from '../errors.js';
 import { TokenBucket } from '../tokenBucket.js';
+import { LinkFacts } from './linkFacts.js';
+import type { LinkFact } from './linkFacts.js';
 import {
   digestModulus,
   hashRow,
@@ -10,13 +12,12 @@ import {
   maxRowVersion,
   namesOf,
   newerThan,
-  quantisePhi,
   sameEntries,
   sameRow,
 } from './rows.js';
-import type { ConnectivityRow, RowEntry, RowVersion } from './rows.js';
+import type { ConnectivityRow, RowVersion } from './rows.js';
 import { ConnectivityGraph, believedRows } from './rowsGraph.js';
-import { hearsayBeyondCap, maxHearsay } from './rowsHearsay.js';
+import { hearsayBeyondCap } from './rowsHearsay.js';
 import { LostRows } from './rowsLost.js';
 import { RowTrust, maxVersionStep } from './rowsTrust.js';
 
@@ -35,29 +36,6 @@ export interface ConnectivityOptions {
   readonly forgetMs?: number;
   /** Whether a node with that id could be a member. What is said of, or by, others is ignored. @defaultValue everybody */
   readonly admits?: (id: NodeId) => boolean;
-}
-
-/** What this node knows of its link with a peer. */
-export interface LinkFact {
-  /** A direct link is up, and the peer is heard over it. */
-  readonly hears: boolean;
-  /** No link was tried for long enough to say. Counts for a peer that was never linked or given up only. */
-  readonly pending?: boolean;
-  /** The detector's phi. */
-  readonly phi?: number;
-}
-
-interface OwnFact {
-  hears: boolean;
-  pending: boolean;
-  deaf: boolean;
-  phi: number;
-  /** When the above last changed, or when a pending peer was first known to be a member. */
-  since: number;
-  /** Whether the clock of a pending peer runs: others hear it. */
-  vouched: boolean;
-  /** When the peer was last known to be alive. */
-  aliveAt: number;
 }
 
 interface Kept {
@@ -80,10 +58,7 @@ export class Connectivity {
   readonly id: NodeId;
   readonly incarnation: string;
   readonly heartbeatMs: number;
-  readonly #pendingMs: number;
-  readonly #evidenceMs: number;
-  readonly #forgetMs: number;
-  readonly #facts = new Map<NodeId, OwnFact>();
+  readonly #facts: LinkFacts;
   #expected: ReadonlySet<NodeId> = new Set();
   readonly #kept = new Map<NodeId, Kept>();
   readonly #rows = new Map<NodeId, ConnectivityRow>();
@@ -104,9 +79,16 @@ export class Connectivity {
     this.id = options.id;
     this.incarnation = options.incarnation;
     this.heartbeatMs = checkNumber('heartbeatMs', options.heartbeatMs, 1, 600_000, false);
-    this.#pendingMs = checkNumber('pendingMs', options.pendingMs ?? 10_000, 0, 86_400_000, false);
-    this.#evidenceMs = checkNumber('evidenceMs', options.evidenceMs ?? 60_000, 0, 86_400_000, false);
-    this.#forgetMs = checkNumber('forgetMs', options.forgetMs ?? 3_600_000, 1, 2 ** 40, false);
+    const spans = {
+      pendingMs: checkNumber('pendingMs', options.pendingMs ?? 10_000, 0, 86_400_000, false),
+      evidenceMs: checkNumber('evidenceMs', options.evidenceMs ?? 60_000, 0, 86_400_000, false),
+      forgetMs: checkNumber('forgetMs', options.forgetMs ?? 3_600_000, 1, 2 ** 40, false),
+    };
+    this.#facts = new LinkFacts(spans, {
+      hasLeft: (peer) => this.#rows.get(peer)?.left === true,
+      changed: () => (this.#ownDirty = true),
+      removed: (peer) => this.#trust.forget(peer),
+    });
     this.#trust = new RowTrust(options.admits ?? (() => true));
     this.#refutations = new TokenBucket(1000 / this.heartbeatMs, refutations, 0);
     this.#own = { from: this.id, incarnation: this.incarnation, version: 1, left: false, entries: [] };
@@ -125,26 +107,8 @@ export class Connectivity {
    */
   set(peer: NodeId, fact: LinkFact, now: number): void {
     if (peer === this.id || this.#left) return;
-    const { hears } = fact;
-    if (hears) this.#trust.met(peer);
-    const phi = quantisePhi(fact.phi ?? 0);
-    const known = this.#facts.get(peer);
-    if (known === undefined) {
-      // A node that said its farewell is not missed.
-      if (!hears && this.#hasLeft(peer)) return;
-      this.#add(peer, { hears, pending: !hears && fact.pending === true, phi }, now);
-      return;
-    }
-    known.phi = phi;
-    if (hears) known.aliveAt = now;
-    if (known.hears === hears && !(known.deaf && hears)) {
-      // Once tried, always tried.
-      if (known.pending && fact.pending !== true)
-        this.#change(known, { hears, pending: false, deaf: false }, now);
-      return;
-    }
-    if (!hears && this.#hasLeft(peer)) this.remove(peer);
-    else if (!(known.deaf && !hears)) this.#change(known, { hears, pending: false, deaf: false }, now);
+    if (fact.hears) this.#trust.met(peer);
+    this.#facts.set(peer, fact, now);
   }
 
   /**
@@ -152,9 +116,8 @@ export class Connectivity {
    * new link comes up, the peer starts anew or leaves, or `evidenceMs` have gone by.
    */
   deaf(peer: NodeId, now: number): void {
-    if (peer === this.id || this.#left || this.#hasLeft(peer)) return;
-    const known = this.#facts.get(peer) ?? this.#add(peer, { hears: true, pending: false, phi: 0 }, now);
-    if (known !== undefined) this.#change(known, { hears: true, pending: false, deaf: true }, now);
+    if (peer === this.id || this.#left || this.#rows.get(peer)?.left === true) return;
+    this.#facts.deaf(peer, now);
   }
 
   /**
@@ -177,14 +140,13 @@ export class Connectivity {
       this.#drop(id);
       this.#lost.forget(id);
     }
-    for (const [peer, fact] of this.#facts) if (!fact.hears && !this.#trust.admits(peer)) this.remove(peer);
+    this.#facts.review((peer) => this.#trust.admits(peer));
     this.#changed();
   }
 
   /** Takes a peer out of this node's own row: it is no member any more. Others may still name it. */
   remove(peer: NodeId): void {
-    this.#trust.forget(peer);
-    if (this.#facts.delete(peer)) this.#ownDirty = true;
+    this.#facts.remove(peer);
   }
 
   /** Removes a peer and what it said. */
@@ -200,7 +162,6 @@ export class Connectivity {
   leave(): ConnectivityRow {
     this.#left = true;
     this.#facts.clear();
-    this.#ownDirty = true;
     return this.own();
   }
 
@@ -208,11 +169,7 @@ export class Connectivity {
   own(): ConnectivityRow {
     if (!this.#ownDirty) return this.#own;
     this.#ownDirty = false;
-    const entries: RowEntry[] = [];
-    for (const [peer, { hears, pending, deaf, phi }] of this.#facts) {
-      if (!this.#hasLeft(peer)) entries.push({ peer, hears, pending, deaf, phi });
-    }
-    entries.sort((a, b) => (a.peer < b.peer ? -1 : 1));
+    const entries = this.#facts.entries();
     if (this.#own.left !== this.#left || !sameEntries(entries, this.#own.entries)) {
       const { from, incarnation, version } = this.#own;
       const next = Math.min(version + 1, maxRowVersion);
@@ -233,12 +190,11 @@ export class Connectivity {
     if (!this.#trust.accepts(row, known, by)) return false;
     if (known === undefined && this.#rows.size >= maxRowNodes && !this.#makeRoom()) return false;
     this.#keep(row);
-    const fact = this.#facts.get(row.from);
     if (row.left) {
       this.#kept.get(row.from)!.lostAt = now;
-      if (fact?.hears !== true || fact.deaf) this.#facts.delete(row.from);
-    } else if (fact?.deaf === true && known !== undefined && known.incarnation !== row.incarnation) {
-      this.#change(fact, { hears: false, pending: false, deaf: false }, now);
+      this.#facts.left(row.from);
+    } else if (known !== undefined && known.incarnation !== row.incarnation) {
+      this.#facts.restarted(row.from, now);
     }
     if (row.left || known?.left === true) this.#ownDirty = true;
     return true;
@@ -266,28 +222,10 @@ export class Connectivity {
   tick(now: number): void {
     this.#spare = undefined;
     const { rows: believed } = this.graph();
-    for (const [id, row] of believed) {
-      if (id !== this.id && !row.left && !this.#facts.has(id))
-        this.#add(id, { hears: false, pending: true, phi: 0 }, now);
-    }
-    for (const id of this.#expected)
-      if (id !== this.id && !this.#facts.has(id)) this.#add(id, { hears: false, pending: true, phi: 0 }, now);
-    for (const [peer, fact] of this.#facts) {
-      const member = believed.has(peer) || this.#expected.has(peer);
-      if (member) fact.aliveAt = now;
-      if (fact.pending && member && !fact.vouched) {
-        fact.vouched = true;
-        fact.since = now;
-      }
-      if (fact.pending && fact.vouched && now - fact.since >= this.#pendingMs) {
-        this.#change(fact, { hears: false, pending: false, deaf: false }, now);
-      }
-      if (fact.deaf && now - fact.since >= this.#evidenceMs) {
-        this.#change(fact, { hears: false, pending: false, deaf: false }, now);
-      }
-      if (!fact.hears && now - Math.max(fact.aliveAt, fact.since) >= this.#forgetMs) this.remove(peer);
-    }
-    this.#forgetHearsay(believed);
+    for (const [id, row] of believed) if (id !== this.id && !row.left) this.#facts.expect(id, now);
+    for (const id of this.#expected) if (id !== this.id) this.#facts.expect(id, now);
+    this.#facts.tick(now, (peer) => believed.has(peer) || this.#expected.has(peer));
+    this.#facts.forgetHearsay((peer) => this.#trust.hasMet(peer) || believed.has(peer));
     const all = this.#beliefs();
     for (const [id, kept] of this.#kept) {
       if (all.has(id)) kept.lostAt = undefined;
@@ -367,8 +305,7 @@ export class Connectivity {
 
   /** This node's own newest phi of a peer, which rows do not carry at once; `undefined` for a peer that it does not hear. */
   phi(peer: NodeId): number | undefined {
-    const fact = this.#facts.get(peer);
-    return fact?.hears === true && !fact.deaf ? fact.phi : undefined;
+    return this.#facts.phi(peer);
   }
 
   /** See {@link ConnectivityGraph.nextHop}. Cached until the table changes, like all ways. */
@@ -386,52 +323,11 @@ export class Connectivity {
     return this.graph().helpers(peer, count);
   }
 
-  #add(peer: NodeId, fact: Pick<OwnFact, 'hears' | 'pending' | 'phi'>, now: number): OwnFact | undefined {
-    if (this.#facts.size >= maxRowNodes - 1 && !this.#forgetOldest()) return undefined;
-    const made = { ...fact, deaf: false, since: now, vouched: false, aliveAt: now };
-    this.#facts.set(peer, made);
-    this.#ownDirty = true;
-    return made;
-  }
-
-  #change(fact: OwnFact, to: Pick<OwnFact, 'hears' | 'pending' | 'deaf'>, now: number): void {
-    if (fact.hears === to.hears && fact.pending === to.pending && fact.deaf === to.deaf) return;
-    Object.assign(fact, to);
-    fact.since = now;
-    this.#ownDirty = true;
-  }
-
-  #forgetOldest(): boolean {
-    let oldest: NodeId | undefined;
-    let at = Infinity;
-    for (const [peer, fact] of this.#facts) {
-      if (fact.hears || fact.aliveAt >= at) continue;
-      oldest = peer;
-      at = fact.aliveAt;
-    }
-    if (oldest !== undefined) this.remove(oldest);
-    return oldest !== undefined;
-  }
-
   /** All rows that lead here. */
   #beliefs(): ReadonlyMap<NodeId, ConnectivityRow> {
     this.own();
     this.#believed ??= believedRows(this.id, this.#rows, (id) => this.#trust.admits(id));
     return this.#believed;
-  }
-
-  /** Of nodes that this one never met, and that nobody hears now, it remembers 64. */
-  #forgetHearsay(believed: ReadonlyMap<NodeId, ConnectivityRow>): void {
-    const unmet: [NodeId, OwnFact][] = [];
-    for (const known of this.#facts)
-      if (!known[1].hears && !this.#trust.hasMet(known[0]) && !believed.has(known[0])) unmet.push(known);
-    if (unmet.length <= maxHearsay) return;
-    unmet.sort(([, a], [, b]) => b.aliveAt - a.aliveAt);
-    for (const [peer] of unmet.slice(maxHearsay)) this.remove(peer);
-  }
-
-  #hasLeft(peer: NodeId): boolean {
-    return this.#rows.get(peer)?.left === true;
   }
 
   #keep(row: ConnectivityRow): void {

@@ -3,24 +3,18 @@ import type { NodeId } from '../consensus/consensus.js';
 import type { Environment } from '../environment.js';
 import { QuorateError } from '../errors.js';
 import type { FailureDetector } from '../failure/failureDetector.js';
-import { Admission } from './admission.js';
 import type { Admitted } from './admission.js';
+import { Admissions } from './admissions.js';
 import type { Credentials, Objection, Standing } from './credentials.js';
 import type { Refusal } from './handshake.js';
 import { Link } from './link.js';
 import type { LinkEnd, LinkPath } from './link.js';
 import type { ResolvedLimits } from './limits.js';
 import type { MeshCounters } from './metrics.js';
-import { Peer } from './peer.js';
-import { isNeedless, isOlder, isOutdone } from './rivals.js';
-import type { Rival } from './rivals.js';
+import type { Peer } from './peer.js';
+import { isOlder, isOutdone } from './rivals.js';
+import { Roster } from './roster.js';
 import type { RawLink } from './transport.js';
-
-const maxPeers = 1024;
-/** Handshakes under way; over relayed links, whose peers a carrier may have made up, they have places of their own. */
-const maxHalfOpen: Readonly<Record<LinkPath, number>> = { direct: 64, relayed: 16 };
-const maxHalfOpenPerPeer = 2;
-const handshakeTimeoutMs = 5000;
 
 /** A refusal that a retry will not cure: its sender waits outside for a while. */
 const hard: ReadonlySet<string> = new Set<Refusal>([
@@ -78,10 +72,10 @@ export class Peers {
   readonly #environment: Environment;
   readonly #counters: MeshCounters;
   readonly #host: PeersHost;
-  readonly #peers = new Map<NodeId, Peer>();
+  readonly #roster: Roster;
+  readonly #admissions: Admissions;
   readonly #links = new Map<NodeId, Link>();
   readonly #sessions = new Map<NodeId, number>();
-  readonly #halfOpen: Record<LinkPath, number> = { direct: 0, relayed: 0 };
   #session = 0;
   #closed = false;
 
@@ -90,6 +84,8 @@ export class Peers {
     this.#environment = options.environment;
     this.#counters = options.counters;
     this.#host = options.host;
+    this.#roster = new Roster(options);
+    this.#admissions = new Admissions(options, (...admitted) => this.#admitted(...admitted));
   }
 
   /** The peers whose link is up, with its session. */
@@ -99,7 +95,7 @@ export class Peers {
 
   /** All peers ever seen and not forgotten. */
   all(): IterableIterator<Peer> {
-    return this.#peers.values();
+    return this.#roster.all();
   }
 
   link(peer: NodeId): Link | undefined {
@@ -107,7 +103,7 @@ export class Peers {
   }
 
   get(peer: NodeId): Peer | undefined {
-    return this.#peers.get(peer);
+    return this.#roster.get(peer);
   }
 
   links(): IterableIterator<Link> {
@@ -117,54 +113,21 @@ export class Peers {
   /** Members that are reached hear a peer, or do not any more. */
   known(id: NodeId, present: boolean): void {
     if (this.#closed || id === this.#options.id) return;
-    if (present) this.#peer(id, true)?.known(true);
-    else this.#peers.get(id)?.known(false);
+    if (present) this.#roster.take(id, true)?.known(true);
+    else this.#roster.get(id)?.known(false);
   }
 
   /** The rendezvous saw a peer come or go. */
   seen(id: NodeId, present: boolean): void {
     if (this.#closed || id === this.#options.id) return;
-    if (present) this.#peer(id)?.seen(true);
-    else this.#peers.get(id)?.seen(false);
+    if (present) this.#roster.take(id)?.seen(true);
+    else this.#roster.get(id)?.seen(false);
   }
 
   /** A transport set up a link: let it prove itself. */
   admit(raw: RawLink, path: LinkPath = 'direct'): void {
-    const peer = this.#closed || raw.peer === this.#options.id ? undefined : this.#peer(raw.peer);
-    if (
-      peer === undefined ||
-      (path === 'direct' && peer.turnedAway) ||
-      this.#halfOpen[path] >= maxHalfOpen[path]
-    ) {
-      this.#counters.turnedAway++;
-      raw.close();
-      return;
-    }
-    // The offerer runs one set-up at a time: an older one that still hangs is dead.
-    const admissions = peer.admissions[path];
-    const [oldest] = admissions;
-    if (admissions.size >= maxHalfOpenPerPeer) oldest?.cancel();
-    this.#halfOpen[path]++;
-    const admission = new Admission(
-      raw,
-      {
-        cluster: this.#options.cluster,
-        id: this.#options.id,
-        incarnation: this.#options.incarnation,
-        credentials: this.#options.credentials,
-        limits: this.#options.limits,
-        nonce: this.#environment.randomBytes(32),
-        environment: this.#environment,
-        timeoutMs: handshakeTimeoutMs,
-        admit: (hello) => this.#objection(peer, { raw, path, hello }),
-      },
-      (outcome) => {
-        this.#halfOpen[path]--;
-        admissions.delete(admission);
-        this.#admitted(peer, raw, path, outcome);
-      },
-    );
-    admissions.add(admission);
+    const peer = this.#closed || raw.peer === this.#options.id ? undefined : this.#roster.take(raw.peer);
+    this.#admissions.admit(peer, raw, path);
   }
 
   /** Drops the link to a peer that broke the protocol of a layer above. */
@@ -209,7 +172,7 @@ export class Peers {
   review(objection: (standing: Standing) => Objection | undefined): void {
     for (const link of [...this.#links.values()]) {
       const found = link.over ? undefined : objection(link.standing);
-      const peer = this.#peers.get(link.peer);
+      const peer = this.#roster.get(link.peer);
       if (found === undefined || peer === undefined) continue;
       const error = new QuorateError(found.code, `peer ${peer.id} lost its link: ${found.text}`);
       // Who only has to prove itself anew comes back at once; who is put out is told to slow down.
@@ -230,7 +193,7 @@ export class Peers {
    */
   judge(now: number, mayConvict: boolean, answers: (peer: NodeId) => boolean): void {
     for (const link of [...this.#links.values()]) {
-      const peer = this.#peers.get(link.peer);
+      const peer = this.#roster.get(link.peer);
       if (link.over || peer === undefined) continue;
       const verdict = link.judge(now);
       if (verdict === 'dead' && link.path === 'direct' && answers(peer.id)) this.failing(peer);
@@ -252,53 +215,17 @@ export class Peers {
 
   /** Says farewell over relayed links, while the direct ones still carry that, and tries for none any more. */
   closeRelayed(): void {
-    for (const peer of this.#peers.values()) peer.close();
+    for (const peer of this.#roster.all()) peer.close();
     for (const link of this.#links.values()) if (link.path === 'relayed') link.close('closing');
   }
 
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    for (const peer of this.#peers.values()) peer.close();
+    for (const peer of this.#roster.all()) peer.close();
     for (const link of this.#links.values()) link.close('closing');
     this.#links.clear();
     this.#sessions.clear();
-  }
-
-  #peer(id: NodeId, hearsay = false): Peer | undefined {
-    const known = this.#peers.get(id);
-    if (known !== undefined) return known;
-    if (this.#peers.size >= maxPeers && !this.#forgetOne(hearsay)) {
-      if (!hearsay) {
-        this.#host.onWarning(
-          new QuorateError('ERR_PEER_STRANGER', `more than ${maxPeers} peers: ${id} is left out`),
-        );
-      }
-      return undefined;
-    }
-    const peer = new Peer({
-      id,
-      offers: this.#options.id < id,
-      environment: this.#environment,
-      connect: () => this.#options.connect(id),
-      relay: () => this.#options.relay(id),
-    });
-    this.#peers.set(id, peer);
-    return peer;
-  }
-
-  /** Forgets a peer that nobody knows of any more, else one that only gossip knows, if it is not for another such. */
-  #forgetOne(hearsay: boolean): boolean {
-    let found: Peer | undefined;
-    for (const peer of this.#peers.values()) {
-      if (!hearsay && peer.hearsay) found ??= peer;
-      if (!peer.forgettable) continue;
-      found = peer;
-      break;
-    }
-    if (found === undefined) return false;
-    found.close();
-    return this.#peers.delete(found.id);
   }
 
   #admitted(peer: Peer, raw: RawLink, path: LinkPath, outcome: Admitted): void {
@@ -311,14 +238,6 @@ export class Peers {
       if (isOlder(outcome.hello, peer.link) || isOutdone(this.#options.id, rival, peer.link)) raw.close();
       else this.#up(peer, raw, path, outcome);
     }
-  }
-
-  /** Asked once the peer has proved itself, before this end accepts. */
-  #objection(peer: Peer, rival: Rival): Refusal | undefined {
-    const { link } = peer;
-    if (isOlder(rival.hello, link)) return 'ERR_PEER_DUPLICATE';
-    const redundant = isOutdone(this.#options.id, rival, link) || isNeedless(rival, link, peer.bad);
-    return redundant ? 'ERR_PEER_REDUNDANT' : undefined;
   }
 
   /** Over a relayed link, who is refused may be somebody on the way: the peer itself does not pay for that. */
@@ -391,7 +310,7 @@ export class Peers {
   }
 
   #over(link: Link, end: LinkEnd): void {
-    const peer = this.#peers.get(link.peer);
+    const peer = this.#roster.get(link.peer);
     if (peer?.link !== link || this.#closed) return;
     peer.deaf = link.path === 'direct' && end.kind === 'farewell' && end.reason === 'deaf';
     peer.lost();
@@ -413,7 +332,7 @@ export class Peers {
     for (const link of [...this.#links.values()]) {
       link.close('closing');
       this.#over(link, { kind: 'lost', reason: 'replaced by a newer run' });
-      this.#peers.get(link.peer)?.slowDown(false);
+      this.#roster.get(link.peer)?.slowDown(false);
     }
     this.#replaced(peer);
   }

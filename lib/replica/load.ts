@@ -1,5 +1,7 @@
 /** How much a submitter has in flight, against its caps, and what became of the rest. */
 import { QuorateError } from '../errors.js';
+import { Failure, type Outcome } from './outcome.js';
+import type { Batch } from './pending.js';
 
 /** Caps on what is in flight. */
 export interface SubmitLimits {
@@ -42,5 +44,19 @@ export class Load {
   remove(bytes: number): void {
     this.commands--;
     this.bytes -= bytes;
+  }
+
+  /** Tells all who wait for a command what became of it. */
+  settle(batch: Batch, at: number, outcome: Outcome): void {
+    if (!batch.waiters[at]) return;
+    this.remove(batch.sizeOf(at));
+    if (outcome instanceof Failure) this.failed++;
+    else this.committed++;
+    batch.settle(at, outcome);
+  }
+
+  /** The same for the commands of a batch, from the first. */
+  settleAll(batch: Batch, outcomes: readonly Outcome[]): void {
+    for (let at = 0; at < outcomes.length; at++) this.settle(batch, at, outcomes[at]);
   }
 }

@@ -1,32 +1,31 @@
 /** The face of a replica: what an app holds in its hand. */
-import { createHash } from 'node:crypto';
-import { allMembers, type Membership } from '../consensus/membership.js';
-import { commitSize, electionSize } from '../consensus/quorum.js';
+import { allMembers } from '../consensus/membership.js';
 import type { ProgressReport } from '../engine/progressWire.js';
 import type { EngineSide, GroupStatus } from '../engine/door.js';
 import type { Environment } from '../environment.js';
-import { checkNumber, configError, QuorateError, type ErrorCode } from '../errors.js';
+import { checkNumber, configError, QuorateError } from '../errors.js';
 import { Emitter } from '../events.js';
 import type { Storage } from '../storage/storage.js';
 import { backupOf } from './backup/backup.js';
-import { armLimits, checkTimeout } from './callLimits.js';
+import { checkTimeout } from './callLimits.js';
 import { checkChange, membersChanged } from './changeCall.js';
 import type { Change } from './changes.js';
 import { checkConsistency, needsQuorum } from './consistency.js';
-import { detach } from './detach.js';
-import { memberList } from './memberList.js';
+import { drained, handOver } from './closing.js';
+import { Detour } from './detour.js';
+import { digestOf } from './digest.js';
+import { Life } from './life.js';
 import type { CheckedOptions } from './options.js';
 import { Waiter } from './pending.js';
 import type { Outbox } from './outbox/outboxTypes.js';
 import { askProgress, progressOf, withProgress } from './progressCall.js';
-import { parseRequestId } from './requestId.js';
+import { askMachine, linearize } from './readCall.js';
 import type {
   CallOptions,
   ChangeMembersOptions,
   CloseOptions,
   CloseReason,
   MemberProgress,
-  MemberStatus,
   MembersChange,
   QueryOptions,
   ReplicaEvents,
@@ -34,16 +33,12 @@ import type {
   ReplicaStatus,
   SubmitOptions,
 } from './replicaTypes.js';
-import { Room, type RoomSetup } from './room.js';
-import { transferTo } from './transferCall.js';
+import { Room } from './room.js';
+import { furnish } from './roomSetup.js';
+import { Standing } from './standing.js';
+import { enqueueCommand, submitCommand } from './submitCall.js';
+import { checkTarget, transferTo } from './transferCall.js';
 import type { AnswerOf, CommandOf, QueryOf, ResultOf, StateMachine } from './stateMachine.js';
-
-/** What is said to who calls a replica that is over. */
-const ends = {
-  closed: ['ERR_CLOSED', 'the replica is closed'],
-  failed: ['ERR_REPLICA_FAILED', 'the replica has failed'],
-  removed: ['ERR_NOT_A_MEMBER', 'this node was removed from the group'],
-} satisfies Record<string, readonly [ErrorCode, string]>;
 
 /** What serves the clients of a replica. @internal */
 export interface ReplicaTenant {
@@ -73,17 +68,10 @@ export class Replica<M extends StateMachine = StateMachine> extends Emitter<Repl
   readonly #room: Room;
   #engine: EngineSide | undefined;
   #tenant: ReplicaTenant | undefined;
-  /** Commands do not go straight to the log: there is no quorum, and the app did not choose to wait for one. */
-  #detour = false;
-  /** The core has heard of a leader, or has begun to look for one: what it says of a quorum counts from now on. */
-  #decided = false;
-  #status: GroupStatus | undefined;
-  #members: readonly MemberStatus[] = [];
-  #state: ReplicaStatus['state'] = 'running';
-  #settleClosed!: (reason: CloseReason) => void;
-  #closing: Promise<void> | undefined;
+  readonly #life = new Life();
+  readonly #standing = new Standing();
+  readonly #detour: Detour;
   #queries = 0;
-  #leaderChanges = 0;
 
   /** @internal */
   constructor(self: string, machine: M, options: CheckedOptions, environment: Environment) {
@@ -93,29 +81,16 @@ export class Replica<M extends StateMachine = StateMachine> extends Emitter<Repl
     this.#machine = machine;
     this.#options = options;
     this.#environment = environment;
-    this.closed = new Promise((resolve) => {
-      this.#settleClosed = resolve;
-    });
-    const setup: RoomSetup = {
-      self,
-      machine,
-      codec: options.codec,
-      environment,
-      limits: {
-        maxPendingCommands: options.maxPending,
-        maxPendingBytes: options.maxPendingBytes,
-        maxCommandBytes: options.maxCommandBytes,
-        submitTimeoutMs: options.timeout,
-      },
-      outbox: options.outbox,
-      protocol: options.wired.protocol.name,
-      witness: options.join === 'witness',
-      events: {
+    this.closed = this.#life.over;
+    this.#detour = new Detour(options.onNoQuorum);
+    this.#room = new Room(
+      furnish(self, machine, options, environment, {
         status: (status) => this.#statusChanged(status),
         warning: (error) => this.emit('warning', error),
-        failed: (error) => this.#failed(error),
+        failed: (error) => this.#end({ type: 'failed', error }),
         autopilot: (step) => this.emit('autopilot:step', step),
-        removed: (membership) => this.#removed(membership),
+        removed: (membership) =>
+          this.#end({ type: 'removed', members: allMembers(membership).map(({ id }) => id) }),
         outbox: {
           queued: (entry) => this.emit('outbox:queued', entry),
           replayed: (outcome) => this.emit('outbox:replayed', outcome),
@@ -123,9 +98,8 @@ export class Replica<M extends StateMachine = StateMachine> extends Emitter<Repl
           drained: () => this.emit('outbox:drained'),
           changed: () => this.#route(),
         },
-      },
-    };
-    this.#room = new Room(setup);
+      }),
+    );
   }
 
   /** Puts the replica to work. @internal */
@@ -152,7 +126,7 @@ export class Replica<M extends StateMachine = StateMachine> extends Emitter<Repl
 
   /** Has a tenant work on the room behind the face, unless the replica is over. @internal */
   static let<M extends StateMachine>(replica: Replica<M>, move: (room: Room) => ReplicaTenant): void {
-    if (replica.#state === 'running' && !replica.#closing) replica.#tenant = move(replica.#room);
+    if (replica.#life.open) replica.#tenant = move(replica.#room);
   }
 
   /**
@@ -184,89 +158,15 @@ export class Replica<M extends StateMachine = StateMachine> extends Emitter<Repl
   submit<const C extends CommandOf<M>>(command: C, options?: SubmitOptions): Promise<ResultOf<M, C>> {
     return new Promise<unknown>((resolve, reject) => {
       this.#checkState('refused');
-      if (this.#detour && this.#options.onNoQuorum === 'reject') throw noQuorum('refused');
+      this.#detour.check('refused');
       this.#machine.validate?.(command);
-      if (this.#detour) this.#enqueue(command, options ?? {}, resolve, reject);
-      else if (options) this.#submitWith(command, options, resolve, reject);
-      else this.#room.submitter.add(command, undefined, new Waiter(resolve, reject));
+      const { submitter, outbox } = this.#room;
+      const environment = this.#environment;
+      if (this.#detour.taken)
+        enqueueCommand(outbox, command, { environment, options: options ?? {}, resolve, reject });
+      else if (options) submitCommand(submitter, command, { environment, options, resolve, reject });
+      else submitter.add(command, undefined, new Waiter(resolve, reject));
     }) as Promise<ResultOf<M, C>>;
-  }
-
-  #submitWith(
-    command: unknown,
-    options: SubmitOptions,
-    resolve: (result: unknown) => void,
-    reject: (error: unknown) => void,
-  ): void {
-    const { requestId, timeout } = options;
-    const { submitter } = this.#room;
-    this.#limited(
-      options,
-      resolve,
-      reject,
-      (waiter) => submitter.abandon(waiter, 'ERR_TIMEOUT', `no answer within ${timeout ?? 0} ms`),
-      (waiter) => submitter.abandon(waiter, 'ERR_ABORTED', 'the submit was aborted'),
-      (waiter) => {
-        const id = requestId === undefined ? undefined : parseRequestId(requestId);
-        if (typeof id === 'object') submitter.retry(id, command, waiter);
-        else submitter.add(command, id, waiter);
-      },
-    );
-  }
-
-  /** Puts a command into the outbox. */
-  #enqueue(
-    command: unknown,
-    options: SubmitOptions,
-    resolve: (result: unknown) => void,
-    reject: (error: unknown) => void,
-  ): void {
-    const { requestId, timeout } = options;
-    const { outbox } = this.#room;
-    let entry: ReturnType<typeof outbox.add>;
-    this.#limited(
-      options,
-      resolve,
-      reject,
-      (waiter) => outbox.leave(entry, waiter, 'ERR_TIMEOUT', `not applied within ${timeout ?? 0} ms`),
-      (waiter) => outbox.abort(entry, waiter),
-      (waiter) => {
-        const id = requestId === undefined ? undefined : parseRequestId(requestId);
-        entry = outbox.add(command, id, waiter);
-      },
-    );
-  }
-
-  /** Hands in a waiter that time-out and signal may end first. */
-  #limited(
-    options: SubmitOptions,
-    resolve: (result: unknown) => void,
-    reject: (error: unknown) => void,
-    onTimeout: (waiter: Waiter) => void,
-    onAbort: (waiter: Waiter) => void,
-    handIn: (waiter: Waiter) => void,
-  ): void {
-    const settled = <T>(settle: (value: T) => void): ((value: T) => void) => {
-      return (value) => {
-        disarm();
-        settle(value);
-      };
-    };
-    const waiter = new Waiter(settled(resolve), settled(reject));
-    const disarm = armLimits(
-      this.#environment,
-      options,
-      () => onTimeout(waiter),
-      () => onAbort(waiter),
-    );
-    try {
-      if (options.signal?.aborted === true)
-        throw new QuorateError('ERR_ABORTED', 'the signal had fired already', { fate: 'refused' });
-      handIn(waiter);
-    } catch (error) {
-      disarm();
-      throw error;
-    }
   }
 
   /**
@@ -285,7 +185,7 @@ export class Replica<M extends StateMachine = StateMachine> extends Emitter<Repl
     if (!needsQuorum(consistency)) return this.peek(query);
     if (typeof consistency === 'object' && this.#room.reads.isWithin(consistency.maxLagMs))
       return this.peek(query);
-    if (this.#detour && this.#options.onNoQuorum === 'reject') throw noQuorum();
+    this.#detour.check();
     return this.#linearize(() => this.#ask(query), options);
   }
 
@@ -296,57 +196,12 @@ export class Replica<M extends StateMachine = StateMachine> extends Emitter<Repl
   }
 
   #ask<Q extends QueryOf<M>>(query: Q): AnswerOf<M, Q> {
-    if (!this.#machine.query)
-      throw new QuorateError('ERR_UNKNOWN_OPERATION', 'the state machine answers no queries');
-    let answer: unknown;
-    try {
-      answer = this.#machine.query(query);
-    } catch (cause) {
-      if (cause instanceof QuorateError) throw cause;
-      throw new QuorateError(
-        'ERR_QUERY_FAILED',
-        `query threw: ${cause instanceof Error ? cause.message : String(cause)}`,
-        { cause },
-      );
-    }
-    return detach(answer) as AnswerOf<M, Q>;
+    return askMachine(this.#machine, query) as AnswerOf<M, Q>;
   }
 
   #linearize<T>(run: () => T, options: CallOptions): Promise<T> {
-    return new Promise((resolve, reject) => {
-      this.#checkOpen();
-      const { timeout, signal } = options;
-      const settle = (): void => {
-        disarm?.();
-        try {
-          resolve(run());
-        } catch (error) {
-          reject(asError(error));
-        }
-      };
-      const fail = (error: unknown): void => {
-        disarm?.();
-        reject(asError(error));
-      };
-      if (signal?.aborted) throw new QuorateError('ERR_ABORTED', 'the signal had fired already');
-      checkTimeout(timeout);
-      const { reads } = this.#room;
-      const waiter = reads.add(settle, fail, timeout);
-      const disarm =
-        timeout === undefined && signal === undefined
-          ? undefined
-          : armLimits(
-              this.#environment,
-              options,
-              () =>
-                reads.abandon(
-                  waiter,
-                  'ERR_TIMEOUT',
-                  `no leader with a quorum confirmed the read within ${timeout ?? 0} ms`,
-                ),
-              () => reads.abandon(waiter, 'ERR_ABORTED', 'the read was aborted'),
-            );
-    });
+    this.#checkOpen();
+    return linearize(this.#environment, this.#room.reads, run, options);
   }
 
   /**
@@ -370,11 +225,7 @@ export class Replica<M extends StateMachine = StateMachine> extends Emitter<Repl
     this.#checkOpen();
     const { timeout = this.#options.timeout } = options;
     checkTimeout(timeout);
-    const voters = this.#members.filter(({ as }) => as === 'voter').map(({ id }) => id);
-    if (to !== undefined && !voters.includes(to))
-      throw configError('to', to, `a voter of the group: ${voters.join(', ')}`);
-    if (to === this.id && this.#status?.role === 'leader')
-      throw configError('to', to, 'another member: this one leads already');
+    if (to !== undefined) checkTarget(to, this.#standing.members, this.#standing.leads ? this.id : undefined);
     await this.#room.leaderCalls.ask(transferTo(to ?? ''), { ...options, timeout });
   }
 
@@ -441,20 +292,17 @@ export class Replica<M extends StateMachine = StateMachine> extends Emitter<Repl
 
   /** Where this replica stands, now. */
   status(): ReplicaStatus {
-    const status = this.#status;
+    const { state, running } = this.#life;
+    const view = this.#standing.view();
     return {
       id: this.id,
       group: this.group,
-      state: this.#state,
-      role: status?.role ?? 'follower',
-      leader: status?.leader === '' ? undefined : status?.leader,
-      epoch: status?.epoch.n ?? 0,
-      quorum: this.#state === 'running' && (status?.quorum ?? false),
-      quiet: this.#state === 'running' && (status?.quiet ?? false),
+      state,
+      ...view,
+      quorum: running && view.quorum,
+      quiet: running && view.quiet,
       commitIndex: this.#room.commitIndex,
       appliedIndex: this.#room.applier.appliedIndex,
-      members: this.#members,
-      quorums: quorumsOf(status?.membership),
       pending: { commands: this.#room.submitter.pendingCommands, reads: this.#room.reads.pending },
       outbox: { size: this.#room.outbox.size, bytes: this.#room.outbox.bytes },
     };
@@ -512,10 +360,7 @@ export class Replica<M extends StateMachine = StateMachine> extends Emitter<Repl
    */
   async digest(): Promise<{ readonly index: number; readonly digest: string }> {
     this.#checkState();
-    const index = this.#room.applier.appliedIndex;
-    const hash = createHash('sha256');
-    for await (const chunk of this.#machine.snapshot()) hash.update(chunk);
-    return { index, digest: hash.digest('hex') };
+    return digestOf(this.#machine, this.#room.applier.appliedIndex);
   }
 
   /** Figures since the replica was opened. */
@@ -525,7 +370,7 @@ export class Replica<M extends StateMachine = StateMachine> extends Emitter<Repl
       queries: this.#queries,
       pendingCommands: this.#room.submitter.pendingCommands,
       pendingReads: this.#room.reads.pending,
-      leaderChanges: this.#leaderChanges,
+      leaderChanges: this.#standing.leaderChanges,
       commitIndex: this.#room.commitIndex,
       appliedIndex: this.#room.applier.appliedIndex,
     };
@@ -538,8 +383,7 @@ export class Replica<M extends StateMachine = StateMachine> extends Emitter<Repl
    */
   close(options: CloseOptions = {}): Promise<void> {
     const timeout = checkNumber('timeout', options.timeout ?? 5000, 1, 2 ** 31 - 1);
-    this.#closing ??= this.#close(options.drain === true, options.handOver !== false, timeout);
-    return this.#closing;
+    return this.#life.close(() => this.#close(options.drain === true, options.handOver !== false, timeout));
   }
 
   /** Closes the replica; for `await using`. */
@@ -547,40 +391,19 @@ export class Replica<M extends StateMachine = StateMachine> extends Emitter<Repl
     await this.close();
   }
 
-  async #close(drain: boolean, handOver: boolean, timeout: number): Promise<void> {
+  async #close(drain: boolean, hand: boolean, timeout: number): Promise<void> {
+    const life = this.#life;
     this.#tenant?.closing();
-    if (drain && this.#state === 'running') await this.#drained(timeout);
-    if (handOver && this.#state === 'running') await this.#handOver(timeout);
-    const wasRunning = this.#state === 'running';
-    if (wasRunning) this.#state = 'closed';
+    if (drain && life.running) await drained(this.#environment, this.#room, timeout, () => !life.running);
+    const { transferMs = 1000 } = this.#options.wired.protocol;
+    if (hand && life.running) await handOver(this.#room, this.#standing, Math.min(timeout, transferMs));
+    const wasRunning = life.end('closed');
     this.#room.close();
     // Before the engine gives back the storage's lock.
     if (this.#room.outbox.attached) await this.#room.outbox.close();
     await this.#engine?.close();
-    if (wasRunning) this.#settleClosed({ type: 'closed' });
+    if (wasRunning) life.tell({ type: 'closed' });
     this.removeAllListeners();
-  }
-
-  /** Best effort: who cannot take over finds out by itself that the leader is gone. */
-  async #handOver(timeout: number): Promise<void> {
-    if (this.#status?.role !== 'leader' || this.#members.length < 2) return;
-    const transferMs = this.#options.wired.protocol.transferMs ?? 1000;
-    const { leaderCalls } = this.#room;
-    const limits = { timeout: Math.min(timeout, transferMs) };
-    await leaderCalls.ask(transferTo('', true), limits).catch(() => undefined);
-  }
-
-  #drained(timeout: number): Promise<void> {
-    const end = this.#environment.now() + timeout;
-    return new Promise((resolve) => {
-      const look = (): void => {
-        const { submitter, reads } = this.#room;
-        const idle = submitter.pendingCommands === 0 && reads.pending === 0;
-        if (idle || this.#state !== 'running' || this.#environment.now() >= end) resolve();
-        else this.#environment.setTimer(5, look);
-      };
-      look();
-    });
   }
 
   /** For what needs the state. */
@@ -592,57 +415,26 @@ export class Replica<M extends StateMachine = StateMachine> extends Emitter<Repl
   }
 
   #checkOpen(fate?: 'refused'): void {
-    if (this.#state === 'running' && !this.#closing) return;
-    const [code, message] = ends[this.#state === 'running' ? 'closed' : this.#state];
-    throw new QuorateError(code, message, { fate, cause: this.#room.submitter.obstacle });
+    this.#life.check(fate, this.#room.submitter.obstacle);
   }
 
   #statusChanged(status: GroupStatus): void {
-    const before = this.#status;
-    this.#status = status;
+    const announce = this.#standing.update(status);
     this.#route();
     this.#tenant?.statusChanged();
-    const members = this.#members;
-    if (before?.membership !== status.membership) this.#members = memberList(status.membership, members);
-    if (!before) {
-      if (status.quorum) this.emit('quorum:regained');
-      if (status.leader !== '') this.emit('leader:changed', status.leader);
-      return;
-    }
-    if (before.role !== status.role) this.emit('role:changed', status.role);
-    if (before.leader !== status.leader) {
-      this.#leaderChanges++;
-      this.emit('leader:changed', status.leader === '' ? undefined : status.leader);
-    }
-    if (members !== this.#members) this.emit('members:changed', this.#members);
-    if (before.quorum !== status.quorum) this.emit(status.quorum ? 'quorum:regained' : 'quorum:lost');
+    announce((event, ...args) => this.emit(event, ...args));
   }
 
-  /** Decides which way commands go: the one figure that `submit` looks at. */
   #route(): void {
-    const quorum = this.#status?.quorum ?? false;
-    const { onNoQuorum } = this.#options;
-    this.#decided ||= quorum || this.#status?.role === 'candidate';
-    if (onNoQuorum === 'reject') this.#detour = this.#decided && !quorum;
-    else if (onNoQuorum === 'queue') this.#detour = !quorum || this.#room.outbox.waiting > 0;
+    this.#detour.decide(this.#standing.status, this.#room.outbox.waiting);
   }
 
-  #failed(error: Error): void {
-    if (this.#state !== 'running') return;
-    this.#state = 'failed';
+  #end(reason: Exclude<CloseReason, { type: 'closed' }>): void {
+    if (!this.#life.end(reason.type)) return;
     this.#tenant?.closing();
-    this.emit('replica:failed', error);
-    this.#settleClosed({ type: 'failed', error });
-    this.#release();
-  }
-
-  #removed(membership: Membership): void {
-    if (this.#state !== 'running') return;
-    this.#state = 'removed';
-    this.#tenant?.closing();
-    const members = allMembers(membership).map(({ id }) => id);
-    this.emit('replica:removed', members);
-    this.#settleClosed({ type: 'removed', members });
+    if (reason.type === 'failed') this.emit('replica:failed', reason.error);
+    else this.emit('replica:removed', reason.members);
+    this.#life.tell(reason);
     this.#release();
   }
 
@@ -654,17 +446,4 @@ export class Replica<M extends StateMachine = StateMachine> extends Emitter<Repl
       : this.#engine?.close();
     closing?.catch(() => undefined);
   }
-}
-
-function quorumsOf(membership: Membership | undefined): ReplicaStatus['quorums'] {
-  const { voters = [], quorums } = membership ?? {};
-  return { commit: commitSize(voters.length, quorums), election: electionSize(voters.length, quorums) };
-}
-
-function noQuorum(fate?: 'refused'): QuorateError {
-  return new QuorateError('ERR_NOT_READY', 'no quorum answers', { fate });
-}
-
-function asError(error: unknown): Error {
-  return error instanceof Error ? error : new Error(String(error));
 }

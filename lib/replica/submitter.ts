@@ -8,10 +8,13 @@ import type { Environment, Timer } from '../environment.js';
 import { QuorateError, type ErrorCode } from '../errors.js';
 import { encodeBatch, encodeItem } from './batch.js';
 import type { BatchCodec } from './codec.js';
+import { ForeignBatches } from './foreignBatches.js';
 import { Load, type SubmitLimits } from './load.js';
 import { Failure, resultExpired, type Outcome } from './outcome.js';
+import { Openings } from './openings.js';
+import { OwnSession } from './ownSession.js';
 import { Batch, type Waiter } from './pending.js';
-import { Registration, REGISTRATION_TOKEN } from './registration.js';
+import { REGISTRATION_TOKEN } from './registration.js';
 import type { SequenceId } from './requestId.js';
 import { Sends, STALE_MS } from './sends.js';
 import type { Session, SessionTable } from './sessions.js';
@@ -20,10 +23,6 @@ const MAX_BATCH_COMMANDS = 1024;
 const MAX_BATCH_BYTES = 64 * 1024;
 /** After a refusal: how long until the next try. */
 const RETRY_MS = 20;
-/** How long, and how many, timed-out batches are kept so that a retry with their request id finds them unapplied. */
-const AMBIGUOUS_MS = 600_000;
-const AMBIGUOUS_BATCHES = 1024;
-
 /** A command that was encoded before, with its request id in front. */
 export interface Replayed {
   readonly item: Uint8Array;
@@ -32,23 +31,16 @@ export interface Replayed {
 }
 
 export class Submitter {
-  readonly #self: string;
   readonly #environment: Environment;
   readonly #codec: BatchCodec;
   readonly #limits: SubmitLimits;
   readonly #wake: () => void;
   readonly #load: Load;
   readonly #sends = new Sends();
-  #session = 0;
-  #registration: Registration | undefined;
-  /** A session beside the own one is being opened. */
-  #opening: { readonly registration: Registration; readonly opened: (id: number) => void } | undefined;
-  #nextSequence = 1;
+  readonly #openings: Openings;
+  readonly #own = new OwnSession();
+  readonly #foreign = new ForeignBatches();
   #queued: Batch[] = [];
-  /** Sealed batches of the own session by first sequence, oldest first. */
-  readonly #pending = new Map<number, Batch>();
-  /** Retries of sequences that belong to other sessions. */
-  readonly #foreign = new Map<string, Batch>();
   #status: GroupStatus | undefined;
   /** Sealed batches may have to be sent again. */
   #rescan = false;
@@ -65,7 +57,7 @@ export class Submitter {
     limits: SubmitLimits,
     wake: () => void,
   ) {
-    this.#self = self;
+    this.#openings = new Openings(self, environment, (id) => this.#opened(id));
     this.#codec = codec;
     this.#environment = environment;
     this.#limits = limits;
@@ -85,7 +77,7 @@ export class Submitter {
   }
 
   get session(): number {
-    return this.#session;
+    return this.#own.id;
   }
 
   /** Queues a command. Throws ERR_OVERLOADED when too much is in flight, ERR_TOO_LARGE, ERR_CODEC. */
@@ -118,16 +110,14 @@ export class Submitter {
 
   /** Submits again what may have been submitted under this sequence. */
   retry(id: SequenceId, command: unknown, waiter: Waiter): void {
-    if (id.session === this.#session) {
-      for (const batch of this.#pending.values()) {
-        const at = id.sequence - batch.first;
-        if (at < 0 || at >= batch.count) continue;
-        this.#join(batch, at, waiter);
+    if (id.session === this.#own.id) {
+      const [batch] = this.#own.overlapping(id.sequence, 1);
+      if (batch) {
+        this.#join(batch, id.sequence - batch.first, waiter);
         return;
       }
     }
-    const key = keyOf(id);
-    const known = this.#foreign.get(key);
+    const known = this.#foreign.get(id);
     if (known) {
       this.#join(known, 0, waiter);
       return;
@@ -138,14 +128,14 @@ export class Submitter {
     batch.first = id.sequence;
     batch.body = batch.items.take();
     batch.data = encodeBatch(id.session, 0, id.sequence, 1, batch.body);
-    this.#foreign.set(key, batch);
+    this.#foreign.add(batch);
     this.#rescan = true;
     this.#wake();
   }
 
   /** Opens a session for commands that are replayed; at the latest one at a time. */
   openSession(opened: (id: number) => void): void {
-    this.#opening = { registration: new Registration(this.#self, this.#environment), opened };
+    this.#openings.openBeside(opened);
     this.#armSweep();
     this.#wake();
   }
@@ -166,7 +156,7 @@ export class Submitter {
     batch.first = id.sequence;
     batch.body = batch.items.take();
     batch.data = encodeBatch(id.session, floor, id.sequence, batch.count, batch.body);
-    this.#foreign.set(keyOf(id), batch);
+    this.#foreign.add(batch);
     this.#rescan = true;
     this.#armSweep();
     this.#wake();
@@ -186,7 +176,7 @@ export class Submitter {
   abandon(waiter: Waiter, code: ErrorCode, why: string): void {
     const { batch, at } = waiter;
     if (!batch) return;
-    const error = batch.abandonment(at, this.#session, code, why, this.obstacle);
+    const error = batch.abandonment(at, this.#own.id, code, why, this.obstacle);
     const wasLast = batch.leave(waiter);
     waiter.reject(error);
     if (!wasLast) return;
@@ -205,11 +195,11 @@ export class Submitter {
   /** Nobody waits for the batch any more. */
   #shelve(batch: Batch): void {
     if (batch.session !== 0) {
-      this.#foreign.delete(keyOf({ session: batch.session, sequence: batch.first }));
+      this.#foreign.remove(batch);
     } else if (batch.promised) {
-      batch.keepUntil = this.#environment.now() + AMBIGUOUS_MS;
+      this.#own.shelve(batch, this.#environment.now());
     } else {
-      this.#pending.delete(batch.first);
+      this.#own.remove(batch);
       this.#queued = this.#queued.filter((queued) => queued !== batch);
     }
   }
@@ -219,46 +209,27 @@ export class Submitter {
     const status = this.#status;
     if (this.#closed || !status || status.contact === 0) return;
     const now = this.#environment.now();
-    if (this.#session === 0 && this.#queued.length > 0) {
-      this.#registration ??= new Registration(this.#self, this.#environment);
-      this.#registration.collect(status, now, out);
-    }
-    this.#opening?.registration.collect(status, now, out);
+    this.#openings.collect(status, now, out, this.#own.id === 0 && this.#queued.length > 0);
     if (this.#rescan) {
       this.#rescan = false;
       for (const batch of this.#foreign.values()) this.#resend(batch, status, now, out);
-      for (const batch of this.#pending.values()) this.#resend(batch, status, now, out);
+      for (const batch of this.#own.batches()) this.#resend(batch, status, now, out);
     }
-    if (this.#session === 0 || this.#queued.length === 0) return;
+    if (this.#own.id === 0 || this.#queued.length === 0) return;
     const queued = this.#queued;
     this.#queued = [];
     for (const batch of queued) {
       if (batch.unsettled === 0) continue;
-      this.#seal(batch);
+      this.#own.seal(batch);
       this.#sends.send(batch, status, now, out);
     }
-  }
-
-  #seal(batch: Batch): void {
-    batch.first = this.#nextSequence;
-    batch.body = batch.items.take();
-    batch.compact();
-    this.#nextSequence += batch.count;
-    this.#pending.set(batch.first, batch);
-    batch.data = encodeBatch(this.#session, this.#floor(), batch.first, batch.count, batch.body);
-  }
-
-  /** The lowest sequence that somebody waits for, or may ask for again. */
-  #floor(): number {
-    for (const first of this.#pending.keys()) return first;
-    return this.#nextSequence;
   }
 
   #resend(batch: Batch, status: GroupStatus, now: number, out: Proposal[]): void {
     if (!this.#sends.isDue(batch, status, now)) return;
     if (batch.accepted.size === 0 && batch.session === 0 && batch.unsettled < batch.count) {
       batch.compact();
-      batch.data = encodeBatch(this.#session, this.#floor(), batch.first, batch.count, batch.body!);
+      this.#own.encode(batch);
     }
     this.#sends.send(batch, status, now, out);
   }
@@ -266,8 +237,7 @@ export class Submitter {
   /** The engine or the leader did not take a proposal. */
   refused(token: number, why: ProposalRefusal): void {
     if (token === REGISTRATION_TOKEN) {
-      this.#registration?.refused();
-      this.#opening?.registration.refused();
+      this.#openings.refused();
       this.#retrySoon();
       return;
     }
@@ -297,7 +267,7 @@ export class Submitter {
   statusChanged(status: GroupStatus): void {
     this.#status = status;
     this.#rescan = true;
-    if (this.#load.commands > 0 || this.#opening) this.#wake();
+    if (this.#load.commands > 0 || this.#openings.beside) this.#wake();
   }
 
   /** An entry of this epoch was applied here. */
@@ -309,83 +279,56 @@ export class Submitter {
 
   /** A session was registered. */
   registered(id: number, origin: string, nonce: string): void {
-    if (this.#opening?.registration.matches(origin, nonce) === true) {
-      const { opened } = this.#opening;
-      this.#opening = undefined;
-      opened(id);
-      return;
-    }
-    if (!this.#registration?.matches(origin, nonce)) return;
-    this.#session = id;
-    this.#nextSequence = 1;
-    this.#registration = undefined;
+    this.#openings.registered(id, origin, nonce);
+  }
+
+  #opened(id: number): void {
+    this.#own.begin(id);
     this.#wake();
   }
 
   /** Whether somebody here may wait for a batch of that session. */
   awaits(session: number): boolean {
-    return session === this.#session || this.#foreign.size > 0;
+    return session === this.#own.id || this.#foreign.size > 0;
   }
 
   /** A batch was applied, now or before: settles those who wait. */
   applied(session: number, first: number, outcomes: readonly Outcome[]): void {
-    if (session === this.#session) this.#appliedOwn(first, outcomes);
-    if (this.#foreign.size === 0) return;
-    for (let at = 0; at < outcomes.length; at++) {
-      const key = keyOf({ session, sequence: first + at });
-      const batch = this.#foreign.get(key);
-      // What was replayed before in smaller batches does not answer for all of this one.
-      if (!batch || at + batch.count > outcomes.length) continue;
-      this.#foreign.delete(key);
+    if (session === this.#own.id) this.#appliedOwn(first, outcomes);
+    this.#foreign.take(session, first, outcomes, (batch, its) => {
       this.#sends.forget(batch);
-      this.#settleAll(batch, outcomes.slice(at, at + batch.count));
-    }
+      this.#load.settleAll(batch, its);
+    });
   }
 
   #appliedOwn(first: number, outcomes: readonly Outcome[]): void {
-    const whole = this.#pending.get(first);
+    const whole = this.#own.at(first);
     if (whole?.count === outcomes.length) {
-      this.#pending.delete(first);
+      this.#own.remove(whole);
       this.#sends.forget(whole);
-      this.#settleAll(whole, outcomes);
+      this.#load.settleAll(whole, outcomes);
       return;
     }
     // One command that was submitted again through another member travels alone: the rest of its batch is still to come.
-    for (const batch of [...this.#pending.values()]) {
+    for (const batch of this.#own.overlapping(first, outcomes.length)) {
       const offset = first - batch.first;
-      if (offset >= batch.count || offset + outcomes.length <= 0) continue;
-      for (let at = 0; at < outcomes.length; at++) this.#settle(batch, offset + at, outcomes[at]);
+      for (let at = 0; at < outcomes.length; at++) this.#load.settle(batch, offset + at, outcomes[at]);
       if (batch.unsettled === 0 && batch.keepUntil === 0) this.#shelve(batch);
     }
-  }
-
-  #settleAll(batch: Batch, outcomes: readonly Outcome[]): void {
-    for (let at = 0; at < outcomes.length; at++) this.#settle(batch, at, outcomes[at]);
-  }
-
-  #settle(batch: Batch, at: number, outcome: Outcome): void {
-    if (!batch.waiters[at]) return;
-    this.#load.remove(batch.sizeOf(at));
-    if (outcome instanceof Failure) this.#load.failed++;
-    else this.#load.committed++;
-    batch.settle(at, outcome);
   }
 
   /** A batch came up in the log whose session was gone: nothing of it was applied, and nothing ever will be. */
   expired(session: number, first: number, count: number): void {
     const failure = new Failure('ERR_SESSION_EXPIRED', `session ${session} has expired`);
-    if (session !== this.#session) {
+    if (session !== this.#own.id) {
       this.applied(session, first, new Array<Outcome>(count).fill(failure));
       return;
     }
-    const pending = [...this.#pending.values()];
-    this.#session = 0;
-    this.#pending.clear();
-    for (const batch of pending) {
+    for (const batch of this.#own.end()) {
       this.#sends.forget(batch);
       // Whoever applied the log without a gap knows that the batch had not been applied before the session went.
       if (this.#sends.sawAllSince(batch)) this.#requeue(batch);
-      else this.#settleAll(batch, new Array<Outcome>(batch.count).fill(failure));
+      else this.#load.settleAll(batch, new Array<Outcome>(batch.count).fill(failure));
     }
     this.#wake();
   }
@@ -399,17 +342,15 @@ export class Submitter {
   /** The state was replaced by a snapshot: what it says of the own session settles those who wait. */
   restored(table: SessionTable): void {
     this.#sends.restored();
-    for (const each of [this.#opening?.registration, this.#registration]) {
-      const opened = each && table.findByNonce(this.#self, each.nonce);
-      if (opened) this.registered(opened.id, this.#self, opened.nonce);
-    }
-    if (this.#session === 0) return;
-    const session = table.peek(this.#session);
+    this.#openings.restored(table);
+    const { id } = this.#own;
+    if (id === 0) return;
+    const session = table.peek(id);
     if (!session) {
-      this.expired(this.#session, 0, 0);
+      this.expired(id, 0, 0);
       return;
     }
-    for (const batch of [...this.#pending.values()]) this.#settleByTable(batch, session);
+    for (const batch of [...this.#own.batches()]) this.#settleByTable(batch, session);
     this.#rescan = true;
     this.#wake();
   }
@@ -420,14 +361,14 @@ export class Submitter {
     let missing = 0;
     for (let at = 0; at < batch.count; at++) {
       const found = session.find(batch.first + at);
-      if (found) this.#settle(batch, at, found.known ? found.outcome : resultExpired);
+      if (found) this.#load.settle(batch, at, found.known ? found.outcome : resultExpired);
       else missing++;
     }
     if (missing > 0) {
       if (batch.unsettled === 0 && batch.keepUntil === 0) this.#shelve(batch);
       return;
     }
-    this.#pending.delete(batch.first);
+    this.#own.remove(batch);
     this.#sends.forget(batch);
   }
 
@@ -442,27 +383,17 @@ export class Submitter {
   #sweep(): void {
     this.#sweepTimer = undefined;
     const now = this.#environment.now();
-    const late = [...this.#foreign.values(), ...this.#pending.values(), ...this.#queued].filter(
-      (batch) => batch.deadline <= now,
-    );
+    const late = this.#all().filter((batch) => batch.deadline <= now);
     for (const batch of late) {
       this.#abandonAll(batch, 'ERR_TIMEOUT', `no answer within ${this.#limits.submitTimeoutMs} ms`);
     }
-    let shelved = 0;
-    for (const batch of this.#pending.values()) if (batch.keepUntil > 0) shelved++;
-    for (const batch of this.#pending.values()) {
-      if (batch.keepUntil === 0) continue;
-      if (batch.keepUntil > now && shelved <= AMBIGUOUS_BATCHES) break;
-      this.#pending.delete(batch.first);
-      this.#sends.forget(batch);
-      shelved--;
-    }
-    const underWay = this.#load.commands > 0 || this.#opening !== undefined;
+    for (const batch of this.#own.clearShelf(now)) this.#sends.forget(batch);
+    const underWay = this.#load.commands > 0 || this.#openings.beside;
     if (underWay) {
       this.#rescan = true;
       this.#wake();
     }
-    if (underWay || this.#pending.size > 0) this.#armSweep();
+    if (underWay || this.#own.size > 0) this.#armSweep();
   }
 
   /** Rejects everything that is not settled. */
@@ -470,17 +401,16 @@ export class Submitter {
     if (this.#closed) return;
     this.#retryTimer?.cancel();
     this.#sweepTimer?.cancel();
-    const batches = [...this.#foreign.values(), ...this.#pending.values(), ...this.#queued];
-    for (const batch of batches) this.#abandonAll(batch, code, why);
+    for (const batch of this.#all()) this.#abandonAll(batch, code, why);
     this.#closed = true;
-    this.#opening = undefined;
-    this.#pending.clear();
+    this.#openings.dropBeside();
+    this.#own.clear();
     this.#foreign.clear();
     this.#queued = [];
     this.#sends.clear();
   }
-}
 
-function keyOf(id: SequenceId): string {
-  return `${id.session}:${id.sequence}`;
+  #all(): Batch[] {
+    return [...this.#foreign.values(), ...this.#own.batches(), ...this.#queued];
+  }
 }

@@ -1,6 +1,15 @@
 /** Handing the leadership over, as a call: what it waits for, and how it speaks. */
 import type { RequestFailure } from '../engine/door.js';
+import { configError } from '../errors.js';
 import type { Wanted } from './leaderCalls.js';
+import type { MemberStatus } from './replicaTypes.js';
+
+/** Throws ERR_CONFIG for who cannot be given the leadership. `leader`: this member, if it leads. */
+export function checkTarget(to: string, members: readonly MemberStatus[], leader: string | undefined): void {
+  const voters = members.filter(({ as }) => as === 'voter').map(({ id }) => id);
+  if (!voters.includes(to)) throw configError('to', to, `a voter of the group: ${voters.join(', ')}`);
+  if (to === leader) throw configError('to', to, 'another member: this one leads already');
+}
 
 /** `to` leads; anyone else than now, when it is empty. With `once`, any refusal is final. */
 export function transferTo(to: string, once = false): Wanted {

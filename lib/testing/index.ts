@@ -44,12 +44,8 @@ export type {
 } from './exploration/exploreOptions.js';
 export type { ClientRandom } from './exploration/clientRandom.js';
 export type { ExploreFinding } from './exploration/exploreFinding.js';
-export {
-  faultKinds,
-  type Fault,
-  type FaultKind,
-  type PlannedFault,
-  type RunPlan,
-} from './exploration/plan.js';
+export type { Fault, FaultKind, PlannedFault } from './exploration/fault.js';
+export type { RunPlan } from './exploration/plan.js';
+export { faultKinds } from './exploration/planFaults.js';
 export type { MemberFault } from './exploration/memberFaults.js';
 export type { MeshFault, Pair } from './exploration/meshFaults.js';

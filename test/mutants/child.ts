@@ -1,6 +1,7 @@
 /** Runs seeds in a copy of the library until an invariant breaks: `child.js LIB FROM COUNT KINDS`. Reports to its parent. */
 import { pathToFileURL } from 'node:url';
-import type { planRun, FaultKind } from '../../lib/testing/exploration/plan.js';
+import type { FaultKind } from '../../lib/testing/exploration/fault.js';
+import type { planRun } from '../../lib/testing/exploration/plan.js';
 import type { runPlan } from '../../lib/testing/exploration/runPlan.js';
 import type { Word } from './hunt.js';
 import { planMembers } from '../../lib/testing/exploration/memberPlan.js';

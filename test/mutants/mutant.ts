@@ -1,5 +1,5 @@
 /** What a planted bug is. */
-import type { FaultKind } from '../../lib/testing/exploration/plan.js';
+import type { FaultKind } from '../../lib/testing/exploration/fault.js';
 
 /** A bug, as a change to the text of one source file. */
 export interface Mutant {

@@ -1,5 +1,6 @@
 /** What passes between the soak and the processes that run its seeds. */
-import type { FaultKind, RunPlan } from '../../lib/testing/exploration/plan.js';
+import type { FaultKind } from '../../lib/testing/exploration/fault.js';
+import type { RunPlan } from '../../lib/testing/exploration/plan.js';
 import type { RunOutcome } from '../../lib/testing/exploration/runPlan.js';
 
 /** One run to do. */

@@ -2,7 +2,8 @@
 import { availableParallelism } from 'node:os';
 import { parseArgs, type ParseArgsConfig } from 'node:util';
 import { checkName, checkNumber, configError, QuorateError } from '../../lib/errors.js';
-import { faultKinds, type FaultKind } from '../../lib/testing/exploration/plan.js';
+import type { FaultKind } from '../../lib/testing/exploration/fault.js';
+import { faultKinds } from '../../lib/testing/exploration/planFaults.js';
 
 /** The options, checked and complete. */
 export interface SoakOptions {

@@ -2,7 +2,8 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { configError, QuorateError } from '../../lib/errors.js';
-import { faultKinds, type RunPlan } from '../../lib/testing/exploration/plan.js';
+import type { RunPlan } from '../../lib/testing/exploration/plan.js';
+import { faultKinds } from '../../lib/testing/exploration/planFaults.js';
 
 /** Where failures are saved. */
 const DIRECTORY = 'build/soak';

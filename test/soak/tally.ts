@@ -1,6 +1,6 @@
 /** Sums over the runs of a soak. */
-import type { FaultKind } from '../../lib/testing/exploration/plan.js';
-import { faultKinds } from '../../lib/testing/exploration/plan.js';
+import type { FaultKind } from '../../lib/testing/exploration/fault.js';
+import { faultKinds } from '../../lib/testing/exploration/planFaults.js';
 import type { RunOutcome } from '../../lib/testing/exploration/runPlan.js';
 import type { Done } from './messages.js';
 

@@ -5,7 +5,7 @@ import type { Storage } from '../../storage/storage.js';
 import type { Channel, ChannelEnd } from '../../threads/line.js';
 import type { WiredProtocol } from '../codec.js';
 import type { AppBatch, AppSide, EngineBatch, EngineDoor, EngineSide } from '../door.js';
-import type { SoundProposal } from '../group.js';
+import type { SoundProposal } from '../proposals.js';
 import { EnginePacker, unpackApp, type PackedAppBatch } from './batches.js';
 import {
   MAX_BATCHES_UNTAKEN,

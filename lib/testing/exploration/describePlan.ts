@@ -1,5 +1,6 @@
 /** A plan as text. */
-import type { Fault, RunPlan } from './plan.js';
+import type { Fault } from './fault.js';
+import type { RunPlan } from './plan.js';
 
 /** What a plan says, one fault a line. */
 export function describePlan(plan: RunPlan): string {

@@ -5,7 +5,8 @@ import type { CommandOf, QueryOf, StateMachine } from '../../replica/stateMachin
 import type { Model } from '../linearizability/model.js';
 import { checkNodes, machineMaker } from '../simulation/settings.js';
 import type { ClientRandom } from './clientRandom.js';
-import { faultKinds, type FaultKind } from './plan.js';
+import type { FaultKind } from './fault.js';
+import { faultKinds } from './planFaults.js';
 
 /** What a client of `explore` does next: a command that it submits, or a query that it asks. */
 export type ExploreStep<M extends StateMachine = StateMachine> =

@@ -1,5 +1,6 @@
 /** Faults that are made for the members of a group: they come and go, stop as they should, and lose what they were being sent. */
 import type { Random } from '../simulation/random.js';
+import { LEADER } from './fault.js';
 
 /** What happens to the members of a group. */
 export type MemberFault =
@@ -38,9 +39,6 @@ export type MemberFault =
 
 /** The kinds of faults that change who takes part. */
 export const memberKinds: ReadonlySet<string> = new Set<MemberFault['kind']>(['members', 'join']);
-
-/** Stands for whoever leads at the moment of the fault. */
-const LEADER = '@leader';
 
 /** A change of the members: growth, shrinking, replacement, several at once; to one and to all now and then. */
 export function changeOf(

@@ -1,7 +1,8 @@
 /** Runs in which a group grows from one member to five and shrinks to one again, with faults at every step. */
 import { Random } from '../simulation/random.js';
 import { changeOf, witnessesOf } from './memberFaults.js';
-import { LEADER, planRun, type Fault, type FaultKind, type PlannedFault, type RunPlan } from './plan.js';
+import { LEADER, type Fault, type FaultKind, type PlannedFault } from './fault.js';
+import { planRun, type RunPlan } from './plan.js';
 
 const NODES = ['a', 'b', 'c', 'd', 'e'];
 /** Time for the first one to found the group. */

@@ -1,7 +1,8 @@
 /** Runs that put the mesh under fire: links are cut in every shape, in peace otherwise, and long enough for the mesh to settle. */
 import { Random } from '../simulation/random.js';
 import { pairsOf, partialPartition, pauses, rendezvousDown, type Pair } from './meshFaults.js';
-import { LEADER, planRun, type Fault, type PlannedFault, type RunPlan } from './plan.js';
+import { LEADER, type Fault, type PlannedFault } from './fault.js';
+import { planRun, type RunPlan } from './plan.js';
 
 const quick = { heartbeatMs: 50, electionTimeoutMs: 300 };
 const patient = { heartbeatMs: 100, electionTimeoutMs: 1000 };

@@ -3,7 +3,8 @@
  * Hildebrandt, "Simplifying and Isolating Failure-Inducing Input", 2002), then the rest of the plan, step by step.
  */
 import { checkNumber } from '../../errors.js';
-import type { PlannedFault, RunPlan } from './plan.js';
+import type { PlannedFault } from './fault.js';
+import type { RunPlan } from './plan.js';
 import { simplerFaults, simplerSettings } from './simpler.js';
 
 /** Whether a plan still fails in the way that matters. */

@@ -4,7 +4,8 @@ import { QuorateError } from '../../errors.js';
 import type { Simulation } from '../simulation/simulation.js';
 import { MemberNemesis } from './memberNemesis.js';
 import type { MeshFault } from './meshFaults.js';
-import { LEADER, type Fault, type FaultKind, type RunPlan } from './plan.js';
+import { LEADER, type Fault, type FaultKind } from './fault.js';
+import type { RunPlan } from './plan.js';
 
 /** How long a node whose replica failed stays so before somebody starts it again. */
 const REPAIR_MS = 700;

@@ -11,7 +11,8 @@ import { Clients } from './clients.js';
 import { memberKinds } from './memberFaults.js';
 import { MeshJudge } from './meshJudge.js';
 import { Nemesis } from './nemesis.js';
-import type { FaultKind, RunPlan } from './plan.js';
+import type { FaultKind } from './fault.js';
+import type { RunPlan } from './plan.js';
 import { serials } from './serials.js';
 import type { Subject } from './subject.js';
 

@@ -1,5 +1,6 @@
 /** Plans that are a little simpler than a plan: what minimising tries when no fault can be left out any more. */
-import type { Fault, PlannedFault, RunPlan } from './plan.js';
+import type { Fault, PlannedFault } from './fault.js';
+import type { RunPlan } from './plan.js';
 
 /** Below so many virtual milliseconds nothing is made shorter. */
 const SHORT_MS = 20;

@@ -5,7 +5,8 @@
 import { Random } from '../simulation/random.js';
 import { planMembers } from './memberPlan.js';
 import { planMesh } from './meshPlan.js';
-import { LEADER, planRun, type Fault, type PlanOptions, type RunPlan } from './plan.js';
+import { LEADER, type Fault } from './fault.js';
+import { planRun, type PlanOptions, type RunPlan } from './plan.js';
 
 const STORMY = 8;
 const MESHY = 3;

@@ -6,26 +6,22 @@ import type { Mesh } from '../../mesh/mesh.js';
 import type { GroupClient } from '../../replica/client/groupClient.js';
 import type { Replica } from '../../replica/replica.js';
 import type { StateMachine } from '../../replica/stateMachine.js';
-import { SimDisk } from './disk/disk.js';
+import { Cluster } from './cluster.js';
+import type { SimDisk } from './disk/disk.js';
 import type { DiskSettings } from './disk/settings.js';
-import { Disturbances } from './disturbances.js';
+import type { Disturbances } from './disturbances.js';
 import { downReplica } from './downReplica.js';
-import { History, type HistoryOperation } from './history.js';
-import { runEvents } from './loop.js';
-import { MessageFaults } from './messages.js';
-import { SimNetwork } from './network/network.js';
-import type { NetworkSettings } from './network/settings.js';
-import { GROUP, SimNode, type NodeState, type World } from './node.js';
+import type { HistoryOperation } from './history.js';
+import type { SimNetwork } from './network/network.js';
+import { GROUP, type NodeState } from './node.js';
 import type { Process } from './process.js';
-import { Random } from './random.js';
-import { Phase, Scheduler } from './scheduler.js';
+import { Phase } from './scheduler.js';
 import { checkSettings, type MessageSettings, type SimulationOptions } from './settings.js';
-import { Trace } from './trace.js';
+import { checkSpan, Timeline } from './timeline.js';
+import type { Trace } from './trace.js';
 import { violationError, type SimulationReport, type Violation } from './violation.js';
-import { GroupWatch } from './watch/groupWatch.js';
-import { Applications } from './watch/machineWatch.js';
-import { MeshWatch } from './watch/meshWatch.js';
-import { TransferWatch } from './watch/transferWatch.js';
+import type { GroupWatch } from './watch/groupWatch.js';
+import type { TransferWatch } from './watch/transferWatch.js';
 
 /**
  * N nodes that run the real mesh, replica and storage code over a simulated network and simulated disks. Time passes only in
@@ -46,21 +42,13 @@ export class Simulation<M extends StateMachine = StateMachine> {
   /** The network, for faults beyond those that have a method here. */
   readonly network: SimNetwork;
   /** What was done to the network and the processes. @internal */
-  readonly disturbances = new Disturbances();
-  readonly #scheduler = new Scheduler();
-  readonly #trace: Trace;
+  readonly disturbances: Disturbances;
   /** What is known of the group as a whole. @internal */
   readonly group: GroupWatch;
   /** Snapshots on their way. @internal */
   readonly transfers: TransferWatch;
-  readonly #applications: Applications;
-  readonly #history: History;
-  readonly #messages: MessageFaults;
-  readonly #mesh: MeshWatch;
-  readonly #nodes = new Map<string, SimNode>();
-  readonly #counts = new Map<string, number>();
-  readonly #pauses: Random;
-  #running = false;
+  readonly #cluster: Cluster;
+  readonly #time: Timeline;
 
   /** @internal */
   constructor(options: SimulationOptions<M>) {
@@ -70,86 +58,23 @@ export class Simulation<M extends StateMachine = StateMachine> {
     this.founders = settings.founders;
     this.witnesses = settings.witnesses;
     this.clients = settings.clients;
-    const all = [...settings.nodes, ...settings.clients];
-    const scheduler = this.#scheduler;
-    const random = new Random(`quorate ${settings.seed}`);
-    this.#pauses = random.stream('pauses');
-    const trace = new Trace(settings.traceEvents);
-    this.#trace = trace;
-    this.group = new GroupWatch(
-      (invariant, node, message) => this.#violated(invariant, node, message),
-      settings.founders,
-      settings.witnesses,
-    );
-    this.transfers = new TransferWatch(this.group, (kind) => this.count(kind));
-    this.#applications = new Applications(this.group);
-    this.#history = new History(() => scheduler.now);
-    this.#messages = new MessageFaults(settings.messages, random);
-    this.network = new SimNetwork({
-      scheduler,
-      random: random.stream('network'),
-      trace,
-      settings: settings.network,
-      disturbances: this.disturbances,
-    });
-    this.#mesh = new MeshWatch({
-      nodes: all,
-      disturbances: this.disturbances,
-      lossy: isLossy(settings.network),
-      now: () => scheduler.now,
-      report: (invariant, node, message) => this.#violated(invariant, node, message),
-    });
-    scheduler.onThrow = (owner, error) => this.#threw(owner?.node, error);
-    const world: World = {
-      nodes: settings.nodes,
-      founders: settings.founders,
-      witnesses: settings.witnesses,
-      scheduler,
-      random: random.stream('process'),
-      trace,
-      transport: this.network,
-      mesh: this.#mesh,
-      disturbances: this.disturbances,
-      history: this.#history,
-      group: this.group,
-      transfers: this.transfers,
-      applications: this.#applications,
-      fate: this.#messages,
-      consensus: settings.consensus,
-      machine: settings.machine,
-      snapshot: settings.snapshot,
-      timeout: settings.timeout,
-      onNoQuorum: settings.onNoQuorum,
-      autopilot: settings.autopilot,
-      relay: settings.relay,
-      driftRate: settings.driftRate,
-      applyMs: settings.applyMs,
-      segmentBytes: 65_536,
-      reserve: 262_144,
-      count: (kind) => this.count(kind),
-    };
-    for (const id of all) {
-      const disk = new SimDisk({
-        node: id,
-        scheduler,
-        random: random.stream(`disk/${id}`),
-        trace,
-        settings: settings.disk,
-      });
-      const node = new SimNode(id, disk, world);
-      this.#nodes.set(id, node);
-      if (settings.founders.includes(id) || settings.clients.includes(id)) node.start();
-    }
+    this.#cluster = new Cluster(settings, (...found) => this.report(...found));
+    const { scheduler, network, disturbances, group, transfers } = this.#cluster;
+    this.#time = new Timeline(scheduler, () => this.violation !== undefined);
+    this.network = network;
+    this.disturbances = disturbances;
+    this.group = group;
+    this.transfers = transfers;
   }
 
   /** Virtual milliseconds since the simulation began. */
   get now(): number {
-    return this.#scheduler.now;
+    return this.#cluster.scheduler.now;
   }
 
   /** How many events happened. */
   get events(): number {
-    return this.#scheduler.events;
+    return this.#cluster.scheduler.events;
   }
 
   /** The highest index that was committed anywhere. */
@@ -162,32 +87,32 @@ export class Simulation<M extends StateMachine = StateMachine> {
    * that were refused, and queries without an answer: neither says anything.
    */
   get history(): HistoryOperation[] {
-    return this.#history.operations;
+    return this.#cluster.history.operations;
   }
 
   /** Calls that wait for an answer. */
   get openCalls(): number {
-    return this.#history.open;
+    return this.#cluster.history.open;
   }
 
   /** Reads that a node's consensus core has taken and not ended. @internal */
   openReads(id: string): number {
-    return this.#node(id).view?.core?.openReads ?? 0;
+    return this.#cluster.node(id).view?.core?.openReads ?? 0;
   }
 
   /** What a node's consensus core holds; undefined while the node is down. @internal */
   coreLoad(id: string): CoreLoad | undefined {
-    return this.#node(id).view?.core?.load();
+    return this.#cluster.node(id).view?.core?.load();
   }
 
   /** What happened: two runs are the same exactly if their hashes are. */
   get trace(): Trace {
-    return this.#trace;
+    return this.#cluster.trace;
   }
 
   /** Lets `ms` virtual milliseconds pass, at most until an invariant does not hold. */
   async run(ms: number): Promise<void> {
-    await this.#run(this.now + checkSpan('ms', ms), () => this.violation !== undefined, true);
+    await this.#time.run(ms);
   }
 
   /**
@@ -197,24 +122,7 @@ export class Simulation<M extends StateMachine = StateMachine> {
    */
   async runUntil(predicate: () => boolean, maxMs: number): Promise<boolean> {
     if (typeof predicate !== 'function') throw configError('predicate', predicate, 'a function');
-    const ask = (): unknown => {
-      try {
-        return predicate();
-      } catch (error) {
-        if (error instanceof QuorateError && error.code === 'ERR_CLOSED') return false;
-        throw error;
-      }
-    };
-    let held = ask();
-    if (typeof held === 'object' && held !== null)
-      throw configError('predicate', held, 'a function that answers at once, without a promise');
-    if (held) return true;
-    const done = (): boolean => {
-      held = ask();
-      return Boolean(held) || this.violation !== undefined;
-    };
-    await this.#run(this.now + checkSpan('maxMs', maxMs), done, false);
-    return Boolean(held);
+    return this.#time.until(predicate, maxMs);
   }
 
   /**
@@ -241,32 +149,15 @@ export class Simulation<M extends StateMachine = StateMachine> {
    * ```
    */
   async settle<T>(promise: Promise<T>, maxMs = 60_000): Promise<T> {
-    const state = { settled: false };
-    const mark = (): void => void (state.settled = true);
-    promise.then(mark, mark);
-    const done = (): boolean => state.settled || this.violation !== undefined;
-    await this.#run(this.now + checkSpan('maxMs', maxMs), done, false);
-    if (state.settled) return promise;
+    if (await this.#time.settled(promise, maxMs)) return promise;
     if (this.violation !== undefined) throw violationError(this.seed, this.violation);
     throw new QuorateError('ERR_TIMEOUT', `not settled within ${maxMs} virtual ms`);
-  }
-
-  async #run(until: number, done: () => boolean, toTheEnd: boolean): Promise<void> {
-    if (this.#running)
-      throw new QuorateError('ERR_CONFIG', 'the simulation is running already: await that first');
-    this.#running = true;
-    try {
-      await runEvents(this.#scheduler, until, done);
-    } finally {
-      this.#running = false;
-    }
-    if (this.violation === undefined && (toTheEnd || !done())) this.#scheduler.advance(until);
   }
 
   /** Calls back in `ms` virtual milliseconds. */
   after(ms: number, callback: () => void): void {
     if (typeof callback !== 'function') throw configError('callback', callback, 'a function');
-    this.#scheduler.after(checkSpan('ms', ms), Phase.fault, undefined, callback);
+    this.#cluster.scheduler.after(checkSpan('ms', ms), Phase.fault, undefined, callback);
   }
 
   /** Resolves in `ms` virtual milliseconds, while time passes. */
@@ -276,7 +167,7 @@ export class Simulation<M extends StateMachine = StateMachine> {
 
   /** The mesh of a node; throws ERR_CLOSED while the node is down or starting. */
   mesh(id: string): Mesh {
-    const { mesh, state } = this.#node(id);
+    const { mesh, state } = this.#cluster.node(id);
     if (mesh === undefined) throw new QuorateError('ERR_CLOSED', `node ${id} is ${state}`);
     return mesh;
   }
@@ -286,7 +177,7 @@ export class Simulation<M extends StateMachine = StateMachine> {
    * every call with ERR_CLOSED, and whose status says `closed`.
    */
   replica(id: string): Replica<M> {
-    const { replica, state } = this.#node(id);
+    const { replica, state } = this.#cluster.node(id);
     return (replica ?? downReplica(id, GROUP, state)) as unknown as Replica<M>;
   }
 
@@ -297,23 +188,23 @@ export class Simulation<M extends StateMachine = StateMachine> {
   async client(id: string): Promise<GroupClient<M>> {
     if (!this.clients.includes(id))
       throw configError('id', id, `one of the clients: ${this.clients.join(', ')}`);
-    return (await this.#node(id).client()) as unknown as GroupClient<M>;
+    return (await this.#cluster.node(id).client()) as unknown as GroupClient<M>;
   }
 
   /** How a node stands. */
   state(id: string): NodeState {
-    return this.#node(id).state;
+    return this.#cluster.node(id).state;
   }
 
   /** Why a node's replica failed, if it did. */
   failure(id: string): Error | undefined {
-    return this.#node(id).error;
+    return this.#cluster.node(id).error;
   }
 
   /** The node that leads, of several the one of the newest epoch; undefined if none does. */
   leader(): string | undefined {
     let found: { id: string; n: number } | undefined;
-    for (const { id, state, replica } of this.#nodes.values()) {
+    for (const { id, state, replica } of this.#cluster.nodes.values()) {
       if (state !== 'up' || replica === undefined) continue;
       const { role, epoch } = replica.status();
       if (role === 'leader' && (found === undefined || epoch > found.n)) found = { id, n: epoch };
@@ -350,7 +241,7 @@ export class Simulation<M extends StateMachine = StateMachine> {
    * the disk, any part may be lost.
    */
   crash(id: string, { power = true }: { readonly power?: boolean } = {}): void {
-    const node = this.#node(id);
+    const node = this.#cluster.node(id);
     if (node.process === undefined) return;
     this.count(power ? 'power losses' : 'kills');
     node.crash(power);
@@ -361,7 +252,7 @@ export class Simulation<M extends StateMachine = StateMachine> {
    * nodes that are no founders always do, as voters unless something else is said.
    */
   restart(id: string, { join }: { readonly join?: 'voter' | 'learner' | undefined } = {}): void {
-    const node = this.#node(id);
+    const node = this.#cluster.node(id);
     this.count('restarts');
     if (node.process !== undefined) node.crash(false);
     node.start(join);
@@ -373,7 +264,7 @@ export class Simulation<M extends StateMachine = StateMachine> {
    */
   stop(id: string): Promise<void> {
     this.count('stops');
-    return this.#node(id).stop();
+    return this.#cluster.node(id).stop();
   }
 
   /** A node's process stands still: a blocked event loop, a long collection, a suspended machine. */
@@ -396,10 +287,10 @@ export class Simulation<M extends StateMachine = StateMachine> {
   #standStill(kind: string, id: string, ms: number): Process | undefined {
     checkSpan('ms', ms);
     this.#fault(kind, `${id} ${ms}`, id);
-    const { process } = this.#node(id);
+    const { process } = this.#cluster.node(id);
     if (process === undefined) return undefined;
     process.pausedUntil = Math.max(process.pausedUntil, this.now + ms);
-    process.wakesInOrder = this.#pauses.chance(0.5);
+    process.wakesInOrder = this.#cluster.pauses.chance(0.5);
     return process;
   }
 
@@ -407,40 +298,28 @@ export class Simulation<M extends StateMachine = StateMachine> {
   shiftClock(id: string, ms: number): void {
     checkNumber('ms', ms, -1e12, 1e12, false);
     this.#fault('clock shift', `${id} ${ms}`, id);
-    this.#node(id).process?.shiftWallClock(ms);
+    this.#cluster.node(id).process?.shiftWallClock(ms);
   }
 
   /** Changes how a node's disk behaves from now on; what is left out stays. */
   setDisk(id: string, settings: DiskSettings): void {
-    const { disk } = this.#node(id);
+    const { disk } = this.#cluster.node(id);
     disk.settings = { ...disk.settings, ...settings };
   }
 
   /** The disk of a node, for faults beyond those that have a method here. */
   disk(id: string): SimDisk {
-    return this.#node(id).disk;
+    return this.#cluster.node(id).disk;
   }
 
   /** Changes what happens to messages between links and cores from now on; what is left out stays. */
   setMessages(settings: MessageSettings): void {
-    this.#messages.change(settings);
+    this.#cluster.messages.change(settings);
   }
 
   /** How often things happened: elections, snapshots, faults by kind. */
   counts(): Record<string, number> {
-    const out = new Map(this.#counts);
-    const add = (more: Iterable<readonly [string, number]>, prefix: string): void => {
-      for (const [kind, n] of more) out.set(prefix + kind, (out.get(prefix + kind) ?? 0) + n);
-    };
-    add(Object.entries(this.network.counts), 'network: ');
-    add(Object.entries(this.#messages.counts), 'messages: ');
-    add(Object.entries(this.#history.counts), 'calls: ');
-    add(Object.entries(this.#mesh.counts()), '');
-    for (const { disk } of this.#nodes.values()) add(disk.counts, 'disk: ');
-    out.set('commands applied', this.#applications.applied);
-    out.set('memberships committed', this.group.members.changes);
-    out.set('states compared', this.#applications.compared);
-    return Object.fromEntries([...out].sort(([a], [b]) => (a < b ? -1 : 1)));
+    return this.#cluster.counts();
   }
 
   /**
@@ -449,7 +328,7 @@ export class Simulation<M extends StateMachine = StateMachine> {
    * compares the states of members that stand at the same index now, if the machine's snapshots need no waiting.
    */
   check(): SimulationReport {
-    if (this.violation === undefined) for (const node of this.#nodes.values()) node.compareState();
+    if (this.violation === undefined) for (const node of this.#cluster.nodes.values()) node.compareState();
     if (this.violation !== undefined) throw violationError(this.seed, this.violation);
     const { now, events, commitIndex } = this;
     return { ok: true, now, events, commitIndex, counts: this.counts() };
@@ -457,46 +336,31 @@ export class Simulation<M extends StateMachine = StateMachine> {
 
   /** Whether a node's process runs and has joined its mesh. @internal */
   meshes(id: string): boolean {
-    const { process, mesh } = this.#node(id);
+    const { process, mesh } = this.#cluster.node(id);
     return process !== undefined && mesh !== undefined;
   }
 
   /** Whether a node was ever started. @internal */
   began(id: string): boolean {
-    return this.#node(id).lives > 0;
+    return this.#cluster.node(id).lives > 0;
   }
 
   /** One more of a kind. @internal */
   count(kind: string): void {
-    this.#counts.set(kind, (this.#counts.get(kind) ?? 0) + 1);
+    this.#cluster.count(kind);
   }
 
   /** Something that a driver of the simulation found not to hold. @internal */
   report(invariant: string, node: string, message: string): void {
-    this.#violated(invariant, node, message);
+    if (this.violation !== undefined) return;
+    this.violation = { invariant, node, time: this.now, message };
+    this.#cluster.trace.add(this.now, node, 'VIOLATION', `${invariant}: ${message}`);
   }
 
   #fault(kind: string, detail: string, ...ids: readonly string[]): void {
-    for (const id of ids) this.#node(id);
+    for (const id of ids) this.#cluster.node(id);
     this.count(kind);
-    this.#trace.add(this.now, '', kind, detail);
-  }
-
-  #node(id: string): SimNode {
-    const node = this.#nodes.get(id);
-    if (node === undefined) throw configError('id', id, `one of ${this.nodes.join(', ')}`);
-    return node;
-  }
-
-  #violated(invariant: string, node: string, message: string): void {
-    if (this.violation !== undefined) return;
-    this.violation = { invariant, node, time: this.now, message };
-    this.#trace.add(this.now, node, 'VIOLATION', `${invariant}: ${message}`);
-  }
-
-  #threw(node: string | undefined, error: unknown): void {
-    const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
-    this.#violated('no exception', node ?? '', `an event threw: ${text}`);
+    this.#cluster.trace.add(this.now, '', kind, detail);
   }
 }
 
@@ -520,14 +384,4 @@ export function createSimulation<M extends StateMachine = KeyValueMachine<unknow
   options: SimulationOptions<M>,
 ): Simulation<M> {
   return new Simulation(options);
-}
-
-function isLossy({ lossRate = 0, control, bulk }: NetworkSettings): boolean {
-  return Math.max(lossRate, control?.lossRate ?? 0, bulk?.lossRate ?? 0) > 0;
-}
-
-function checkSpan(name: string, value: number): number {
-  if (typeof value !== 'number' || !(value >= 0) || value > 1e12)
-    throw configError(name, value, 'a number of milliseconds from 0 to 10^12');
-  return value;
 }

@@ -112,8 +112,8 @@ export const meshMutants: readonly Mutant[] = [
   },
   {
     name: 'that a peer was deaf is believed for ever',
-    file: 'failure/connectivity.ts',
-    find: 'if (fact.deaf && now - fact.since >= this.#evidenceMs) {',
+    file: 'failure/linkFacts.ts',
+    find: 'if (fact.deaf && now - fact.since >= evidenceMs) {',
     replace: 'if (fact.deaf && now < fact.since) {',
     pitfall: 'evidence of a one-way link that does not age',
     within: 0,

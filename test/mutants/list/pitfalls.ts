@@ -88,7 +88,7 @@ export const pitfallMutants: readonly Mutant[] = [
   {
     name: 'who waits is not told what a snapshot holds',
     file: 'replica/submitter.ts',
-    find: '    for (const batch of [...this.#pending.values()]) this.#settleByTable(batch, session);\n',
+    find: '    for (const batch of [...this.#own.batches()]) this.#settleByTable(batch, session);\n',
     replace: '',
     pitfall: 'who waits for a command is stranded after a snapshot (openraft#1761)',
     within: 0,

@@ -51,7 +51,7 @@ export const readMutants: readonly Mutant[] = [
   },
   {
     name: 'a lease is kept over a suspend',
-    file: 'engine/engine.ts',
+    file: 'engine/turns.ts',
     find: 'if (!group.over) group.core.suspended?.(now);',
     replace: 'void group;',
     pitfall: 'a lease under a clock that stood still (tikv#964)',

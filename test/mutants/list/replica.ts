@@ -34,7 +34,7 @@ export const replicaMutants: readonly Mutant[] = [
     find: `  retry(id: SequenceId, command: unknown, waiter: Waiter): void {
 `,
     replace: `  retry(id: SequenceId, command: unknown, waiter: Waiter): void {
-    if (id.session !== this.#session) return this.add(command, undefined, waiter);
+    if (id.session !== this.#own.id) return this.add(command, undefined, waiter);
 `,
     pitfall: 'a request id is forgotten at a retry',
     within: 100,
@@ -167,7 +167,7 @@ export const replicaMutants: readonly Mutant[] = [
   },
   {
     name: 'writes count as durable when they are handed over',
-    file: 'engine/engine.ts',
+    file: 'engine/turns.ts',
     find: '        store.write(writes, done);',
     replace: `        store.write(writes, () => undefined);
         done();`,
@@ -195,7 +195,7 @@ export const replicaMutants: readonly Mutant[] = [
   {
     name: 'contacts are made once',
     file: 'engine/engine.ts',
-    find: `    if (up) for (const group of this.#groups.values()) group.greet(peer, true);
+    find: `    if (up) for (const group of this.#groups.values()) group.greetings.greet(peer, true);
 `,
     replace: '',
     pitfall: 'liveness: a hello is sent only when a group is opened',

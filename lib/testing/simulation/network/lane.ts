@@ -9,6 +9,8 @@ import { crc32 } from '../../../crc.js';
 import { watermarks } from '../../../mesh/limits.js';
 import type { Lane, LaneName } from '../../../mesh/transport.js';
 import { Phase, type Event } from '../scheduler.js';
+import { Batch, Flight } from './flight.js';
+import { Inbox } from './inbox.js';
 import type { LinkEnd } from './link.js';
 import { packetsOf } from './way.js';
 import type { Way } from './way.js';
@@ -18,9 +20,6 @@ const maxMessageSize = 262_144;
 /** What a lane holds before the link breaks. */
 const maxWaitingBytes = 64 * 1024 * 1024;
 const maxWaitingMessages = 100_000;
-/** What a receiver keeps that listens to nothing yet. */
-const maxEarlyBytes = 1024 * 1024;
-const maxEarlyMessages = 256;
 /** A batch takes no more than this, so that a long turn leaves bit by bit. */
 const batchBytes = 65_536;
 /** Retransmission time-outs, as libdatachannel sets them. */
@@ -29,27 +28,6 @@ const maxTimeoutMs = 10_000;
 /** A lost packet that so many follow is noticed by its gap, not by a time-out (RFC 9260 §7.2.4). */
 const fastPackets = 4;
 
-/** Messages sent in one turn. */
-class Batch {
-  readonly turn: number;
-  readonly madeAt: number;
-  messages: Uint8Array[] = [];
-  bytes = 0;
-  /** When its first byte leaves. */
-  startAt = 0;
-  /** Packets that have to be sent again. */
-  lost = 0;
-  arrived = false;
-  /** When the sender hears that it arrived. */
-  ackAt = Infinity;
-  event: { cancel(): void } | undefined;
-
-  constructor(turn: number, madeAt: number) {
-    this.turn = turn;
-    this.madeAt = madeAt;
-  }
-}
-
 export class SimLane implements Lane {
   readonly maxMessageSize = maxMessageSize;
   onDrain: (() => void) | undefined;
@@ -57,16 +35,13 @@ export class SimLane implements Lane {
   readonly #end: LinkEnd;
   readonly #way: Way;
   readonly #world: World;
+  readonly #inbox: Inbox;
   readonly #low: number;
   #other!: SimLane;
 
   /** The batch that this turn fills. */
   #loading: Batch | undefined;
-  /** Batches that have started, in order: acknowledged up to `head`, delivered up to `next`. */
-  #flight: Batch[] = [];
-  #head = 0;
-  #next = 0;
-  #flightBytes = 0;
+  readonly #flight = new Flight();
   /** Batches that wait for room in the send window. */
   #waiting: Batch[] = [];
   #waitingBytes = 0;
@@ -74,8 +49,6 @@ export class SimLane implements Lane {
   /** When the last byte given to the wire has left. */
   #busyUntil = 0;
   #lastArrival = 0;
-  /** Some batch was delivered and its acknowledgement was not. */
-  #unheard = false;
   #timeoutMs = 0;
   #resend: Event | undefined;
   #wake: Event | undefined;
@@ -83,16 +56,12 @@ export class SimLane implements Lane {
   /** More than the low-water mark was buffered since `onDrain` was last called. */
   #high = false;
 
-  #onMessage: ((message: Uint8Array) => void) | undefined;
-  #early: Uint8Array[] = [];
-  #earlyBytes = 0;
-  #releasing = false;
-
   constructor(name: LaneName, end: LinkEnd, way: Way, world: World) {
     this.#name = name;
     this.#end = end;
     this.#way = way;
     this.#world = world;
+    this.#inbox = new Inbox(end);
     this.#low = watermarks[name].low;
   }
 
@@ -135,14 +104,11 @@ export class SimLane implements Lane {
   }
 
   get onMessage(): ((message: Uint8Array) => void) | undefined {
-    return this.#onMessage;
+    return this.#inbox.reader;
   }
 
   set onMessage(handler: ((message: Uint8Array) => void) | undefined) {
-    this.#onMessage = handler;
-    if (handler === undefined || this.#early.length === 0 || this.#releasing) return;
-    this.#releasing = true;
-    this.#end.process.defer(() => this.#release());
+    this.#inbox.reader = handler;
   }
 
   /** The end is gone: nothing more is sent, again or for the first time. */
@@ -151,16 +117,15 @@ export class SimLane implements Lane {
     this.#wake?.cancel();
     this.#drain?.cancel();
     this.#waiting = [];
-    this.#early = [];
-    this.#earlyBytes = 0;
+    this.#inbox.clear();
   }
 
   #load(): Batch {
     const { events, now } = this.#world.scheduler;
     const batch = new Batch(events, now);
     this.#loading = batch;
-    this.#acknowledged(now);
-    if (this.#waiting.length === 0 && this.#flightBytes < this.#world.settings.sendWindowBytes) {
+    this.#flight.acknowledged(now);
+    if (this.#waiting.length === 0 && this.#flight.bytes < this.#world.settings.sendWindowBytes) {
       this.#start(batch, now);
     } else {
       batch.startAt = -1;
@@ -173,7 +138,7 @@ export class SimLane implements Lane {
   #start(batch: Batch, now: number): void {
     const way = this.#way;
     batch.startAt = Math.max(now, this.#busyUntil);
-    this.#flight.push(batch);
+    this.#flight.add(batch);
     const at = Math.max(batch.startAt, way.cloggedUntil) + way.delay(this.#name);
     this.#lastArrival = Math.max(this.#lastArrival, at);
     this.#travel(batch, this.#lastArrival - now);
@@ -186,7 +151,7 @@ export class SimLane implements Lane {
     const packets = before === 0 ? packetsOf(bytes) : packetsOf(batch.bytes) - packetsOf(before);
     this.#busyUntil =
       Math.max(this.#world.scheduler.now, this.#busyUntil) + (bytes * 1000) / way.lane(this.#name).bandwidth;
-    this.#flightBytes += bytes;
+    this.#flight.sent(bytes);
     const lost = packets === 0 ? 0 : way.lost(this.#name, packets);
     if (lost > 0) this.#lose(batch, lost, packetsOf(batch.bytes) >= fastPackets);
   }
@@ -232,9 +197,7 @@ export class SimLane implements Lane {
       return;
     }
     batch.arrived = true;
-    let delivered: Batch | undefined;
-    while (this.#flight[this.#next]?.arrived === true) {
-      delivered = this.#flight[this.#next++]!;
+    for (let delivered; (delivered = this.#flight.deliver()) !== undefined;) {
       this.#acknowledge(delivered, now);
       const { messages } = delivered;
       delivered.messages = [];
@@ -246,33 +209,15 @@ export class SimLane implements Lane {
   #acknowledge(batch: Batch, now: number): void {
     const back = this.#way.back;
     if (back.cut) {
-      this.#unheard = true;
+      this.#flight.mute();
       if (this.#timeoutMs === 0) this.#timeoutMs = this.#initialTimeout();
       this.#resendIn(this.#timeoutMs);
       return;
     }
     this.#timeoutMs = 0;
     batch.ackAt = Math.max(now, back.cloggedUntil) + back.lane(this.#name).latencyMs;
-    if (this.#unheard) this.#heard(batch.ackAt);
+    this.#flight.heard(batch.ackAt);
     this.#wakeLater();
-  }
-
-  /** An acknowledgement covers all that was delivered before. */
-  #heard(at: number): void {
-    this.#unheard = false;
-    for (let i = this.#head; i < this.#next; i++) {
-      const batch = this.#flight[i]!;
-      if (batch.ackAt === Infinity) batch.ackAt = at;
-    }
-  }
-
-  #acknowledged(now: number): void {
-    while (this.#head < this.#next && this.#flight[this.#head]!.ackAt <= now)
-      this.#flightBytes -= this.#flight[this.#head++]!.bytes;
-    if (this.#head < 64 || this.#head * 2 < this.#flight.length) return;
-    this.#flight.splice(0, this.#head);
-    this.#next -= this.#head;
-    this.#head = 0;
   }
 
   #resendIn(delayMs: number): void {
@@ -293,8 +238,7 @@ export class SimLane implements Lane {
     const { now } = this.#world.scheduler;
     let packets = 0;
     let again = false;
-    for (let i = this.#head; i < this.#flight.length; i++) {
-      const batch = this.#flight[i]!;
+    for (const batch of this.#flight.unacknowledged()) {
       if (batch.lost === 0) continue;
       packets += batch.lost;
       batch.lost = way.lost(this.#name, batch.lost);
@@ -302,11 +246,11 @@ export class SimLane implements Lane {
       if (batch.lost > 0) again = true;
       else this.#travel(batch, Math.max(0, way.cloggedUntil - now) + way.delay(this.#name));
     }
-    if (this.#unheard) {
+    if (this.#flight.unheard) {
       packets++;
       if (way.open) {
         const at = Math.max(now, way.cloggedUntil, way.back.cloggedUntil) + way.roundTrip(this.#name);
-        this.#heard(at);
+        this.#flight.heard(at);
         this.#wakeLater();
       } else {
         again = true;
@@ -324,8 +268,8 @@ export class SimLane implements Lane {
 
   /** Looks again when the oldest acknowledgement under way arrives. */
   #wakeLater(): void {
-    if (this.#waiting.length === 0 || this.#wake !== undefined || this.#head === this.#next) return;
-    const { ackAt } = this.#flight[this.#head]!;
+    if (this.#waiting.length === 0 || this.#wake !== undefined) return;
+    const ackAt = this.#flight.nextAckAt;
     if (ackAt === Infinity) return;
     const { scheduler } = this.#world;
     this.#wake = scheduler.after(ackAt - scheduler.now, Phase.io, undefined, () => this.#moreRoom());
@@ -336,8 +280,8 @@ export class SimLane implements Lane {
     this.#wake = undefined;
     if (!this.#end.open || !this.#end.process.alive) return;
     const { scheduler, settings } = this.#world;
-    this.#acknowledged(scheduler.now);
-    while (this.#waiting.length > 0 && this.#flightBytes < settings.sendWindowBytes) {
+    this.#flight.acknowledged(scheduler.now);
+    while (this.#waiting.length > 0 && this.#flight.bytes < settings.sendWindowBytes) {
       const batch = this.#waiting.shift()!;
       this.#waitingBytes -= batch.bytes;
       this.#waitingMessages -= batch.messages.length;
@@ -380,27 +324,6 @@ export class SimLane implements Lane {
     counts.bytes += bytes;
     const { from, to } = this.#way.back;
     trace.add(scheduler.now, to, 'deliver', `${from}>${to} ${this.#name} ${messages.length} ${bytes} ${crc}`);
-    for (const message of messages) {
-      if (!this.#end.open) return;
-      if (this.#onMessage !== undefined && this.#early.length === 0) this.#onMessage(message);
-      else this.#keep(message);
-    }
-  }
-
-  /** The other end may be open, and speak, before this one. */
-  #keep(message: Uint8Array): void {
-    this.#earlyBytes += message.length;
-    if (this.#early.length >= maxEarlyMessages || this.#earlyBytes > maxEarlyBytes)
-      this.#end.overflow('messages that nobody reads');
-    else this.#early.push(message);
-  }
-
-  #release(): void {
-    this.#releasing = false;
-    while (this.#onMessage !== undefined && this.#early.length > 0) {
-      const message = this.#early.shift()!;
-      this.#earlyBytes -= message.length;
-      this.#onMessage(message);
-    }
+    this.#inbox.take(messages);
   }
 }

@@ -3,7 +3,8 @@ import { expect } from 'chai';
 import { describe, it } from 'mocha';
 import { runPlan } from '../../../../lib/testing/exploration/runPlan.js';
 import { planMesh } from '../../../../lib/testing/exploration/meshPlan.js';
-import type { PlannedFault, RunPlan } from '../../../../lib/testing/exploration/plan.js';
+import type { PlannedFault } from '../../../../lib/testing/exploration/fault.js';
+import type { RunPlan } from '../../../../lib/testing/exploration/plan.js';
 import { createSimulation } from '../../../../lib/testing/index.js';
 
 /** A run in good weather with these faults alone. */

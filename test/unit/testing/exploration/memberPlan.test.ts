@@ -4,7 +4,8 @@ import { describeFault, describePlan } from '../../../../lib/testing/exploration
 import { memberKinds } from '../../../../lib/testing/exploration/memberFaults.js';
 import { planMembers } from '../../../../lib/testing/exploration/memberPlan.js';
 import { planMesh } from '../../../../lib/testing/exploration/meshPlan.js';
-import { LEADER, planRun, type Fault, type RunPlan } from '../../../../lib/testing/exploration/plan.js';
+import { LEADER, type Fault } from '../../../../lib/testing/exploration/fault.js';
+import { planRun, type RunPlan } from '../../../../lib/testing/exploration/plan.js';
 import { runPlan } from '../../../../lib/testing/exploration/runPlan.js';
 import { simplerFaults, simplerSettings } from '../../../../lib/testing/exploration/simpler.js';
 import { planSeed } from '../../../../lib/testing/exploration/storm.js';

@@ -4,7 +4,9 @@ import { describePlan } from '../../../../lib/testing/exploration/describePlan.j
 import { cutsOf, pairsOf, partialPartition } from '../../../../lib/testing/exploration/meshFaults.js';
 import type { Pair, Shape } from '../../../../lib/testing/exploration/meshFaults.js';
 import { planMesh } from '../../../../lib/testing/exploration/meshPlan.js';
-import { faultKinds, LEADER, planRun, type RunPlan } from '../../../../lib/testing/exploration/plan.js';
+import { LEADER } from '../../../../lib/testing/exploration/fault.js';
+import { planRun, type RunPlan } from '../../../../lib/testing/exploration/plan.js';
+import { faultKinds } from '../../../../lib/testing/exploration/planFaults.js';
 import { runPlan } from '../../../../lib/testing/exploration/runPlan.js';
 import { simplerFaults, simplerSettings } from '../../../../lib/testing/exploration/simpler.js';
 import { planSeed } from '../../../../lib/testing/exploration/storm.js';

@@ -1,7 +1,8 @@
 import { expect } from 'chai';
 import { QuorateError } from '../../../../lib/errors.js';
 import { minimise } from '../../../../lib/testing/exploration/minimise.js';
-import { planRun, type Fault, type RunPlan } from '../../../../lib/testing/exploration/plan.js';
+import type { Fault } from '../../../../lib/testing/exploration/fault.js';
+import { planRun, type RunPlan } from '../../../../lib/testing/exploration/plan.js';
 import { runPlan } from '../../../../lib/testing/exploration/runPlan.js';
 import { simplerFaults, simplerSettings } from '../../../../lib/testing/exploration/simpler.js';
 import { acknowledgesEarly, acknowledgesEarlyAfterRestart } from './support/broken.js';
