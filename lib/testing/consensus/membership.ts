@@ -3,11 +3,12 @@ import assert from 'node:assert/strict';
 import { QuorateError } from '../../errors.js';
 import type { MembersChange } from '../../replica/replicaTypes.js';
 import { five, three, type Group } from './bench.js';
-import { assertLinearizable, get, level, members, others, put, thrown, until, up } from './steps.js';
+import { assertLinearizable, get, level, members, others, put, settled, thrown, until, up } from './steps.js';
 import type { Suite } from './suite.js';
 
 /** A change; refused while too few are there, as right after a crash, it is asked for again. */
 async function changed(group: Group, through: string, change: MembersChange): Promise<void> {
+  await up(group, through);
   for (let left = 50; ; left--) {
     try {
       await group.settle(group.replica(through).changeMembers(change));
@@ -17,14 +18,6 @@ async function changed(group: Group, through: string, change: MembersChange): Pr
       await group.run(200);
     }
   }
-}
-
-/** All of these know that they are the members. */
-function settled(group: Group, ids: readonly string[]): Promise<void> {
-  const expected = ids.toSorted().join(' ');
-  return until(group, `the members are ${expected}`, () =>
-    ids.every((id) => members(group, id) === expected),
-  );
 }
 
 /** Writes one number after another, each a command; answers the last one that was taken. */

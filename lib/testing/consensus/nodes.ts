@@ -18,18 +18,20 @@ const WAIT_MS = 30_000;
 export class Nodes {
   network: MemoryNetwork = memoryNetwork();
   readonly #consensus: (settings?: ConsensusSettings) => ConsensusOption;
-  readonly #meshes = new Map<string, Mesh>();
+  readonly #meshes = new Map<string, Promise<Mesh>>();
+  /** Whatever is being opened: what a test that failed left behind has to be closed too. */
+  readonly #opening = new Set<Promise<unknown>>();
   readonly #storages = new Map<string, Storage>();
 
   constructor(consensus: (settings?: ConsensusSettings) => ConsensusOption) {
     this.#consensus = consensus;
   }
 
-  async mesh(id: string): Promise<Mesh> {
+  #mesh(id: string): Promise<Mesh> {
     const known = this.#meshes.get(id);
     if (known !== undefined) return known;
     const secret = 'a secret of more than sixteen bytes';
-    const mesh = await joinMesh({ id, cluster: 'conformance', secret, transport: this.network });
+    const mesh = joinMesh({ id, cluster: 'conformance', secret, transport: this.network });
     this.#meshes.set(id, mesh);
     return mesh;
   }
@@ -47,8 +49,14 @@ export class Nodes {
     this.#storages.delete(id);
   }
 
-  async open(id: string, options: Partial<ReplicaOptions<Ledger>> = {}): Promise<Replica<Ledger>> {
-    const mesh = await this.mesh(id);
+  open(id: string, options: Partial<ReplicaOptions<Ledger>> = {}): Promise<Replica<Ledger>> {
+    const opening = this.#open(id, options);
+    this.#opening.add(opening);
+    return opening;
+  }
+
+  async #open(id: string, options: Partial<ReplicaOptions<Ledger>>): Promise<Replica<Ledger>> {
+    const mesh = await this.#mesh(id);
     const founded = options.join === true ? {} : { members: ['a', 'b', 'c'] };
     return openReplica({
       mesh,
@@ -63,7 +71,7 @@ export class Nodes {
 
   /** The process of a node ends: its mesh and all that lives on it. */
   async stop(id: string): Promise<void> {
-    await this.#meshes.get(id)?.close();
+    await (await this.#meshes.get(id))?.close();
     this.#meshes.delete(id);
   }
 
@@ -76,7 +84,8 @@ export class Nodes {
   }
 
   async close(): Promise<void> {
-    await Promise.all([...this.#meshes.values()].map((mesh) => mesh.close()));
+    await Promise.allSettled(this.#opening);
+    await Promise.all([...this.#meshes.values()].map(async (mesh) => (await mesh).close()));
     this.#meshes.clear();
   }
 }

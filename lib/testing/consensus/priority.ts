@@ -44,7 +44,10 @@ export function priorityTests({ where }: Suite): void {
     let stop = false;
     const clients = Promise.all(
       ['a', 'b', 'c'].map(async (id) => {
-        for (; !stop; done++) await group.replica(id).submit({ op: 'put', key: id, value: done });
+        for (; !stop; done++) {
+          await group.replica(id).submit({ op: 'put', key: id, value: done });
+          await group.sleep(5);
+        }
       }),
     );
     clients.catch(() => undefined);

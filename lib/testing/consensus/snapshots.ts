@@ -114,7 +114,10 @@ export function snapshotsTests({ test }: Suite): void {
     const [away, other] = others(group);
     for (let round = 0; round < 3; round++) {
       group.crash(away);
-      for (let n = 0; n < 60; n++) await put(group, other, `${n % 7}`, `${round} ${n} ${'v'.repeat(150)}`);
+      const writers = [group.leader()!, other];
+      for (let n = 0; n < 200; n++)
+        await put(group, writers[n % 2]!, `${n % 7}`, `${round} ${n} ${'v'.repeat(150)}`);
+      await group.run(500);
       group.restart(away);
       const before = installs(group);
       const work = { stop: false, done: 0 };

@@ -54,18 +54,36 @@ export function up<M extends StateMachine>(group: Simulation<M>, id: string): Pr
   return until(group, `${id} is up`, () => group.state(id) === 'up');
 }
 
+/** Waits until these are all the members there are, each with the storage it has, and no change is under way. @internal */
+export function settled<M extends StateMachine>(group: Simulation<M>, ids: readonly string[]): Promise<void> {
+  const expected = ids.toSorted().join(' ');
+  return until(
+    group,
+    `the members are ${expected}`,
+    () => group.group.members.settled(ids) && ids.every((id) => members(group, id) === expected),
+  );
+}
+
 /** The nodes that do not lead. @internal */
 export function others<M extends StateMachine>(group: Simulation<M>): [string, string, ...string[]] {
   return group.nodes.filter((id) => id !== group.leader()) as [string, string, ...string[]];
 }
 
-/** @internal */
-export function put(group: Group, id: string, key: string, value: unknown, options: SubmitOptions = {}) {
+/** Writes through a node, which may be starting still. @internal */
+export async function put(
+  group: Group,
+  id: string,
+  key: string,
+  value: unknown,
+  options: SubmitOptions = {},
+) {
+  if (group.state(id) === 'starting') await up(group, id);
   return group.settle(group.replica(id).submit({ op: 'put', key, value }, options));
 }
 
-/** @internal */
-export function get(group: Group, id: string, key: string, options: QueryOptions = {}) {
+/** Reads through a node, which may be starting still. @internal */
+export async function get(group: Group, id: string, key: string, options: QueryOptions = {}) {
+  if (group.state(id) === 'starting') await up(group, id);
   return group.settle(group.replica(id).query({ op: 'get', key }, options));
 }
 

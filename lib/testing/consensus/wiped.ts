@@ -1,7 +1,7 @@
 /** A member whose storage was lost knows nothing of what it said: it counts again only when it has learned, and was admitted. */
 import assert from 'node:assert/strict';
 import { five, three } from './bench.js';
-import { get, level, others, put, thrown, until } from './steps.js';
+import { get, level, others, put, settled, thrown } from './steps.js';
 import type { Suite } from './suite.js';
 
 /** @internal */
@@ -14,12 +14,7 @@ export function wipedTests({ test, where }: Suite): void {
     group.crash(lost);
     group.disk(lost).wipe();
     group.restart(lost);
-    await until(
-      group,
-      'it counts again',
-      () =>
-        group.replica(lost).status().role === 'follower' && group.group.members.strangers(three).length === 0,
-    );
+    await settled(group, three);
     await level(group);
     assert.equal(group.replica(lost).peek({ op: 'get', key: '19' }), 19);
     group.crash(other);
@@ -70,12 +65,7 @@ export function wipedTests({ test, where }: Suite): void {
       group.crash(id);
       group.disk(id).wipe();
       group.restart(id);
-      await until(
-        group,
-        `${id} counts again`,
-        () =>
-          group.replica(id).status().role === 'follower' && group.group.members.strangers(five).length === 0,
-      );
+      await settled(group, five);
     }
     work.stop = true;
     await group.settle(writer);
