@@ -7,8 +7,8 @@ import type { ConsensusSettings } from '../consensus.js';
 import type { Bench } from './bench.js';
 import type { Suite } from './suite.js';
 
-/** Sixteen seeds have two of each of the exploration's kinds of runs. */
-const SEEDS = 16;
+/** Of eight seeds one is a storm of elections, one puts the mesh under fire, and in one the group grows and shrinks. */
+const SEEDS = 10;
 
 /** What a plan sets, as far as the consensus has it. */
 function settingsOf(plan: RunPlan, node: string, { features }: Bench): ConsensusSettings {

@@ -61,7 +61,7 @@ export function flowTests({ test }: Suite): void {
   });
 
   const slow: Readonly<Record<string, (group: Group, id: string) => void>> = {
-    'stands still': (group, id) => group.pause(id, 8000),
+    'stands still': (group, id) => group.pause(id, 6000),
     'has a slow disk': (group, id) => group.setDisk(id, { sync: { minMs: 400, meanMs: 0 } }),
     'has a narrow way': (group, id) => {
       for (const other of three) if (other !== id) group.network.shape(other, id, { bandwidth: 20_000 });
@@ -73,7 +73,7 @@ export function flowTests({ test }: Suite): void {
       const snapshot = { logBytes: 256 * KiB, keepEntries: 50 };
       const begin = () => bench.elected({ consensus: bench.consensus(window), snapshot });
       const healthy = await begin();
-      const { done: usual } = await pressed(healthy, healthy.leader()!, 6, 6000);
+      const { done: usual } = await pressed(healthy, healthy.leader()!, 6, 4000);
       const group = await begin();
       const leader = group.leader()!;
       const [laggard] = others(group);
@@ -81,10 +81,10 @@ export function flowTests({ test }: Suite): void {
       let most = 0;
       const watch = (): void => {
         most = Math.max(most, group.coreLoad(leader)?.inflightBytes ?? 0);
-        if (group.now < 7000) group.after(10, watch);
+        if (group.now < 5000) group.after(10, watch);
       };
       watch();
-      const { done } = await pressed(group, leader, 6, 6000);
+      const { done } = await pressed(group, leader, 6, 4000);
       assert.equal(group.leader(), leader);
       assert.ok(done >= usual * 0.9, `${done} commands instead of ${usual}`);
       assert.ok(most <= window.maxInflightBytes + window.maxMessageBytes, `${most} bytes under way`);

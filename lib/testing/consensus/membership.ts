@@ -27,6 +27,7 @@ function load(group: Group, through: string) {
     while (!work.stop) {
       await group.replica(through).submit({ op: 'put', key: 'n', value: work.last + 1 });
       work.last++;
+      await group.sleep(3);
     }
   })();
   running.catch(() => undefined);

@@ -46,12 +46,12 @@ export function priorityTests({ where }: Suite): void {
       ['a', 'b', 'c'].map(async (id) => {
         for (; !stop; done++) {
           await group.replica(id).submit({ op: 'put', key: id, value: done });
-          await group.sleep(5);
+          await group.sleep(20);
         }
       }),
     );
     clients.catch(() => undefined);
-    for (let n = 0; n < 3; n++) {
+    for (let n = 0; n < 2; n++) {
       await until(group, 'c leads', () => group.leader() === 'c');
       await group.settle(group.replica('b').transferLeadership('a', { timeout: 10_000 }));
     }

@@ -121,8 +121,10 @@ export function snapshotsTests({ test }: Suite): void {
       group.restart(away);
       const work = { stop: false, done: 0 };
       const writer = (async () => {
-        for (; !work.stop; work.done++)
+        for (; !work.stop; work.done++) {
           await group.replica(other).submit({ op: 'put', key: 'n', value: work.done });
+          await group.sleep(3);
+        }
       })();
       await until(
         group,

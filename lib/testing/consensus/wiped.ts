@@ -56,6 +56,7 @@ export function wipedTests({ test, where }: Suite): void {
       while (!work.stop) {
         await group.replica(leader).submit({ op: 'put', key: 'n', value: work.last + 1 });
         work.last++;
+        await group.sleep(3);
       }
     })();
     writer.catch(() => undefined);
