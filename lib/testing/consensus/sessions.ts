@@ -1,10 +1,9 @@
 /** A command takes effect once, however often it is sent, by whom, and through what crashes. */
 import assert from 'node:assert/strict';
-import { QuorateError } from '../../errors.js';
 import { Random } from '../simulation/random.js';
 import { three } from './bench.js';
 import { ledger } from './ledger.js';
-import { level, led, others, thrown, up } from './steps.js';
+import { failure, level, led, others, thrown, up } from './steps.js';
 import type { Suite } from './suite.js';
 
 /** @internal */
@@ -84,18 +83,11 @@ export function sessionsTests({ test }: Suite): void {
           for (;;) {
             const id = own.pick(three);
             const options = { timeout: 300, ...(requestId !== undefined && { requestId }) };
-            const error: unknown = await group
-              .replica(id)
-              .submit({ op: 'name', name: item }, options)
-              .then(
-                () => undefined,
-                (reason: unknown) => reason,
-              );
+            const error = await failure(group.replica(id).submit({ op: 'name', name: item }, options));
             if (error === undefined) {
               sure.push(item);
               break;
             }
-            assert.ok(error instanceof QuorateError, String(error));
             if (error.code === 'ERR_RESULT_EXPIRED') {
               // It says that the command was applied, and no more.
               sure.push(item);

@@ -61,7 +61,7 @@ export function wipedTests({ test, where }: Suite): void {
     })();
     writer.catch(() => undefined);
     const [one, two] = others(group);
-    for (const id of [one, two!]) {
+    for (const id of [one, two]) {
       await group.run(500);
       group.crash(id);
       group.disk(id).wipe();
