@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import type { QueryOptions } from '../../replica/replicaTypes.js';
 import { Random } from '../simulation/random.js';
 import { three, type Group } from './bench.js';
-import { others, put, thrown } from './steps.js';
+import { get, others, put, thrown } from './steps.js';
 import type { Suite } from './suite.js';
 
 function ask(group: Group, id: string, maxLagMs: number, more: QueryOptions = {}) {
@@ -52,6 +52,23 @@ export function lagTests({ test }: Suite): void {
       await group.run(10);
     }
     assert.ok(rounds >= 10 && rounds <= 100, `${rounds} times of 200 a question was under way`);
+  });
+
+  test('are fresh again after any linearizable read', async (bench) => {
+    const group = await bench.elected({ network: slow });
+    await put(group, 'a', 'k', 1);
+    const [id] = others(group);
+    await group.run(2000);
+    await get(group, id, 'k');
+    assert.equal((await timed(group, id, 300)).ms, 0);
+  });
+
+  test('refuse bounds that make no sense', async (bench) => {
+    const group = await bench.elected();
+    for (const maxLagMs of [0, -1, 1.5, 2 ** 31, Number.NaN, '5' as unknown as number]) {
+      const { message } = await thrown(() => ask(group, 'a', maxLagMs), 'ERR_CONFIG');
+      assert.match(message, /consistency\.maxLagMs.* 1 .*2147483647/);
+    }
   });
 
   test('fail where nobody can tell how old the state is', async (bench) => {

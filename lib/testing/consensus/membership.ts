@@ -166,6 +166,8 @@ export function membershipTests({ test }: Suite): void {
 
   test('may be learners, which are fed and asked; voters later; and learners again', async (bench) => {
     const group = await bench.elected({ nodes: ['a', 'b'], founders: ['a'] });
+    const said: string[] = [];
+    group.replica('a').on('members:changed', () => said.push(members(group, 'a')));
     group.restart('b', { join: 'learner' });
     await put(group, 'a', 'k', 1);
     await until(group, 'b learns', () => members(group, 'b') === '(b) a');
@@ -176,6 +178,7 @@ export function membershipTests({ test }: Suite): void {
     await settled(group, ['a', 'b']);
     await group.settle(group.replica('a').addMember('b', { as: 'learner' }));
     await until(group, 'b learns again', () => group.replica('b').status().role === 'learner');
+    assert.deepEqual(said, ['(b) a', 'a b', '(b) a'], 'what an app sees of it is told once');
     // It counts no more: nobody waits for it.
     group.crash('b');
     await put(group, 'a', 'k', 3);

@@ -57,6 +57,12 @@ export function removalTests({ test }: Suite): void {
     await group.run(2000);
     assert.equal(group.leader(), leader);
     assert.equal(group.replica(other).status().epoch, epoch);
+    // The same with an empty storage, told to found what is founded already.
+    group.crash(gone);
+    group.disk(gone).wipe();
+    group.restart(gone);
+    await closesAsRemoved(group, gone);
+    assert.equal(group.leader(), leader);
   });
 
   test('is not believed by one of two: what waits there is told so when it is proven', async (bench) => {

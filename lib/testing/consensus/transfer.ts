@@ -142,13 +142,18 @@ export function transferTests({ test }: Suite): void {
     group.restart('d', { join: 'learner' });
     await group.runUntil(() => group.replica('a').status().members.length === 4, 10_000);
     const leader = group.leader()!;
-    for (const to of ['z', 'd', '']) await thrown(() => transfer(group, 'a', to), 'ERR_CONFIG');
-    await thrown(() => transfer(group, leader, leader), 'ERR_CONFIG');
+    for (const to of ['z', 'd', '', 7 as unknown as string]) {
+      const { message } = await thrown(() => transfer(group, 'a', to), 'ERR_CONFIG');
+      assert.match(message, /^to must be a voter of the group: a, b, c, got /);
+    }
+    const { message } = await thrown(() => transfer(group, leader, leader), 'ERR_CONFIG');
+    assert.match(message, /this one leads already/);
   });
 
   test('cannot be where nobody else votes', async (bench) => {
     const group = await bench.elected({ nodes: ['only'] });
-    await thrown(() => transfer(group, 'only'), 'ERR_TRANSFER_FAILED');
+    const { message } = await thrown(() => transfer(group, 'only'), 'ERR_TRANSFER_FAILED');
+    assert.match(message, /there is no other voter on record/);
     await put(group, 'only', 'k', 1);
   });
 

@@ -70,10 +70,11 @@ export function transferFaultsTests({ test }: Suite): void {
     const [target, third] = others(group);
     group.crash(target);
     await group.run(3000);
-    await thrown(
+    const { message } = await thrown(
       () => group.settle(group.replica(third).transferLeadership(target, { timeout: 5000 })),
       'ERR_TRANSFER_FAILED',
     );
+    assert.match(message, /has no link to|has not caught up/);
     await put(group, third, 'k', 1);
     assert.equal(group.leader(), leader);
   });
@@ -85,10 +86,11 @@ export function transferFaultsTests({ test }: Suite): void {
     const [target, third] = others(group);
     group.disk(target).stall(4000);
     for (let n = 0; n < 8; n++) await put(group, third, `k${n}`, new Uint8Array(1000));
-    await thrown(
+    const { message } = await thrown(
       () => group.settle(group.replica(third).transferLeadership(target, { timeout: 2000 })),
       'ERR_TRANSFER_FAILED',
     );
+    assert.match(message, /has not caught up/);
     await put(group, third, 'k', 1);
   });
 
