@@ -1,10 +1,16 @@
 /**
- * What tests need: a whole cluster in virtual time with every fault there is, a checker of histories, and suites that a transport or
- * a storage of your own has to pass.
+ * What tests need: a whole cluster in virtual time with every fault there is, a checker of histories, and suites that a transport,
+ * a storage or a consensus of your own has to pass.
  *
  * @packageDocumentation
  */
 export type { TestFramework } from './framework.js';
+export {
+  testConsensus,
+  type ConsensusFeatures,
+  type ConsensusSettings,
+  type ConsensusUnderTest,
+} from './consensus.js';
 export { testStorage, type StorageFixture, type StorageSubject } from './storage.js';
 export { testTransport, type TransportUnderTest } from './transport.js';
 export {

@@ -56,7 +56,7 @@ export const readMutants: readonly Mutant[] = [
     replace: 'void group;',
     pitfall: 'a lease under a clock that stood still (tikv#964)',
     within: 0,
-    tests: 'testing/simulation/leases.test.ts',
+    tests: 'testing/consensus.test.ts',
   },
   {
     name: 'clocks of a lease are taken for exact',

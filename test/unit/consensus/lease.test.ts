@@ -1,4 +1,4 @@
-/** Leases (dissertation §6.4.1), one core at a time; testing/simulation/leases.test.ts has whole nodes. */
+/** Leases (dissertation §6.4.1), one core at a time; lib/testing/consensus/leases.ts has whole nodes. */
 import { expect } from 'chai';
 import { configEntry, entry, found, foundEntries, members, Rig } from './rig.js';
 import type { NodeId, Recovered } from '../../../lib/consensus/consensus.js';

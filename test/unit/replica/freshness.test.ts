@@ -1,4 +1,4 @@
-/** How old a replica takes its state to be; testing/simulation/maxLag.test.ts has whole nodes. */
+/** How old a replica takes its state to be; lib/testing/consensus/lag.ts has whole nodes. */
 import { expect } from 'chai';
 import { Reads } from '../../../lib/replica/reads.js';
 import type { GroupStatus } from '../../../lib/engine/door.js';

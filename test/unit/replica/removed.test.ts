@@ -69,38 +69,4 @@ describe('a member that was removed', () => {
       expect(await again.closed).to.deep.equal(reasonOf(gone.id));
     });
   }
-
-  it('while it was away learns of it from the others, and disturbs nobody', async () => {
-    const [leader, one, gone] = await three();
-    await cluster.leave(gone!.id);
-    await leader!.removeMember(gone!.id);
-    const epoch = leader!.status().epoch;
-    const again = await open(gone!.id);
-    expect(await again.closed).to.deep.equal(reasonOf(gone!.id));
-    expect((await failure(again.ready())).code).to.equal('ERR_NOT_A_MEMBER');
-    expect(one!.status().epoch).to.equal(epoch);
-    // The same with an empty storage, told to found what is founded already.
-    storages[gone!.id] = memoryStorage();
-    await again.close();
-    const wiped = await open(gone!.id, { members: ['a', 'b', 'c'] });
-    expect(await wiped.closed).to.deep.equal(reasonOf(gone!.id));
-    expect(leader!.status().epoch).to.equal(epoch);
-  });
-
-  it('what waits is told so: it may have taken effect', async () => {
-    const [leader, one, gone] = await three();
-    await cluster.leave(gone!.id);
-    await leader!.removeMember(gone!.id);
-    await cluster.leave(one!.id);
-    const again = await open(gone!.id);
-    const waiting = again.submit({ op: 'put', key: 'k', value: 9 }, { requestId: 'r' });
-    const settled = failure(waiting);
-    await new Promise((resolve) => setTimeout(resolve, 400));
-    // One of two says so: that is no proof.
-    expect(again.status().state).to.equal('running');
-    await open(one!.id);
-    const error = await settled;
-    expect(error.code).to.equal('ERR_NOT_A_MEMBER');
-    expect(error.fate).to.be.oneOf(['ambiguous', 'refused']);
-  });
 });

@@ -1,7 +1,6 @@
 import { expect } from 'chai';
-import { defineMachine } from '../../../../lib/machines/defineMachine.js';
-import { checkLinearizable, createSimulation, keyValueModel } from '../../../../lib/testing/index.js';
-import { elected, five, get, put, three, thrown, untilEqual, untilLed } from './support.js';
+import { createSimulation } from '../../../../lib/testing/index.js';
+import { elected, get, put, three, thrown, untilEqual, untilLed } from './support.js';
 
 describe('simulation: a cluster and its faults', () => {
   it('elects a leader, and serves through every member', async () => {
@@ -29,12 +28,6 @@ describe('simulation: a cluster and its faults', () => {
     expect(error.message).to.contain('5000 virtual ms: a up, b down, c up');
   });
 
-  it('runs a group of one', async () => {
-    const simulation = await elected({ nodes: ['only'] });
-    await put(simulation, 'only', 'k', 1);
-    expect(await get(simulation, 'only', 'k')).to.equal(1);
-  });
-
   for (const power of [true, false])
     it(`keeps what was acknowledged when all members ${power ? 'lose power' : 'are killed'} and start again`, async () => {
       const simulation = await elected();
@@ -60,27 +53,6 @@ describe('simulation: a cluster and its faults', () => {
     simulation.crash('b');
     simulation.crash('b');
     expect(simulation.counts()['power losses']).to.equal(1);
-  });
-
-  it('lets a majority go on without the rest, the rest not, and makes them one again', async () => {
-    const simulation = await elected({ nodes: five });
-    const old = simulation.leader()!;
-    const minority = [old, five.find((id) => id !== old)!];
-    const majority = five.filter((id) => !minority.includes(id));
-    simulation.partition([minority, majority]);
-    const late = simulation.replica(old).submit({ op: 'put', key: 'k', value: 'late' });
-    const lateRead = simulation.replica(minority[1]!).query({ op: 'get', key: 'k' });
-    const leader = await untilLed(simulation, majority);
-    await put(simulation, leader, 'k', 'majority');
-    await simulation.run(5000);
-    expect(simulation.openCalls, 'what the minority was asked').to.equal(2);
-    simulation.heal();
-    expect(await simulation.settle(late)).to.deep.equal({ ok: true });
-    await simulation.settle(lateRead);
-    await untilEqual(simulation);
-    for (const id of five) expect(simulation.replica(id).peek({ op: 'get', key: 'k' })).to.equal('late');
-    expect(checkLinearizable(keyValueModel(), simulation.history)).to.equal('ok');
-    simulation.check();
   });
 
   it('isolates a node that is in no group', async () => {
@@ -111,24 +83,6 @@ describe('simulation: a cluster and its faults', () => {
     simulation.check();
   });
 
-  it('moves the leadership while the leader stands still, and it has no say when it wakes', async () => {
-    const simulation = await elected();
-    const old = simulation.leader()!;
-    const epoch = simulation.replica(old).status().epoch;
-    simulation.pause(old, 10_000);
-    const next = await untilLed(
-      simulation,
-      three.filter((id) => id !== old),
-    );
-    expect(simulation.replica(next).status().epoch).to.be.greaterThan(epoch);
-    expect(simulation.replica(old).status().role, 'it does not know yet').to.equal('leader');
-    await put(simulation, next, 'k', 'new');
-    const read = simulation.replica(old).query({ op: 'get', key: 'k' });
-    expect(await simulation.settle(read)).to.equal('new');
-    expect(simulation.replica(old).status().role).to.not.equal('leader');
-    simulation.check();
-  });
-
   it('stops a replica whose disk fails, says so, and starts it again', async () => {
     const simulation = await elected();
     const victim = three.find((id) => id !== simulation.leader())!;
@@ -142,48 +96,6 @@ describe('simulation: a cluster and its faults', () => {
     expect(simulation.failure(victim)).to.equal(undefined);
     await untilEqual(simulation);
     simulation.check();
-  });
-
-  it('refuses commands while disks are full, and goes on when there is room', async () => {
-    const simulation = await elected();
-    for (const id of three) simulation.setDisk(id, { capacityBytes: simulation.disk(id).usedBytes + 1 });
-    const value = new Uint8Array(20_000);
-    let code = '';
-    for (let n = 0; n < 60 && code === ''; n++)
-      await put(simulation, simulation.leader() ?? 'a', 'k', value).catch(
-        (error: unknown) => (code = (error as { code: string }).code),
-      );
-    expect(code).to.equal('ERR_STORAGE_FULL');
-    for (const id of three) simulation.setDisk(id, { capacityBytes: 2 ** 30 });
-    let served = false;
-    for (let n = 0; n < 60 && !served; n++) {
-      await simulation.run(500);
-      for (const id of three) if (simulation.state(id) === 'failed') simulation.restart(id);
-      if (simulation.leader() === undefined) continue;
-      served = await put(simulation, simulation.leader()!, 'k', 1).then(
-        () => true,
-        () => false,
-      );
-    }
-    expect(served, 'served again').to.equal(true);
-    simulation.check();
-  });
-
-  it('sets the clock of a node, and the time of the log does not go back', async () => {
-    const machine = defineMachine({
-      version: 1,
-      initial: () => ({}),
-      commands: { time: (_state, _: object, context) => context.time },
-    });
-    const simulation = createSimulation({ seed: 1, nodes: three, stateMachine: machine });
-    const leader = await untilLed(simulation);
-    const time = () => simulation.settle(simulation.replica(leader).submit({ op: 'time' }));
-    const before = await time();
-    simulation.shiftClock(leader, 3_600_000);
-    const after = await time();
-    expect(after - before).to.be.within(3_600_000, 3_610_000);
-    simulation.shiftClock(leader, -7_200_000);
-    expect(await time()).to.be.at.least(after);
   });
 
   it('bears clocks that drift and jump', async () => {

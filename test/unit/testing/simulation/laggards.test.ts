@@ -153,46 +153,4 @@ describe('simulation: laggards', function () {
       await run.heal();
     });
   }
-
-  it('when both followers are too slow for what comes, the leader takes in no more than it may, and nothing is lost', async () => {
-    const maxUncommittedBytes = 128 * KiB;
-    const simulation = await elected({
-      consensus: raft({ ...window, maxUncommittedBytes, cacheBytes }),
-    });
-    const leader = simulation.leader()!;
-    for (const id of three.filter((other) => other !== leader))
-      simulation.network.shape(leader, id, { bandwidth: 100_000 });
-    let most = 0;
-    let done = 0;
-    let running = true;
-    const client = async (key: string): Promise<void> => {
-      while (running) {
-        await simulation
-          .replica(leader)
-          .submit({ op: 'put', key, value: VALUE })
-          .then(
-            () => done++,
-            (error: unknown) => {
-              if ((error as { code?: string }).code !== 'ERR_OVERLOADED') throw error;
-            },
-          );
-        await simulation.sleep(10);
-      }
-    };
-    const watch = (): void => {
-      if (!running) return;
-      most = Math.max(most, simulation.coreLoad(leader)!.uncommittedBytes);
-      simulation.after(5, watch);
-    };
-    watch();
-    const clients = Promise.all(Array.from({ length: 100 }, (_, n) => client(`${n}`)));
-    await simulation.run(20_000);
-    running = false;
-    await simulation.settle(clients);
-    expect(done, 'it goes on, as fast as the way to a majority').to.be.above(100);
-    expect(most).to.be.within(maxUncommittedBytes / 2, maxUncommittedBytes + 64);
-    simulation.network.resetShapes();
-    await untilEqual(simulation);
-    simulation.check();
-  });
 });
