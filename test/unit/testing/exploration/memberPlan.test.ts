@@ -74,7 +74,9 @@ describe('exploration: members that come and go', () => {
     );
     expect(describeFault({ kind: 'stop', node: 'd', ms: 20 })).to.equal('stop d for 20 ms');
     const plan = { ...planMembers(5), witnesses: ['e'], outside: ['x'], priorities: { a: 2 } };
-    expect(describePlan(plan)).to.match(/\n {2}founded by [a-e]\n {2}witnesses e\n {2}outside {3}x\n {2}priority {2}a 2\n/);
+    expect(describePlan(plan)).to.match(
+      /\n {2}founded by [a-e]\n {2}witnesses e\n {2}outside {3}x\n {2}priority {2}a 2\n/,
+    );
   });
 
   it('can be made simpler: fewer names, and without what is not needed', () => {
