@@ -320,9 +320,11 @@ export function defineSaga<Input = unknown>(
 }
 
 /** What a saga of this definition is started with. */
-export type SagaInput<D> = D extends { readonly types?: { input: infer I } } ? I : never;
+export type SagaInput<D> = D extends { readonly types?: { input: infer I } } ? I : unknown;
 /** What the steps of a saga of this definition return, by their ids. */
-export type SagaResults<D> = D extends { readonly types?: { results: infer R } } ? R : never;
+export type SagaResults<D> = D extends { readonly types?: { results: infer R } }
+  ? R
+  : Record<string, unknown>;
 /** A definition of any saga. */
 export type AnySaga = {
   readonly name: string;
