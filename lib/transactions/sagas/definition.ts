@@ -93,7 +93,7 @@ export interface SagaStep<Input, Results, Result, After extends readonly string[
    * Does the step; what it returns is kept in the log, at most 64 KiB when encoded. It may run more than once, on several members,
    * with the same `key`. What it throws is tried again.
    */
-  readonly do: (context: SagaStepContext<Input, Results>) => Result | Promise<Result>;
+  readonly do: (context: SagaStepContext<Input, Results>) => Result;
   /**
    * Undoes it. Runs for a step that is completed, and for one that may have happened: it must take "never happened" for done, and
    * see to it that the step does not happen later.
