@@ -53,7 +53,10 @@ export type SagaCommands = {
     readonly result: unknown;
   };
   /** It lives. `known` is false if it was forgotten meanwhile. */
-  readonly beat: { readonly input: { readonly runner: string }; readonly result: { readonly known: boolean } };
+  readonly beat: {
+    readonly input: { readonly runner: string };
+    readonly result: { readonly known: boolean };
+  };
   readonly leave: { readonly input: { readonly runner: string }; readonly result: unknown };
   readonly done: {
     readonly input: AttemptOf & { readonly result?: Uint8Array | undefined };
@@ -180,7 +183,7 @@ function checkStart(c: Input<'start'>, refuse: Refuse): void {
   checkId(c, refuse);
   const problem = shapeProblem(c.shape);
   if (problem !== undefined) refuse(problem);
-  if (c.input === undefined) refuse('input must be bytes');
+  if ((c as { input: unknown }).input === undefined) refuse('input must be bytes');
   checkBytes('input', c.input, MAX_INPUT_BYTES, refuse);
   checkInteger('timeout', c.timeout, 0, MAX_SPAN_MS, refuse);
   checkInteger('retention', c.retention, 0, MAX_RETENTION_MS, refuse);

@@ -32,14 +32,15 @@ export interface SagaStepContext<Input = unknown, Results = unknown> {
    * Ends the step: it did not happen, and trying again would not help. Throws. In a `do`, the saga turns back, or after its pivot is
    * stuck; in an `undo` it is stuck at once.
    */
-  reject(code: string, data?: unknown): never;
+  readonly reject: (code: string, data?: unknown) => never;
 }
 
 /** What a compensation is given. */
-export interface SagaUndoContext<Input = unknown, Results = unknown, Result = unknown> extends SagaStepContext<
-  Input,
-  Results
-> {
+export interface SagaUndoContext<
+  Input = unknown,
+  Results = unknown,
+  Result = unknown,
+> extends SagaStepContext<Input, Results> {
   /** What the step returned; undefined if it is not known to have happened. */
   readonly result: Result | undefined;
   /** `unknown`: the step may never have happened, which must be no error here. */
@@ -114,8 +115,11 @@ export type ResultsOfSteps<Steps, Names> = {
     ? R
     : never;
 };
-type BeforeOf<Steps, Names> =
-  Names extends keyof Steps ? (Steps[Names] extends { readonly before: infer B } ? B : never) : never;
+type BeforeOf<Steps, Names> = Names extends keyof Steps
+  ? Steps[Names] extends { readonly before: infer B }
+    ? B
+    : never
+  : never;
 
 /** What {@link defineSaga} takes. */
 export interface SagaOptions {
@@ -174,11 +178,7 @@ type LooseStep = SagaStep<unknown, unknown, unknown, readonly string[]>;
  * @typeParam Input - what the saga is started with
  * @typeParam Steps - what each step returns, and what comes before it
  */
-export class SagaDefinition<
-  Input = unknown,
-  Steps extends SagaSteps = SagaSteps,
-  Last extends string = string,
-> {
+export class SagaDefinition<Input = unknown, Steps extends object = SagaSteps, Last extends string = string> {
   /** For the compiler only. */
   declare readonly types?: { input: Input; results: ResultsOfSteps<Steps, keyof Steps>; last: Last };
   readonly #options: Checked;
@@ -209,22 +209,28 @@ export class SagaDefinition<
   step<
     const Id extends string,
     Result,
-    const After extends readonly (keyof Steps & string)[] = readonly Last[],
+    const After extends readonly (keyof Steps & string)[] = readonly (Last & keyof Steps & string)[],
   >(
     id: Id,
     step: SagaStep<Input, ResultsOfSteps<Steps, After[number]>, Result, After>,
   ): SagaDefinition<
     Input,
-    Steps & Record<Id, { readonly result: Awaited<Result>; readonly before: After[number] | BeforeOf<Steps, After[number]> }>,
+    Steps &
+      Record<
+        Id,
+        { readonly result: Awaited<Result>; readonly before: After[number] | BeforeOf<Steps, After[number]> }
+      >,
     Id
   > {
     const at = `step ${JSON.stringify(id)}`;
-    if (!isStepId(id)) throw configError('id', id, 'a string of 1 to 64 characters out of A-Z a-z 0-9 . _ : @ -');
+    if (!isStepId(id))
+      throw configError('id', id, 'a string of 1 to 64 characters out of A-Z a-z 0-9 . _ : @ -');
     if (typeof step !== 'object' || (step as unknown) === null) throw configError(at, step, 'an object');
     const loose = step as unknown as LooseStep;
     const { pivot = false, undo } = loose;
     if (typeof loose.do !== 'function') throw configError(`do of ${at}`, loose.do, 'a function');
-    if (undo !== undefined && typeof undo !== 'function') throw configError(`undo of ${at}`, undo, 'a function');
+    if (undo !== undefined && typeof undo !== 'function')
+      throw configError(`undo of ${at}`, undo, 'a function');
     if (typeof pivot !== 'boolean') throw configError(`pivot of ${at}`, pivot, 'true or false');
     const shape = { id, after: this.#places(at, loose.after), undo: undo !== undefined, pivot };
     const steps = [...this.#shapes, shape];
@@ -238,7 +244,8 @@ export class SagaDefinition<
   #places(at: string, after: unknown): number[] {
     const size = this.#shapes.length;
     if (after === undefined) return size === 0 ? [] : [size - 1];
-    if (!Array.isArray(after)) throw configError(`after of ${at}`, after, 'a list of the ids of earlier steps');
+    if (!Array.isArray(after))
+      throw configError(`after of ${at}`, after, 'a list of the ids of earlier steps');
     const places = after.map((name: unknown) => {
       const place = this.#shapes.findIndex((other) => other.id === name);
       if (place < 0) throw configError(`after of ${at}`, name, 'the id of a step that is defined before it');
@@ -267,7 +274,8 @@ function pivotLess(steps: readonly StepShape[]): StepShape[] {
 
 function partsOf(at: string, id: string, step: LooseStep): StepParts {
   const { timeout = 60_000, retry = {} } = step;
-  if (typeof retry !== 'object' || (retry as unknown) === null) throw configError(`retry of ${at}`, retry, 'an object');
+  if (typeof retry !== 'object' || (retry as unknown) === null)
+    throw configError(`retry of ${at}`, retry, 'an object');
   const { attempts = 5, delay = 1000, maxDelay = 60_000 } = retry;
   return {
     id,
@@ -275,8 +283,8 @@ function partsOf(at: string, id: string, step: LooseStep): StepParts {
     attempts: checkNumber(`retry.attempts of ${at}`, attempts, 1, 1000),
     delay: checkNumber(`retry.delay of ${at}`, delay, 1, MAX_SPAN_MS),
     maxDelay: checkNumber(`retry.maxDelay of ${at}`, maxDelay, 1, MAX_SPAN_MS),
-    do: step.do as StepParts['do'],
-    undo: step.undo as StepParts['undo'],
+    do: step.do,
+    undo: step.undo,
   };
 }
 
@@ -297,16 +305,14 @@ function partsOf(at: string, id: string, step: LooseStep): StepParts {
  *   .step('ship', { pivot: true, do: ({ input, results, key }) => post.send(input.item, results.pay.receipt, key) });
  * ```
  */
-export function defineSaga<Input = unknown>(
-  options: SagaOptions,
-): SagaDefinition<Input, Record<never, never>, never> {
+export function defineSaga<Input = unknown>(options: SagaOptions): SagaDefinition<Input, object, never> {
   if (typeof options !== 'object' || (options as unknown) === null)
     throw configError('options', options, 'an object with name and version');
   const { name, version, timeout, retention = 86_400_000 } = options;
   const probe = [{ id: 'probe', after: [], undo: false, pivot: false }];
   const problem = shapeProblem({ name, version, steps: probe });
   if (problem !== undefined)
-    throw configError('options', `${String(name)} ${String(version)}`, `a name and a version: ${problem}`);
+    throw configError('options', `${name} ${version}`, `a name and a version: ${problem}`);
   return new SagaDefinition(
     {
       name,

@@ -21,9 +21,8 @@ class Rejection {
 /** The `reject` of a context. */
 export function rejecting(step: string): (code: string, data?: unknown) => never {
   return (code, data) => {
-    const text = String(code);
     // eslint-disable-next-line @typescript-eslint/only-throw-error -- a private signal, caught by callHandler
-    throw new Rejection(errorRecord({ message: `step ${step} was rejected: ${text}` }, text, data));
+    throw new Rejection(errorRecord({ message: `step ${step} was rejected: ${code}` }, code, data));
   };
 }
 

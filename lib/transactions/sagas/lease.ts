@@ -34,7 +34,12 @@ export class Lease {
   #beat: Timer | undefined;
   #end: Timer | undefined;
 
-  constructor(replica: Replica<SagasMachine>, environment: Environment, leaseMs: number, events: LeaseEvents) {
+  constructor(
+    replica: Replica<SagasMachine>,
+    environment: Environment,
+    leaseMs: number,
+    events: LeaseEvents,
+  ) {
     this.#replica = replica;
     this.#environment = environment;
     this.#leaseMs = leaseMs;
@@ -77,7 +82,8 @@ export class Lease {
     this.#say().then(
       (heard) => this.#sent(heard ? sentAt : undefined),
       (error: unknown) => {
-        if (!isPassing(error)) this.#events.warning(error instanceof Error ? error : new Error(String(error)));
+        if (!isPassing(error))
+          this.#events.warning(error instanceof Error ? error : new Error(String(error)));
         this.#sent(undefined);
       },
     );
@@ -156,5 +162,7 @@ export class Lease {
 /** What happens when no quorum answers, or this node has much to do: it is tried again. */
 function isPassing(error: unknown): boolean {
   const { code } = error as { readonly code?: unknown };
-  return ['ERR_TIMEOUT', 'ERR_NOT_READY', 'ERR_OVERLOADED', 'ERR_CLOSED', 'ERR_NOT_A_MEMBER'].includes(String(code));
+  return ['ERR_TIMEOUT', 'ERR_NOT_READY', 'ERR_OVERLOADED', 'ERR_CLOSED', 'ERR_NOT_A_MEMBER'].includes(
+    String(code),
+  );
 }

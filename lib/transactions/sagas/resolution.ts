@@ -4,7 +4,15 @@ import type { SagaCommands } from './commands.js';
 import { STUCK_AFTER } from './limits.js';
 import { hasEnded, isStuck } from './record.js';
 import type { Plan } from './shape.js';
-import { advance, end, settleDone, tryAgain, turnBack, type SagaDraft, type StepDraft } from './transitions.js';
+import {
+  advance,
+  end,
+  settleDone,
+  tryAgain,
+  turnBack,
+  type SagaDraft,
+  type StepDraft,
+} from './transitions.js';
 
 /** Changes the draft, or rejects the command with everything as it was. */
 export function resolveSaga(
@@ -59,7 +67,9 @@ function stuckSteps(
   { id, step: name }: SagaCommands['resolve']['input'],
   context: ApplyContext,
 ): StepDraft[] {
-  const found = saga.steps.filter((step, i) => step.stuck && (name === undefined || plan.shape.steps[i]!.id === name));
+  const found = saga.steps.filter(
+    (step, i) => step.stuck && (name === undefined || plan.shape.steps[i]!.id === name),
+  );
   if (found.length === 0) context.reject('NOT_STUCK', { id, step: name });
   return found;
 }

@@ -27,7 +27,8 @@ export class Runners {
   /** Puts a runner in; the one of the same node that was here is over: its sagas need another owner. */
   enlist(record: RunnerRecord): string | undefined {
     let former: string | undefined;
-    for (const { id, node } of this.#records.values()) if (node === record.node && id !== record.id) former = id;
+    for (const { id, node } of this.#records.values())
+      if (node === record.node && id !== record.id) former = id;
     if (former !== undefined) this.#records.delete(former);
     this.#records.set(record.id, record);
     return former;

@@ -193,7 +193,7 @@ export class Sagas extends Emitter<SagasEvents> {
           resolve(view);
         } catch (error) {
           leave();
-          reject(error as Error);
+          reject(error instanceof Error ? error : new Error(String(error)));
         }
       };
       const disarm = armLimits(
@@ -233,7 +233,8 @@ export class Sagas extends Emitter<SagasEvents> {
     if (!actions.includes(action)) throw configError('action', action, `one of ${actions.join(', ')}`);
     const reason = checkReason(resolution.reason);
     const step = 'step' in resolution ? resolution.step : undefined;
-    if (action === 'skip' && typeof step !== 'string') throw configError('step', step, 'the id of a stuck step');
+    if (action === 'skip' && typeof step !== 'string')
+      throw configError('step', step, 'the id of a stuck step');
     const result = action === 'skip' ? encodeResult(step!, resolution.result) : undefined;
     const command = { op: 'resolve', id: checkName('id', id), action, reason, step, result } as const;
     return (await this.#submit(command, resolution)).state;
@@ -316,15 +317,16 @@ export class Sagas extends Emitter<SagasEvents> {
     for await (const change of changes) {
       if (this.#following.signal.aborted) return;
       if (change.type === 'reset') this.#lookAtAll();
-      else if (change.ok) this.#applied(change.command as { readonly op: string; readonly id?: unknown });
+      else if (change.ok) this.#applied(change.command);
     }
   }
 
-  #applied(command: { readonly op: string; readonly id?: unknown }): void {
+  #applied(command: object): void {
+    const { id } = command as { readonly id?: unknown };
     this.#whileOpen(() => {
       const { reassigned } = this.#replica.peek({ op: 'activity' });
       if (reassigned !== this.#reassigned) this.#lookAtAll();
-      if (typeof command.id === 'string') this.#look(command.id, true);
+      if (typeof id === 'string') this.#look(id, true);
       this.#lease.wake();
     });
   }

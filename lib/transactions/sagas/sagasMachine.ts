@@ -231,7 +231,8 @@ class Machine implements SagasMachine {
     if (saga === undefined || hasEnded(saga.state)) return { verdict: 'stale' };
     if (saga.epoch !== c.epoch || saga.owner === '') return { verdict: 'fenced' };
     const step = saga.steps[c.step];
-    const states = when === 'waits' ? (['waiting', 'undoWaiting'] as const) : (['running', 'undoing'] as const);
+    const states =
+      when === 'waits' ? (['waiting', 'undoWaiting'] as const) : (['running', 'undoing'] as const);
     const isAt = step?.state === states[c.undo ? 1 : 0] && step.attempts === c.attempt;
     if (!isAt || (when === 'waits' && step.retryAt === 0)) return { verdict: 'stale' };
     const draft = draftOf(saga);
@@ -262,7 +263,8 @@ class Machine implements SagasMachine {
     if (saga === undefined) context.reject('UNKNOWN_SAGA', { id });
     if (saga.state !== 'running') return { state: saga.state };
     const plan = this.#table.plan(saga);
-    if (!mayTurnBack(saga, plan)) context.reject('PAST_PIVOT', { id, pivot: plan.shape.steps[plan.pivot]!.id });
+    if (!mayTurnBack(saga, plan))
+      context.reject('PAST_PIVOT', { id, pivot: plan.shape.steps[plan.pivot]!.id });
     const draft = draftOf(saga);
     const error = { code: 'CANCELLED', message: reason, data: undefined };
     turnBack(draft, { kind: 'cancelled', step: undefined, error });
@@ -303,7 +305,14 @@ class Machine implements SagasMachine {
 
   #view(id: string): SagaView | undefined {
     const saga = this.#table.get(id);
-    return saga && { saga, shape: this.#table.plan(saga).shape, node: this.#runners.node(saga.owner), now: this.#now };
+    return (
+      saga && {
+        saga,
+        shape: this.#table.plan(saga).shape,
+        node: this.#runners.node(saga.owner),
+        now: this.#now,
+      }
+    );
   }
 
   #list({ state, stuck, name, after = 0, limit = 1000 }: SagaFilter): SagaView[] {

@@ -16,7 +16,7 @@ export interface SagasHeader {
 /** Captured now: the records are never changed in place. */
 export function writeSagas(header: SagasHeader, capture: Capture<SagaRecord>): Iterable<Uint8Array> {
   const codec = batchCodec(cbor());
-  function* records(): Generator<unknown> {
+  function* records(): Generator {
     yield header;
     for (const [, saga] of capture.entries()) yield saga;
   }
@@ -31,7 +31,11 @@ export async function readSagas(
 ): Promise<{ header: SagasHeader; records: SagaRecord[] }> {
   const codec = batchCodec(cbor());
   const values: unknown[] = [];
-  await readSnapshot('sagas', chunks, (bytes, from, to) => void values.push(codec.decodeRange(bytes, from, to)));
+  await readSnapshot(
+    'sagas',
+    chunks,
+    (bytes, from, to) => void values.push(codec.decodeRange(bytes, from, to)),
+  );
   const [header, ...records] = values;
   if (!isHeader(header)) fail('its header makes no sense');
   const known = new Map(header.shapes.map((shape) => [fingerprintOf(shape), shape.steps.length]));

@@ -160,7 +160,13 @@ export class Work {
 
   /** Says it until it is in the log, or does not matter any more. */
   async #tell(task: Task, definition: DefinitionParts, outcome: Outcome): Promise<void> {
-    const attempt = { id: task.id, epoch: task.epoch, step: task.step, undo: task.undo, attempt: task.attempt };
+    const attempt = {
+      id: task.id,
+      epoch: task.epoch,
+      step: task.step,
+      undo: task.undo,
+      attempt: task.attempt,
+    };
     if (outcome.type === 'done') {
       await this.#say({ op: 'done', ...attempt, result: outcome.result });
       return;
@@ -276,7 +282,8 @@ function timersOf({ saga }: SagaView): Set<string> {
   const keys = new Set<string>();
   if (saga.state === 'running' && saga.deadline !== 0) keys.add(`${DEADLINE}/${saga.epoch}`);
   for (const [step, { state, attempts, retryAt }] of saga.steps.entries())
-    if (retryAt !== 0) keys.add(keyOf({ id: '', epoch: saga.epoch, step, undo: state === 'undoWaiting', attempt: attempts }));
+    if (retryAt !== 0)
+      keys.add(keyOf({ id: '', epoch: saga.epoch, step, undo: state === 'undoWaiting', attempt: attempts }));
   return keys;
 }
 

@@ -26,7 +26,8 @@ describe('sagas on several members', () => {
       // The owner is cut off in its third step, and works on as if nothing had happened.
       const probe = async (when: string, context: { step: string }): Promise<void> => {
         if (when !== 'before' || context.step !== 'three' || (cutOff ?? node) !== node) return;
-        if (cutOff === undefined) simulation.partition([[node], simulation.nodes.filter((one) => one !== node)]);
+        if (cutOff === undefined)
+          simulation.partition([[node], simulation.nodes.filter((one) => one !== node)]);
         cutOff = node;
         await simulation.sleep(8000);
       };
@@ -56,7 +57,9 @@ describe('sagas on several members', () => {
     const { simulation, world } = cluster;
     const begun: number[] = [];
     cluster.onOpen = (sagas, node) => {
-      const probe = (when: string): void => void (when === 'before' && begun.push(simulation.now));
+      const probe = (when: string): void => {
+        if (when === 'before') begun.push(simulation.now);
+      };
       if (node === 'a') sagas.define(chain(cluster, node, { probe, ms: 400 }));
     };
     await cluster.ready();
@@ -79,13 +82,14 @@ describe('sagas on several members', () => {
     const { simulation, world } = cluster;
     let paused: string | undefined;
     cluster.onOpen = (sagas, node) => {
-      const probe = (when: string, context: { step: string }): void => {
+      const probe = async (when: string, context: { step: string }): Promise<void> => {
         if (when !== 'before' || context.step !== 'two' || paused !== undefined) return;
         paused = node;
         simulation.pause(node, 6000);
+        // This goes on in true time: it stands for a call that is on its way.
+        await simulation.sleep(5000);
       };
-      // The handler itself works on in true time: it stands for a call that is on its way.
-      sagas.define(chain(cluster, node, { probe, ms: 5000 }));
+      sagas.define(chain(cluster, node, { probe }));
     };
     await cluster.ready();
     await simulation.settle(cluster.on('b').start(chain(cluster, 'b'), { id: 's', input: 1 }));
@@ -115,6 +119,7 @@ describe('sagas on several members', () => {
       await simulation.run(120);
       for (const node of simulation.nodes) simulation.crash(node);
       await simulation.run(200);
+      if (round === 1) simulation.disk('c').wipe();
       for (const node of simulation.nodes) simulation.restart(node);
       await cluster.until(() => simulation.nodes.every((node) => simulation.state(node) === 'up'));
     }
@@ -128,8 +133,8 @@ describe('sagas on several members', () => {
     await simulation.run(2000);
     const { counts } = simulation.check();
     expect(counts['states compared']).to.be.above(0);
-    const snapshots = simulation.nodes.map((node) => simulation.disk(node));
-    expect(snapshots.length).to.equal(3);
+    // One of them had lost its disk and got all of it from another.
+    expect(counts['snapshots installed']).to.be.above(0);
   });
 
   it('are spread over the members that define them', async () => {
@@ -176,7 +181,9 @@ describe('sagas on several members', () => {
     await simulation.settle(a.start(one, { id: 'x', input: 1 }));
     await simulation.run(1000);
     expect(told).to.deep.equal(['b ERR_SAGA_DEFINITION']);
-    expect(await simulation.settle(codeOf(b.start(other, { id: 'y', input: 1 })))).to.equal('ERR_SAGA_DEFINITION');
+    expect(await simulation.settle(codeOf(b.start(other, { id: 'y', input: 1 })))).to.equal(
+      'ERR_SAGA_DEFINITION',
+    );
     expect(() => cluster.on('c').define(other)).to.throw(QuorateError, 'raise the version');
     expect(() => a.define(other)).to.throw(QuorateError, 'defined here before');
     a.define(defineSaga({ name: 'm', version: 1 }).step('one', { do: () => 2 })); // the same steps: nothing new
@@ -188,7 +195,9 @@ describe('sagas on several members', () => {
     await simulation.run(5000);
     const orphan = await simulation.settle(b.status('x'));
     expect(orphan).to.deep.include({ state: 'running', owner: undefined });
-    expect(await simulation.settle(codeOf(b.resolve('x', { action: 'retry' })))).to.equal('ERR_SAGA_NOT_STUCK');
+    expect(await simulation.settle(codeOf(b.resolve('x', { action: 'retry' })))).to.equal(
+      'ERR_SAGA_NOT_STUCK',
+    );
     expect(await simulation.settle(b.resolve('x', { action: 'abandon' }))).to.equal('abandoned');
     simulation.check();
   });
@@ -198,7 +207,9 @@ describe('sagas on several members', () => {
     const { simulation } = cluster;
     cluster.onOpen = () => undefined;
     await cluster.ready();
-    const late = defineSaga<number>({ name: 'late', version: 1 }).step('one', { do: ({ input }) => input + 1 });
+    const late = defineSaga<number>({ name: 'late', version: 1 }).step('one', {
+      do: ({ input }) => input + 1,
+    });
     await simulation.settle(cluster.on('a').start(late, { id: 'x', input: 1 }));
     await simulation.run(10_000);
     expect((await simulation.settle(cluster.on('b').status('x')))!.owner).to.equal(undefined);
@@ -237,7 +248,10 @@ describe('sagas on several members', () => {
       cluster.onOpen = (sagas, node) => sagas.define(chain(cluster, node));
       await cluster.ready();
       const saga = chain(cluster, 'a');
-      cluster.on('a').start(saga, { id: 's', input: 1 }).catch(() => undefined);
+      cluster
+        .on('a')
+        .start(saga, { id: 's', input: 1 })
+        .catch(() => undefined);
       await simulation.run(seed);
       simulation.crash('a');
       await simulation.settle(cluster.on('b').start(saga, { id: 's', input: 1 }));
@@ -249,7 +263,7 @@ describe('sagas on several members', () => {
 
   it('end well whatever befalls the members: any faults', async function () {
     this.timeout(120_000);
-    for (let seed = 1; seed <= 6; seed++) await storm(seed);
+    for (let seed = 1; seed <= 4; seed++) await storm(seed);
   });
 });
 
@@ -265,12 +279,15 @@ async function storm(seed: number): Promise<void> {
   await cluster.ready();
   const saga: AnySaga = chain(cluster, 'a', { rejects });
   const ids: string[] = [];
-  for (let i = 0; i < 40; i++) {
+  for (let i = 0; i < 30; i++) {
     const up = simulation.nodes.filter((node) => simulation.state(node) === 'up');
-    if (up.length > 0 && ids.length < 24) {
+    if (up.length > 0 && ids.length < 16) {
       const id = `s${ids.length}`;
       ids.push(id);
-      cluster.on(pick(up)).start(saga, { id, input: i }).catch(() => undefined);
+      cluster
+        .on(pick(up))
+        .start(saga, { id, input: ids.length - 1 })
+        .catch(() => undefined);
     }
     const node = pick(simulation.nodes);
     const fault = Math.floor(random() * 6);
@@ -279,7 +296,8 @@ async function storm(seed: number): Promise<void> {
     if (fault === 2) simulation.partition([[node], simulation.nodes.filter((one) => one !== node)]);
     if (fault === 3) simulation.heal();
     await simulation.run(random() * 500);
-    for (const one of simulation.nodes) if (simulation.state(one) === 'down' && random() < 0.5) simulation.restart(one);
+    for (const one of simulation.nodes)
+      if (simulation.state(one) === 'down' && random() < 0.5) simulation.restart(one);
     cluster.open();
   }
   simulation.heal();
@@ -288,14 +306,16 @@ async function storm(seed: number): Promise<void> {
   // What was lost on the way is started again.
   for (const [i, id] of ids.entries()) {
     const start = (): Promise<unknown> => cluster.on('a').start(saga, { id, input: i });
-    await simulation.settle(start().catch(() => undefined));
+    await simulation.settle(start());
   }
   await cluster.until(() => ids.every((id) => cluster.state(id) !== undefined), 300_000);
   for (const [i, id] of ids.entries()) {
     const fails = i % 8 < 5;
     // A saga whose attempts were all cut short turns back, too.
     if (fails) expect(cluster.state(id), `${id}, seed ${seed}`).to.equal('compensated');
-    expect(world.standing(id), `${id}, seed ${seed}`).to.deep.equal(cluster.state(id) === 'completed' ? STEPS : []);
+    expect(world.standing(id), `${id}, seed ${seed}`).to.deep.equal(
+      cluster.state(id) === 'completed' ? STEPS : [],
+    );
   }
   expect(ids.some((id) => cluster.state(id) === 'completed')).to.equal(true);
   expect(new Set(world.effects).size).to.equal(world.effects.length);

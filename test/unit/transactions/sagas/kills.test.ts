@@ -75,7 +75,10 @@ async function survive(point: Point, rejects: ChainOptions['rejects'], at: numbe
   // Whoever went on did so with a newer token.
   const tokens = new Set(world.calls.map(({ token }) => token));
   const last = point.key === 's/five/do' || point.key === 's/one/undo';
-  if (!last) expect(tokens.size, name).to.equal(point.key === 's/one/do' ? (world.calls[0]!.node === starter ? 2 : 1) : 2);
+  if (!last)
+    expect(tokens.size, name).to.equal(
+      point.key === 's/one/do' ? (world.calls[0]!.node === starter ? 2 : 1) : 2,
+    );
   simulation.check();
 }
 

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
-import type { OperationOf, StateMachine } from '../../../../lib/replica/stateMachine.js';
-import type { SagaCommands } from '../../../../lib/transactions/sagas/commands.js';
+import type { OperationOf } from '../../../../lib/replica/stateMachine.js';
+import type { Decision, SagaCommands } from '../../../../lib/transactions/sagas/commands.js';
 import type { SagaStepState, SagaView } from '../../../../lib/transactions/sagas/record.js';
 import { sagas } from '../../../../lib/transactions/sagas/sagasMachine.js';
 import { fingerprintOf, shapeProblem, type SagaShape } from '../../../../lib/transactions/sagas/shape.js';
@@ -69,9 +69,7 @@ const moves = fc.array(
     step: fc.nat(5),
     /** Whether it is about a step that it can be about. */
     aimed: fc.integer({ min: 0, max: 4 }).map((n) => n > 0),
-    action: fc.constantFrom('retry', 'skip', 'compensate', 'abandon') as fc.Arbitrary<
-      'retry' | 'skip' | 'compensate' | 'abandon'
-    >,
+    action: fc.constantFrom<Decision>('retry', 'skip', 'compensate', 'abandon'),
     wait: fc.constantFrom(0, 1, 50),
   }),
   { minLength: 15, maxLength: 60 },
@@ -112,7 +110,8 @@ class Oracle {
           if (this.#waitsFor(other, i)) this.#isBehind(other, state);
         }
       }
-      if (step.result !== undefined && was?.result !== undefined) expect(step.result).to.deep.equal(was.result);
+      if (step.result !== undefined && was?.result !== undefined)
+        expect(step.result).to.deep.equal(was.result);
     }
     if (before !== undefined) {
       expect(saga.epoch).to.be.at.least(before.epoch);
@@ -129,11 +128,12 @@ class Oracle {
     const { steps } = this.#shape;
     const states = saga.steps.map(({ state }) => state);
     if (saga.state === 'completed') expect(new Set(states)).to.deep.equal(new Set(['completed']));
-    if (saga.state === 'compensated')
-      for (const [i, state] of states.entries()) this.#isBehind(i, state);
+    if (saga.state === 'compensated') for (const [i, state] of states.entries()) this.#isBehind(i, state);
     // Something is always under way, or waits for its time or an operator.
     if (saga.ended === 0)
-      expect(states.some((state) => ['running', 'waiting', 'undoing', 'undoWaiting'].includes(state))).to.equal(true);
+      expect(
+        states.some((state) => ['running', 'waiting', 'undoing', 'undoWaiting'].includes(state)),
+      ).to.equal(true);
     for (const [i, { state, retryAt, stuck }] of saga.steps.entries()) {
       if (saga.ended !== 0) continue;
       const waits = state === 'waiting' || state === 'undoWaiting';
@@ -217,14 +217,14 @@ describe('the state machine of sagas', () => {
         const oracle = new Oracle(shape);
         oracle.see(view());
         const isTwin = (): void => {
-          expect(bytesOf(twin as StateMachine).equals(bytesOf(machine as StateMachine))).to.equal(true);
+          expect(bytesOf(twin).equals(bytesOf(machine))).to.equal(true);
         };
         const tokens = new Set([oracle.saga.epoch]);
         for (const [at, { what: drawn, step, aimed, action, wait }] of list.entries()) {
           time += wait;
           if (at === restoreAt) {
             twin = sagas();
-            await twin.restore(inChunks(bytesOf(machine as StateMachine), [7, 100]));
+            await twin.restore(inChunks(bytesOf(machine), [7, 100]));
           }
           const { saga } = oracle;
           if (saga.ended !== 0) break;
@@ -272,7 +272,9 @@ describe('the state machine of sagas', () => {
               break;
             }
             case 'old epoch':
-              expect(apply({ op: 'done', ...of, epoch: saga.epoch + 1 })).to.deep.equal({ verdict: 'fenced' });
+              expect(apply({ op: 'done', ...of, epoch: saga.epoch + 1 })).to.deep.equal({
+                verdict: 'fenced',
+              });
               for (const token of tokens)
                 if (token !== saga.epoch)
                   expect(apply({ op: 'done', ...of, epoch: token })).to.deep.equal({ verdict: 'fenced' });
@@ -281,7 +283,9 @@ describe('the state machine of sagas', () => {
             case 'old attempt':
               expect(apply({ op: 'done', ...of, attempt: attempts + 1 })).to.deep.equal({ verdict: 'stale' });
               if (attempts > 1)
-                expect(apply({ op: 'failed', ...of, attempt: attempts - 1, error, rejected: true })).to.deep.equal({
+                expect(
+                  apply({ op: 'failed', ...of, attempt: attempts - 1, error, rejected: true }),
+                ).to.deep.equal({
                   verdict: 'stale',
                 });
               isUnchanged();

@@ -1,6 +1,11 @@
 import { expect } from 'chai';
 import { QuorateError } from '../../../../lib/errors.js';
-import { defineSaga, type AnySaga, type SagaStepContext, type SagaUndoContext } from '../../../../lib/transactions/sagas/definition.js';
+import {
+  defineSaga,
+  type AnySaga,
+  type SagaStepContext,
+  type SagaUndoContext,
+} from '../../../../lib/transactions/sagas/definition.js';
 import type { SagaStatus } from '../../../../lib/transactions/sagas/sagasTypes.js';
 import { Cluster } from './support.js';
 
@@ -100,7 +105,12 @@ describe('the running of sagas', () => {
       step: 'lost',
       error: { code: 'ECONNRESET', message: 'reset' },
     });
-    expect(status.steps.map(({ state }) => state)).to.deep.equal(['undone', 'completed', 'undone', 'pending']);
+    expect(status.steps.map(({ state }) => state)).to.deep.equal([
+      'undone',
+      'completed',
+      'undone',
+      'pending',
+    ]);
     expect(log).to.deep.equal(['lost', 'done']);
     expect(outcomes).to.deep.equal([
       ['unknown', undefined, 'lost'],
@@ -260,11 +270,15 @@ describe('the running of sagas', () => {
     await cluster.until(() => ['x', 'y', 'z'].every((id) => stuckAt(id, 2)));
     // Skipped, with a result in its place.
     expect(
-      await simulation.settle(on.resolve('x', { action: 'skip', step: 'three', result: 'by hand', reason: 'ok' })),
+      await simulation.settle(
+        on.resolve('x', { action: 'skip', step: 'three', result: 'by hand', reason: 'ok' }),
+      ),
     ).to.equal('completed');
     expect(await simulation.settle(on.result(saga, 'x'))).to.deep.equal({ one: 1, two: 2, three: 'by hand' });
     // Turned back by force; its compensation is stuck, too, and is given up.
-    expect(await simulation.settle(cluster.on('b').resolve('y', { action: 'compensate' }))).to.equal('compensating');
+    expect(await simulation.settle(cluster.on('b').resolve('y', { action: 'compensate' }))).to.equal(
+      'compensating',
+    );
     await cluster.until(() => stuckAt('y', 0));
     expect(await simulation.settle(codeOf(on.resolve('y', { action: 'skip', step: 'two' })))).to.equal(
       'ERR_SAGA_NOT_STUCK',
@@ -272,17 +286,25 @@ describe('the running of sagas', () => {
     expect(await simulation.settle(on.resolve('y', { action: 'skip', step: 'one' }))).to.equal('compensated');
     expect(await simulation.settle(on.resolve('z', { action: 'retry' }))).to.equal('running');
     await cluster.until(() => stuckAt('z', 2));
-    expect(await simulation.settle(on.resolve('z', { action: 'abandon', reason: 'enough' }))).to.equal('abandoned');
+    expect(await simulation.settle(on.resolve('z', { action: 'abandon', reason: 'enough' }))).to.equal(
+      'abandoned',
+    );
     const { cause, state } = await end('z');
     expect(state).to.equal('abandoned');
     expect(cause).to.deep.equal({ kind: 'resolved', error: { code: 'ABANDONED', message: 'enough' } });
-    expect(await simulation.settle(codeOf(on.resolve('z', { action: 'retry' })))).to.equal('ERR_SAGA_NOT_STUCK');
-    expect(await simulation.settle(codeOf(on.resolve('nobody', { action: 'retry' })))).to.equal('ERR_SAGA_UNKNOWN');
+    expect(await simulation.settle(codeOf(on.resolve('z', { action: 'retry' })))).to.equal(
+      'ERR_SAGA_NOT_STUCK',
+    );
+    expect(await simulation.settle(codeOf(on.resolve('nobody', { action: 'retry' })))).to.equal(
+      'ERR_SAGA_UNKNOWN',
+    );
   });
 
   it('starts a saga once, whoever starts it', async () => {
     const { cluster, simulation, saga, on, log, end } = await running((_, log) =>
-      defineSaga<{ a: number; b: string }>({ name: 'i', version: 1 }).step('one', { do: () => log.push('one') }),
+      defineSaga<{ a: number; b: string }>({ name: 'i', version: 1 }).step('one', {
+        do: () => log.push('one'),
+      }),
     );
     const starts = simulation.nodes.map((node, i) => {
       const input = i === 0 ? { a: 1, b: 'x' } : { b: 'x', a: 1 };
@@ -311,9 +333,13 @@ describe('the running of sagas', () => {
       const id = `x${ms}`;
       await simulation.settle(on.start(saga, { id, input: ms }));
       await simulation.run(ms);
-      const answer = await simulation.settle(cluster.on('b').cancel(id, { reason: 'changed' }).catch(codeFrom));
+      const answer = await simulation.settle(
+        cluster.on('b').cancel(id, { reason: 'changed' }).catch(codeFrom),
+      );
       const { state, cause } = await end(id);
-      expect(state).to.equal(answer === 'ERR_SAGA_PIVOT' || answer === 'completed' ? 'completed' : 'compensated');
+      expect(state).to.equal(
+        answer === 'ERR_SAGA_PIVOT' || answer === 'completed' ? 'completed' : 'compensated',
+      );
       expect(log.includes(id)).to.equal(state === 'compensated');
       if (state === 'compensated')
         expect(cause).to.deep.equal({ kind: 'cancelled', error: { code: 'CANCELLED', message: 'changed' } });
@@ -383,15 +409,15 @@ describe('the running of sagas', () => {
     expect(await simulation.settle(codeOf(aborted))).to.equal('ERR_ABORTED');
     const other = defineSaga({ name: 'other', version: 1 }).step('one', { do: () => 1 });
     expect(await simulation.settle(codeOf(on.result(other, 'x')))).to.equal('ERR_SAGA_DEFINITION');
-    const calls: Promise<unknown>[] = [
-      on.start(saga, { id: 'a/b', input: 1 }),
-      on.start({} as AnySaga, { id: 'x', input: 1 }),
-      on.resolve('x', { action: 'else' as never }),
-      on.resolve('x', { action: 'skip' } as never),
-      on.cancel('x', { reason: 'r'.repeat(1001) }),
-      on.list({ limit: 0 }),
+    const calls: (() => Promise<unknown>)[] = [
+      () => on.start(saga, { id: 'a/b', input: 1 }),
+      () => on.start({} as AnySaga, { id: 'x', input: 1 }),
+      () => on.resolve('x', { action: 'else' as never }),
+      () => on.resolve('x', { action: 'skip' } as never),
+      () => on.cancel('x', { reason: 'r'.repeat(1001) }),
+      () => on.list({ limit: 0 }),
     ];
-    for (const call of calls) expect(await simulation.settle(codeOf(call))).to.equal('ERR_CONFIG');
+    for (const call of calls) expect(await simulation.settle(codeOf(call()))).to.equal('ERR_CONFIG');
     const large = on.start(saga, { id: 'y', input: new Uint8Array(300_000) });
     expect(await simulation.settle(codeOf(large))).to.equal('ERR_TOO_LARGE');
     const waiting = codeOf(on.result(saga, 'x'));

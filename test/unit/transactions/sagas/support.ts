@@ -3,7 +3,11 @@ import { QuorateError } from '../../../../lib/errors.js';
 import type { Replica } from '../../../../lib/replica/replica.js';
 import { createSimulation, type Simulation } from '../../../../lib/testing/simulation/simulation.js';
 import type { SimulationOptions } from '../../../../lib/testing/simulation/settings.js';
-import { defineSaga, type AnySaga, type SagaStepContext } from '../../../../lib/transactions/sagas/definition.js';
+import {
+  defineSaga,
+  type AnySaga,
+  type SagaStepContext,
+} from '../../../../lib/transactions/sagas/definition.js';
 import { openSagas } from '../../../../lib/transactions/sagas/openSagas.js';
 import type { Sagas } from '../../../../lib/transactions/sagas/sagas.js';
 import { sagas, type SagasMachine } from '../../../../lib/transactions/sagas/sagasMachine.js';
@@ -91,15 +95,19 @@ export function chain(cluster: Cluster, node: string, options: ChainOptions = {}
     await alive(cluster, node, life);
     return answer;
   };
-  let saga = defineSaga<number>({ name: 'chain', version }) as never as ReturnType<typeof defineSaga<number>>;
-  for (const id of STEPS)
-    saga = saga.step(id, { do: act, undo: act, retry: { attempts: 5, delay: 100, maxDelay: 1000 } }) as never;
-  return saga;
+  const step = { do: act, undo: act, retry: { attempts: 5, delay: 100, maxDelay: 1000 } };
+  return defineSaga<number>({ name: 'chain', version })
+    .step('one', step)
+    .step('two', step)
+    .step('three', step)
+    .step('four', step)
+    .step('five', step);
 }
 
 /** What a dead process was at never goes on. */
 async function alive(cluster: Cluster, node: string, life: number): Promise<void> {
-  if (cluster.lives(node) !== life || cluster.simulation.state(node) === 'down') await new Promise(() => undefined);
+  if (cluster.lives(node) !== life || cluster.simulation.state(node) === 'down')
+    await new Promise(() => undefined);
 }
 
 /** A simulated cluster, with the sagas of each node opened whenever the node is up. */
@@ -114,11 +122,18 @@ export class Cluster {
   onOpen: ((opened: Sagas, node: string) => void) | undefined;
 
   constructor(
-    options: Partial<SimulationOptions<SagasMachine>> & { readonly sagas?: Omit<OpenSagasOptions, 'replica'> } = {},
+    options: Partial<SimulationOptions<SagasMachine>> & {
+      readonly sagas?: Omit<OpenSagasOptions, 'replica'>;
+    } = {},
   ) {
     const { sagas: own = { lease: 2000, settle: 500 }, ...rest } = options;
     this.#options = own;
-    this.simulation = createSimulation<SagasMachine>({ seed: 1, nodes: ['a', 'b', 'c'], ...rest, stateMachine: () => sagas() });
+    this.simulation = createSimulation<SagasMachine>({
+      seed: 1,
+      nodes: ['a', 'b', 'c'],
+      ...rest,
+      stateMachine: () => sagas(),
+    });
   }
 
   lives(node: string): number {
@@ -158,7 +173,8 @@ export class Cluster {
       return predicate();
     }, maxMs);
     this.simulation.check();
-    if (!held) throw new Error(`it did not come about within ${maxMs} virtual ms: ${JSON.stringify(this.states())}`);
+    if (!held)
+      throw new Error(`it did not come about within ${maxMs} virtual ms: ${JSON.stringify(this.states())}`);
   }
 
   /** What the nodes that are up know of a saga's state. */
@@ -174,14 +190,17 @@ export class Cluster {
   states(): unknown {
     return this.simulation.nodes.map((node) =>
       this.simulation.state(node) === 'up'
-        ? this.simulation.replica(node).peek({ op: 'list' }).map(({ saga, node: owner }) => [
-            node,
-            saga.id,
-            saga.state,
-            owner,
-            saga.epoch,
-            ...saga.steps.map(({ state, attempts }) => `${state} ${attempts}`),
-          ])
+        ? this.simulation
+            .replica(node)
+            .peek({ op: 'list' })
+            .map(({ saga, node: owner }) => [
+              node,
+              saga.id,
+              saga.state,
+              owner,
+              saga.epoch,
+              ...saga.steps.map(({ state, attempts }) => `${state} ${attempts}`),
+            ])
         : node,
     );
   }
