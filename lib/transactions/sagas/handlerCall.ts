@@ -19,10 +19,10 @@ class Rejection {
 }
 
 /** The `reject` of a context. */
-export function rejecting(step: string): (code: string, data?: unknown) => never {
+export function rejecting(): (code: string, data?: unknown) => never {
   return (code, data) => {
     // eslint-disable-next-line @typescript-eslint/only-throw-error -- a private signal, caught by callHandler
-    throw new Rejection(errorRecord({ message: `step ${step} was rejected: ${code}` }, code, data));
+    throw new Rejection(errorRecord({ message: `rejected: ${code}` }, code, data));
   };
 }
 

@@ -92,9 +92,20 @@ export class Lease {
   /** Whether it was heard under the present definitions. */
   async #say(): Promise<boolean> {
     const { runner } = this;
-    const timeout = this.#leaseMs;
+    // A signal, and no time-out: that would leave it in the outbox, if there is one.
+    const controller = new AbortController();
+    const { signal } = controller;
+    const limit = this.#environment.setTimer(this.#leaseMs, () => controller.abort());
+    try {
+      return await this.#sayIt(runner, signal);
+    } finally {
+      limit.cancel();
+    }
+  }
+
+  async #sayIt(runner: string, signal: AbortSignal): Promise<boolean> {
     if (this.#enlisted) {
-      const { known } = await this.#replica.submit({ op: 'beat', runner }, { timeout });
+      const { known } = await this.#replica.submit({ op: 'beat', runner }, { signal });
       if (!known) {
         this.#enlisted = false;
         this.#forgotten = true;
@@ -102,7 +113,7 @@ export class Lease {
       return known;
     }
     const definitions = [...this.#definitions];
-    await this.#replica.submit({ op: 'enlist', runner, leaseMs: this.#leaseMs, definitions }, { timeout });
+    await this.#replica.submit({ op: 'enlist', runner, leaseMs: this.#leaseMs, definitions }, { signal });
     this.#enlisted = definitions.length === this.#definitions.size;
     return true;
   }
@@ -112,9 +123,9 @@ export class Lease {
     if (this.#closed) return;
     if (heardAt !== undefined) this.#holdFrom(heardAt);
     if (!this.#isNeeded()) return;
-    // At once where it was forgotten, or heard too late to hold.
-    const isLate = heardAt !== undefined && !this.holds;
-    const delay = isLate || (this.#forgotten && heardAt === undefined) ? 1 : this.#leaseMs / 3;
+    // At once where it was forgotten, heard too late to hold, or heard without all of its definitions.
+    const isLate = heardAt !== undefined && (!this.holds || !this.#enlisted);
+    const delay = isLate || this.#forgotten ? 1 : this.#leaseMs / 3;
     this.#forgotten = false;
     this.#beat = this.#environment.setTimer(delay, () => {
       this.#beat = undefined;
@@ -162,7 +173,12 @@ export class Lease {
 /** What happens when no quorum answers, or this node has much to do: it is tried again. */
 function isPassing(error: unknown): boolean {
   const { code } = error as { readonly code?: unknown };
-  return ['ERR_TIMEOUT', 'ERR_NOT_READY', 'ERR_OVERLOADED', 'ERR_CLOSED', 'ERR_NOT_A_MEMBER'].includes(
-    String(code),
-  );
+  return [
+    'ERR_TIMEOUT',
+    'ERR_ABORTED',
+    'ERR_NOT_READY',
+    'ERR_OVERLOADED',
+    'ERR_CLOSED',
+    'ERR_NOT_A_MEMBER',
+  ].includes(String(code));
 }

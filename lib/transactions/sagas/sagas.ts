@@ -157,18 +157,23 @@ export class Sagas extends Emitter<SagasEvents> {
   ): Promise<SagaResults<Definition>> {
     this.#checkOpen();
     const { name, version } = partsOf(definition).shape;
+    const { timeout, ...rest } = options;
+    const began = this.#environment.now();
     const view = await this.#replica.query({ op: 'get', id: checkName('id', id) }, options);
+    const left = timeout === undefined ? undefined : timeout - (this.#environment.now() - began);
+    const limits = left === undefined ? rest : { ...rest, timeout: Math.max(1, Math.ceil(left)) };
     if (view !== undefined && (view.saga.name !== name || view.saga.version !== version)) {
       const what = `saga ${id} is ${view.saga.name} version ${view.saga.version}, not ${name} version ${version}`;
       throw new QuorateError('ERR_SAGA_DEFINITION', what);
     }
-    const end = view !== undefined && !hasEnded(view.saga.state) ? await this.#end(id, options) : view;
+    const end = view !== undefined && !hasEnded(view.saga.state) ? await this.#end(id, limits) : view;
     if (end === undefined) throw new QuorateError('ERR_SAGA_UNKNOWN', `there is no saga ${id}`);
     const { state, cause } = end.saga;
     if (state === 'completed') return resultsOf(end, end.saga.steps.keys()) as SagaResults<Definition>;
     const why = cause === undefined ? undefined : causeOf(cause);
-    const message = `saga ${id} was ${state}: ${why?.kind ?? ''} ${why?.step ?? ''} ${why?.error?.message ?? ''}`;
-    throw new QuorateError('ERR_SAGA_FAILED', message.trim(), { reason: state, data: why });
+    const of = why?.step === undefined ? '' : `step ${why.step}: `;
+    const message = `saga ${id} was ${state}: ${of}${why?.error?.message ?? why?.kind ?? ''}`;
+    throw new QuorateError('ERR_SAGA_FAILED', message, { reason: state, data: why });
   }
 
   /** Resolves when a saga has ended as far as this member knows; to undefined when it was forgotten. */

@@ -145,8 +145,12 @@ export class Work {
   async #attempt(task: Task, definition: DefinitionParts): Promise<Outcome | undefined> {
     const { mayBegin, environment, settleMs } = this.#setup;
     const view = this.#view(task.id);
-    if (this.#stopped || task.controller.signal.aborted || view === undefined) return undefined;
-    if (!isCurrent(task, view) || !mayBegin()) return undefined;
+    if (this.#stopped || view === undefined || !isCurrent(task, view)) return undefined;
+    if (!task.undo && view.saga.state === 'compensating') {
+      // The saga turned back before this attempt was begun. What former ones did is in the log.
+      return { type: 'rejected', error: errorRecord({ message: 'the saga turned back' }, 'ERR_ABORTED') };
+    }
+    if (task.controller.signal.aborted || !mayBegin()) return undefined;
     const step = definition.steps[task.step]!;
     const endless = task.undo || definition.plan.isUnlimited(task.step);
     if (!endless && task.attempt > step.attempts) {
@@ -299,7 +303,7 @@ function handlerOf(task: Task, view: SagaView, { plan }: DefinitionParts, step: 
     token: saga.epoch,
     attempt: task.attempt,
     signal: task.controller.signal,
-    reject: rejecting(step.id),
+    reject: rejecting(),
   };
   if (!task.undo) return () => step.do(context);
   const { uncertain, result } = saga.steps[task.step]!;

@@ -24,32 +24,32 @@ describe('the definition of a saga', () => {
   it('knows the types of its input and of the results that each step has before it', () => {
     const order = defineSaga<{ card: string }>({ name: 'order', version: 1 })
       .step('pay', {
-        do: ({ input, results }) => {
-          expectSame<typeof input, { card: string }>();
-          expectSame<keyof typeof results, never>();
+        do: (context) => {
+          expectSame<(typeof context)['input'], { card: string }>();
+          expectSame<keyof (typeof context)['results'], never>();
           return Promise.resolve({ receipt: 1 });
         },
-        undo: ({ result }) => expectSame<typeof result, { receipt: number } | undefined>(),
+        undo: (context) => expectSame<(typeof context)['result'], { receipt: number } | undefined>(),
       })
       .step('stock', {
-        do: ({ results }) => {
-          expectSame<typeof results.pay, { receipt: number }>();
+        do: (context) => {
+          expectSame<(typeof context)['results']['pay'], { receipt: number }>();
           return 'shelf';
         },
       })
       .step('bill', {
         after: ['pay'],
-        do: ({ results }) => {
-          expectSame<keyof typeof results, 'pay'>();
+        do: (context) => {
+          expectSame<keyof (typeof context)['results'], 'pay'>();
           return 5n;
         },
       })
       .step('ship', {
         after: ['stock', 'bill'],
-        do: ({ results }) => {
+        do: (context) => {
           // What comes before the steps that it names, too.
-          expectSame<keyof typeof results, 'pay' | 'stock' | 'bill'>();
-          expectSame<typeof results.bill, bigint>();
+          expectSame<keyof (typeof context)['results'], 'pay' | 'stock' | 'bill'>();
+          expectSame<(typeof context)['results']['bill'], bigint>();
         },
       });
     expectSame<SagaInput<typeof order>, { card: string }>();

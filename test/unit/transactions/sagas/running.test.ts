@@ -139,7 +139,7 @@ describe('the running of sagas', () => {
     expect(steps[1]!.state).to.equal('failed');
     expect(cause!.error).to.deep.equal({
       code: 'DECLINED',
-      message: 'step two was rejected: DECLINED',
+      message: 'rejected: DECLINED',
       data: { left: 3n },
     });
   });
@@ -166,6 +166,48 @@ describe('the running of sagas', () => {
     await start('x');
     expect((await end('x')).state).to.equal('compensated');
     expect(log).to.deep.equal(['slow aborted', 'slow done', 'undo slow', 'undo first']);
+  });
+
+  it('begins no sibling any more once the saga has turned back', async () => {
+    const make = (_: Cluster, log: string[]) => {
+      const undo = ({ step }: SagaUndoContext): number => log.push(`undo ${step}`);
+      return defineSaga({ name: 'n', version: 1 })
+        .step('first', { do: () => log.push('first'), undo })
+        .step('bad', { do: ({ reject }) => reject('NO'), undo })
+        .step('late', { after: ['first'], do: () => log.push('late'), undo });
+    };
+    // There is room for one handler at a time, so that the last one still waits for its turn.
+    const { end, log, start } = await running(make, { sagas: { lease: 2000, concurrency: 1 } });
+    await start('x');
+    const { steps } = await end('x');
+    expect(steps.map(({ state }) => state)).to.deep.equal(['undone', 'failed', 'failed']);
+    expect(log).to.deep.equal(['first', 'undo first']);
+  });
+
+  it('undoes what a dead owner was at when a saga without an owner was cancelled', async () => {
+    const cluster = new Cluster();
+    const { simulation } = cluster;
+    const log: string[] = [];
+    const make = (node: string) =>
+      defineSaga({ name: 'z', version: 1 }).step('one', {
+        do: () => (log.push(`do ${node}`), never),
+        undo: ({ outcome }) => log.push(`undo ${node} ${outcome}`),
+      });
+    cluster.onOpen = (sagas, node) => {
+      if (node === 'a') sagas.define(make(node));
+    };
+    await cluster.ready();
+    await simulation.settle(cluster.on('a').start(make('a'), { id: 'x', input: 1 }));
+    simulation.crash('a');
+    await cluster.until(() => simulation.leader() !== undefined && simulation.leader() !== 'a');
+    // A runner that lives finds out that the other one does not; but it cannot run this saga.
+    cluster.on('b').define(defineSaga({ name: 'else', version: 1 }).step('one', { do: () => 1 }));
+    await simulation.run(10_000);
+    expect((await simulation.settle(cluster.on('b').status('x')))!.owner).to.equal(undefined);
+    await simulation.settle(cluster.on('b').cancel('x'));
+    cluster.on('c').define(make('c'));
+    await cluster.until(() => cluster.state('x') !== undefined);
+    expect(log).to.deep.equal(['do a', 'undo c unknown']);
   });
 
   it('ends attempts that take too long, and waits a while for what they say', async () => {
