@@ -261,6 +261,30 @@ describe('sagas on several members', () => {
     }
   });
 
+  it('give a step up that kills whoever runs it, after its attempts', async () => {
+    const cluster = new Cluster();
+    const { simulation, world } = cluster;
+    let kills = 0;
+    cluster.onOpen = (sagas, node) => {
+      const probe = (when: string, { key }: { key: string }): void => {
+        if (when !== 'after' || key !== 's/two/do') return;
+        kills++;
+        simulation.crash(node);
+        simulation.after(500, () => simulation.restart(node));
+      };
+      sagas.define(chain(cluster, node, { probe }));
+    };
+    await cluster.ready();
+    await simulation.settle(cluster.on('a').start(chain(cluster, 'a'), { id: 's', input: 1 }));
+    await cluster.until(() => cluster.state('s') !== undefined);
+    expect(kills).to.equal(5);
+    expect(cluster.state('s')).to.equal('compensated');
+    expect(world.effects).to.deep.equal(['s/one/do', 's/two/do', 's/two/undo', 's/one/undo']);
+    const view = simulation.replica(simulation.leader()!).peek({ op: 'get', id: 's' })!;
+    expect(view.saga.cause!.error!.code).to.equal('ERR_SAGA_ATTEMPTS');
+    simulation.check();
+  });
+
   it('end well whatever befalls the members: any faults', async function () {
     this.timeout(120_000);
     for (let seed = 1; seed <= 4; seed++) await storm(seed);
