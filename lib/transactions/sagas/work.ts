@@ -125,13 +125,8 @@ export class Work {
 
   async #run(job: Job, key: string, task: Task, definition: DefinitionParts): Promise<void> {
     try {
-      const leave = await this.#slots.enter();
-      try {
-        const outcome = await this.#attempt(task, definition);
-        if (outcome !== undefined) await this.#tell(task, definition, outcome);
-      } finally {
-        leave();
-      }
+      const outcome = await this.#inTurn(() => this.#attempt(task, definition));
+      if (outcome !== undefined) await this.#tell(task, definition, outcome);
     } catch (error) {
       this.#setup.warning(error instanceof Error ? error : new Error(String(error)));
     }
@@ -139,6 +134,16 @@ export class Work {
     // The state may ask for this very attempt again, if it was not begun.
     const view = this.#view(task.id);
     this.look(task.id, view, definition);
+  }
+
+  /** Holds a place while the handler runs, not while what became of it is on its way into the log. */
+  async #inTurn<T>(run: () => Promise<T>): Promise<T> {
+    const leave = await this.#slots.enter();
+    try {
+      return await run();
+    } finally {
+      leave();
+    }
   }
 
   /** Calls the handler, if it is its turn still. */

@@ -1,6 +1,10 @@
 import { expect } from 'chai';
 import { QuorateError } from '../../../../lib/errors.js';
-import { defineSaga, type AnySaga } from '../../../../lib/transactions/sagas/definition.js';
+import {
+  defineSaga,
+  type AnySaga,
+  type SagaStepContext,
+} from '../../../../lib/transactions/sagas/definition.js';
 import { seeded } from '../../support/seeded.js';
 import { chain, Cluster, STEPS } from './support.js';
 
@@ -20,16 +24,19 @@ describe('sagas on several members', () => {
     const { simulation, world } = cluster;
     const events: string[] = [];
     let cutOff: string | undefined;
+    let aborted: boolean | undefined;
     cluster.onOpen = (sagas, node) => {
       sagas.on('lease:lost', () => events.push(`${node} lost`));
       sagas.on('lease:regained', () => events.push(`${node} regained`));
       // The owner is cut off in its third step, and works on as if nothing had happened.
-      const probe = async (when: string, context: { step: string }): Promise<void> => {
+      const probe = async (when: string, context: SagaStepContext): Promise<void> => {
         if (when !== 'before' || context.step !== 'three' || (cutOff ?? node) !== node) return;
         if (cutOff === undefined)
           simulation.partition([[node], simulation.nodes.filter((one) => one !== node)]);
         cutOff = node;
         await simulation.sleep(8000);
+        // It was told to stop, by nobody but itself.
+        aborted = context.signal.aborted;
       };
       sagas.define(chain(cluster, node, { probe }));
     };
@@ -46,6 +53,7 @@ describe('sagas on several members', () => {
     expect(fenced.map(({ node, key }) => [node, key])).to.deep.equal([['a', 's/three/do']]);
     expect(world.tokensOnlyGrow).to.equal(true);
     expect(events).to.include('a lost');
+    expect(aborted).to.equal(true);
     // Nothing is left under way anywhere.
     for (const node of simulation.nodes)
       expect(cluster.on(node).metrics()).to.deep.equal({ handlers: 0, sagas: 0, stuck: 0 });
@@ -74,6 +82,39 @@ describe('sagas on several members', () => {
     await cluster.until(() => cluster.state('s') !== undefined);
     expect(cluster.state('s')).to.equal('completed');
     expect(world.effects).to.deep.equal(DONE);
+    simulation.check();
+  });
+
+  it('begin no handler with an old token after a new one was used, where the owner stood still', async () => {
+    const cluster = new Cluster({ seed: 2, sagas: { lease: 2000, settle: 500, concurrency: 1 } });
+    const { simulation } = cluster;
+    const begun: { readonly saga: string; readonly token: number; readonly node: string }[] = [];
+    const make = (node: string): AnySaga =>
+      defineSaga({ name: 'c', version: 1 }).step('one', {
+        do: async ({ saga, token }) => {
+          begun.push({ saga, token, node });
+          // In the first owner the first of them is held up, and the others wait for its place.
+          await simulation.sleep(node === 'a' && begun.length === 1 ? 4000 : 50);
+        },
+      });
+    cluster.onOpen = (sagas, node) => {
+      if (node === 'a') sagas.define(make(node));
+    };
+    await cluster.ready();
+    const ids = ['x', 'y', 'z'];
+    for (const id of ids) await simulation.settle(cluster.on('a').start(make('a'), { id, input: 1 }));
+    await simulation.run(100);
+    cluster.on('b').define(make('b'));
+    await simulation.run(100);
+    simulation.pause('a', 6000);
+    await cluster.until(() => ids.every((id) => cluster.state(id) === 'completed'));
+    await simulation.run(8000);
+    expect(begun[0]!.node).to.equal('a');
+    for (const id of ids) {
+      const tokens = begun.filter(({ saga }) => saga === id).map(({ token }) => token);
+      expect(tokens, JSON.stringify(begun)).to.deep.equal([...tokens].sort((one, other) => one - other));
+    }
+    expect(begun.filter(({ node }) => node === 'b').length).to.equal(3);
     simulation.check();
   });
 

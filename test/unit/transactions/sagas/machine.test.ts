@@ -158,7 +158,8 @@ describe('the state machine of sagas and what it is given', () => {
     await twin.restore(inChunks(bytes, [5, 1000]));
     expect(bytesOf(twin).equals(bytes)).to.equal(true);
     expect(twin.query!({ op: 'owned', runner: 'r' })).to.have.length(300);
-    expect(twin.query!({ op: 'activity' })).to.deep.equal(machine.query!({ op: 'activity' }));
+    for (const op of ['runners', 'list', 'activity'] as const)
+      expect(twin.query!({ op })).to.deep.equal(machine.query!({ op }));
     await fc.assert(
       fc.asyncProperty(fc.nat(bytes.length - 1), fc.integer({ min: 1, max: 255 }), async (at, flip) => {
         const damaged = Uint8Array.from(bytes);
