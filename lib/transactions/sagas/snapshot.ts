@@ -122,7 +122,7 @@ function isCount(value: unknown): boolean {
 
 /** The properties of an object; none of anything else. */
 function fieldsOf<T>(value: unknown): Fields<T> {
-  return typeof value === 'object' && value !== null ? (value as Fields<T>) : {};
+  return typeof value === 'object' && value !== null ? value : {};
 }
 
 function fail(why: string): never {

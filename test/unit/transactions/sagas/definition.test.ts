@@ -25,14 +25,19 @@ describe('the definition of a saga', () => {
     const order = defineSaga<{ card: string }>({ name: 'order', version: 1 })
       .step('pay', {
         do: (context) => {
+          expect(context).to.be.an('object');
           expectSame<(typeof context)['input'], { card: string }>();
           expectSame<keyof (typeof context)['results'], never>();
           return Promise.resolve({ receipt: 1 });
         },
-        undo: (context) => expectSame<(typeof context)['result'], { receipt: number } | undefined>(),
+        undo: (context) => {
+          expect(context).to.be.an('object');
+          expectSame<(typeof context)['result'], { receipt: number } | undefined>();
+        },
       })
       .step('stock', {
         do: (context) => {
+          expect(context).to.be.an('object');
           expectSame<(typeof context)['results']['pay'], { receipt: number }>();
           return 'shelf';
         },
@@ -40,6 +45,7 @@ describe('the definition of a saga', () => {
       .step('bill', {
         after: ['pay'],
         do: (context) => {
+          expect(context).to.be.an('object');
           expectSame<keyof (typeof context)['results'], 'pay'>();
           return 5n;
         },
@@ -47,6 +53,7 @@ describe('the definition of a saga', () => {
       .step('ship', {
         after: ['stock', 'bill'],
         do: (context) => {
+          expect(context).to.be.an('object');
           // What comes before the steps that it names, too.
           expectSame<keyof (typeof context)['results'], 'pay' | 'stock' | 'bill'>();
           expectSame<(typeof context)['results']['bill'], bigint>();

@@ -169,19 +169,24 @@ describe('the running of sagas', () => {
   });
 
   it('begins no sibling any more once the saga has turned back', async () => {
-    const make = (_: Cluster, log: string[]) => {
+    const make = ({ simulation }: Cluster, log: string[]) => {
       const undo = ({ step }: SagaUndoContext): number => log.push(`undo ${step}`);
+      const slow = (): Promise<number> => simulation.sleep(400).then(() => log.push('slow'));
       return defineSaga({ name: 'n', version: 1 })
         .step('first', { do: () => log.push('first'), undo })
-        .step('bad', { do: ({ reject }) => reject('NO'), undo })
+        .step('slow', { do: slow, undo })
         .step('late', { after: ['first'], do: () => log.push('late'), undo });
     };
     // There is room for one handler at a time, so that the last one still waits for its turn.
-    const { end, log, start } = await running(make, { sagas: { lease: 2000, concurrency: 1 } });
+    const { end, log, start, on, simulation } = await running(make, {
+      sagas: { lease: 2000, concurrency: 1 },
+    });
     await start('x');
+    await simulation.run(200);
+    await simulation.settle(on.cancel('x'));
     const { steps } = await end('x');
-    expect(steps.map(({ state }) => state)).to.deep.equal(['undone', 'failed', 'failed']);
-    expect(log).to.deep.equal(['first', 'undo first']);
+    expect(steps.map(({ state }) => state)).to.deep.equal(['undone', 'undone', 'failed']);
+    expect(log).to.deep.equal(['first', 'slow', 'undo slow', 'undo first']);
   });
 
   it('undoes what a dead owner was at when a saga without an owner was cancelled', async () => {
