@@ -37,6 +37,13 @@ export type ErrorCode =
   | 'ERR_NOT_A_MEMBER' // this node is not in the group's membership
   | 'ERR_REPLICA_FAILED' // the replica stopped itself after a fault
   | 'ERR_MACHINE_VERSION' // a snapshot or group of another state machine version
+  // sagas
+  | 'ERR_SAGA_UNKNOWN' // the group knows no saga with this id, or not any more
+  | 'ERR_SAGA_EXISTS' // the id is another saga's
+  | 'ERR_SAGA_DEFINITION' // other steps under the same name and version
+  | 'ERR_SAGA_FAILED' // the saga ended, but not completed
+  | 'ERR_SAGA_PIVOT' // the saga is past its point of no return
+  | 'ERR_SAGA_NOT_STUCK' // there is nothing to decide for an operator
   // storage
   | 'ERR_STORAGE_LOCKED' // another process or object has the directory
   | 'ERR_STORAGE_CORRUPT' // bytes on disk that fail their check

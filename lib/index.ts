@@ -127,3 +127,22 @@ export * from './machines/counter.js';
 export * from './machines/keyring.js';
 export * from './machines/keyringFile.js';
 export * from './machines/keyringFollower.js';
+export { openSagas } from './transactions/sagas/openSagas.js';
+export { Sagas } from './transactions/sagas/sagas.js';
+export { sagas, type SagasMachine } from './transactions/sagas/sagasMachine.js';
+export {
+  defineSaga,
+  SagaDefinition,
+  type AnySaga,
+  type ResultsOfSteps,
+  type SagaInput,
+  type SagaOptions,
+  type SagaResults,
+  type SagaRetry,
+  type SagaStep,
+  type SagaStepContext,
+  type SagaSteps,
+  type SagaUndoContext,
+} from './transactions/sagas/definition.js';
+export type { SagaState, SagaStepState } from './transactions/sagas/record.js';
+export type * from './transactions/sagas/sagasTypes.js';

@@ -37,7 +37,7 @@ const below = {
   machines: [...base, 'replica'],
   worker: [...base, 'threads', 'consensus', 'mesh', 'storage', 'failure', 'engine', 'replica'],
   store: [...base, 'consensus', 'mesh', 'storage', 'failure', 'engine', 'replica'],
-  transactions: [...base, 'consensus', 'mesh', 'storage', 'failure', 'engine', 'replica'],
+  transactions: [...base, 'consensus', 'mesh', 'storage', 'failure', 'engine', 'replica', 'machines'],
   observe: [...base],
   testing: [
     ...base,

@@ -16,8 +16,8 @@ const MAX_RECORD_BYTES = 2 ** 31 - 1;
 const MAX_HEADER_BYTES = 11;
 
 /** What is in a snapshot. */
-export type SnapshotKind = 'state' | 'keyValue';
-const kinds: Record<SnapshotKind, number> = { state: 0x53, keyValue: 0x4b };
+export type SnapshotKind = 'state' | 'keyValue' | 'sagas';
+const kinds: Record<SnapshotKind, number> = { state: 0x53, keyValue: 0x4b, sagas: 0x47 };
 
 /** Chunks of at most 64 KiB, made as they are asked for; `write` puts one record into the writer. */
 export function* snapshotChunks<R>(

@@ -129,6 +129,11 @@ export class Replica<M extends StateMachine = StateMachine> extends Emitter<Repl
     if (replica.#life.open) replica.#tenant = move(replica.#room);
   }
 
+  /** Where a replica has its clock, timers and randomness from. @internal */
+  static environmentOf(replica: Replica): Environment {
+    return replica.#environment;
+  }
+
   /**
    * The commands that wait for a quorum, with `onNoQuorum: 'queue'`; otherwise empty.
    */

@@ -15,6 +15,7 @@ import { datagrams, packetHeads, packets } from './surfaces/relay.js';
 import { relayLinks, relayOpened } from './surfaces/relayLinks.js';
 import { backups, batches, cborValues, registrations, snapshots } from './surfaces/replica.js';
 import { crowd, gossip, rows } from './surfaces/rows.js';
+import { sagaCommands, sagaSnapshots } from './surfaces/sagas.js';
 import { signalSocket } from './surfaces/signalSocket.js';
 import { setup, signalClient, signalServer } from './surfaces/signaling.js';
 import { entryBlocks, files, states } from './surfaces/storage.js';
@@ -64,6 +65,8 @@ export const makeSurfaces: Readonly<Record<string, () => Surface | Promise<Surfa
   keyring: keyringCommands,
   keyringSnapshots,
   keyringFile: keyringFiles,
+  sagaCommands,
+  sagaSnapshots,
 };
 
 export const surfaceNames: readonly string[] = Object.keys(makeSurfaces);

@@ -9,6 +9,7 @@ import { memberMutants } from './list/members.js';
 import { pitfallMutants } from './list/pitfalls.js';
 import { operationsMutants } from './list/operations.js';
 import { replicaMutants } from './list/replica.js';
+import { sagaMutants } from './list/sagas.js';
 import { storageMutants } from './list/storage.js';
 import { witnessMutants } from './list/witness.js';
 import type { Mutant } from './mutant.js';
@@ -26,4 +27,5 @@ export const mutants: readonly Mutant[] = [
   ...storageMutants,
   ...meshMutants,
   ...relayMutants,
+  ...sagaMutants,
 ];
