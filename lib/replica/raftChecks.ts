@@ -1,11 +1,6 @@
 /** What `raft()` takes, checked before anything runs: each option for itself, then every two that can contradict each other. */
-import {
-  completeRaftOptions,
-  leaseTerms,
-  type LeaseOptions,
-  type QuorumOptions,
-  type RaftOptions,
-} from '../consensus/raft/options.js';
+import { leaseTerms, type LeaseOptions, type QuorumOptions } from '../consensus/core/options.js';
+import { completeRaftOptions, type RaftOptions } from '../consensus/raft/options.js';
 import { maxMembers } from '../consensus/membership.js';
 import { electionSize } from '../consensus/quorum.js';
 import { MAX_PRIORITY } from '../engine/wire.js';

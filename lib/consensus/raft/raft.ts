@@ -8,19 +8,19 @@
 import { MAX_INDEX } from '../bounds.js';
 import { compareEpochs, diskProtocol } from '../consensus.js';
 import { Election } from './election.js';
-import { Follower } from './follower.js';
-import { IoHealth } from './ioHealth.js';
-import { VotePromise } from './lease.js';
-import { memberProgress } from './memberProgress.js';
+import { Follower } from '../core/follower.js';
+import { IoHealth } from '../core/ioHealth.js';
+import { VotePromise } from '../core/lease.js';
+import { memberProgress } from '../core/memberProgress.js';
 import { completeRaftOptions } from './options.js';
-import { Rhythm } from './patience.js';
+import { Rhythm } from '../core/patience.js';
 import { Quiescence } from './quiescence.js';
-import { Reads } from './reads.js';
-import { Reconfigure } from './reconfigure.js';
-import { Replication } from './replication.js';
+import { Reads } from '../core/reads.js';
+import { Reconfigure } from '../core/reconfigure.js';
+import { Replication } from '../core/replication.js';
 import { State } from './state.js';
-import { TermGuard } from './termGuard.js';
-import { Transfer } from './transfer.js';
+import { TermGuard } from '../core/termGuard.js';
+import { Transfer } from '../core/transfer.js';
 import { isSound } from './validate.js';
 import type {
   Accepted,
@@ -45,7 +45,7 @@ import type {
 } from '../consensus.js';
 import type { RaftMessage } from './messages.js';
 import type { RaftOptions } from './options.js';
-import type { Peer } from './state.js';
+import type { Peer } from '../core/state.js';
 
 /** So many commits are reached before the commit index is written again along with something else. */
 const COMMIT_STRIDE = 1000;

@@ -22,7 +22,7 @@ export const memberMutants: readonly Mutant[] = [
   },
   {
     name: 'the joint membership is left before it is committed',
-    file: 'consensus/raft/reconfigure.ts',
+    file: 'consensus/core/reconfigure.ts',
     find: "if (state.phase !== 'leader' || !this.#replication.settled || configs.latestIndex > commit) return;",
     replace: "if (state.phase !== 'leader' || !this.#replication.settled) return;",
     pitfall: 'the joint membership is left too early, or twice (etcd#11046)',
@@ -40,7 +40,7 @@ export const memberMutants: readonly Mutant[] = [
   },
   {
     name: 'members change before a commit of the reign',
-    file: 'consensus/raft/reconfigure.ts',
+    file: 'consensus/core/reconfigure.ts',
     find: "if (!this.#replication.settled || genesis === '') return",
     replace: "if (genesis === '') return",
     pitfall: 'a change before an entry of the own reign is committed (Ongaro 2015)',
@@ -49,7 +49,7 @@ export const memberMutants: readonly Mutant[] = [
   },
   {
     name: 'a change is taken while another one is not committed',
-    file: 'consensus/raft/reconfigure.ts',
+    file: 'consensus/core/reconfigure.ts',
     find: "if (latestIndex > commit || latest.outgoing.length > 0) return { ok: false, why: 'configPending' };",
     replace: '',
     pitfall: 'two changes at once: majorities that need not meet',
@@ -106,7 +106,7 @@ export const memberMutants: readonly Mutant[] = [
   },
   {
     name: 'the leadership goes to a learner',
-    file: 'consensus/raft/transfer.ts',
+    file: 'consensus/core/transfer.ts',
     find: "if (state.configs.standingOf(id)?.voter !== true) return 'notVoter';",
     replace: '',
     pitfall: 'a learner is the target of a transfer (redpanda#8495)',
@@ -115,7 +115,7 @@ export const memberMutants: readonly Mutant[] = [
   },
   {
     name: 'the leadership is handed over while the members change',
-    file: 'consensus/raft/transfer.ts',
+    file: 'consensus/core/transfer.ts',
     find: "if (configs.latestIndex > commit || configs.latest.outgoing.length > 0) return 'configPending';",
     replace: '',
     pitfall: 'a campaign while a change of the members is open, by transfer (etcd#12359)',
@@ -133,7 +133,7 @@ export const memberMutants: readonly Mutant[] = [
   },
   {
     name: 'entries are counted by the committed members',
-    file: 'consensus/raft/replication.ts',
+    file: 'consensus/core/replication.ts',
     find: 'const reached = quorumValue(state.configs.latest, this.#matchedOf);',
     replace: `const { stable: old, latest } = state.configs;
     const reached = quorumValue(old.genesis === '' ? latest : old, this.#matchedOf);`,
@@ -143,7 +143,7 @@ export const memberMutants: readonly Mutant[] = [
   },
   {
     name: 'a removed leader leads on',
-    file: 'consensus/raft/reconfigure.ts',
+    file: 'consensus/core/reconfigure.ts',
     find: `(dissertation §4.2.2).
       state.follow(state.term, '');`,
     replace: '(dissertation §4.2.2).',

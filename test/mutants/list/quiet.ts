@@ -59,7 +59,7 @@ export const quietMutants: readonly Mutant[] = [
   },
   {
     name: 'heartbeats of groups are not aligned',
-    file: 'consensus/raft/replication.ts',
+    file: 'consensus/core/replication.ts',
     find: '(Math.floor(now / options.heartbeatMs) + 1) * options.heartbeatMs',
     replace: 'now + options.heartbeatMs',
     pitfall: 'each group sends its heartbeats in a frame of its own',

@@ -7,13 +7,13 @@ import { compareEpochs, lastOf } from '../consensus.js';
 import { bytesOf } from '../log.js';
 import { decodeMembership } from '../membership.js';
 import type { Entry, Epoch, Index, NodeId } from '../consensus.js';
-import type { Append, Conflict, Heartbeat } from './messages.js';
+import type { Ack, Append, Conflict, Heartbeat } from './messages.js';
 import type { VotePromise } from './lease.js';
-import type { State } from './state.js';
+import type { CoreState } from './state.js';
 
 /** The part of a core that follows a leader. @internal */
 export class Follower {
-  readonly #state: State;
+  readonly #state: CoreState;
   readonly #promise: VotePromise;
   readonly #heard: () => void;
   /** Up to here the log in memory agrees with the leader of this reign. */
@@ -29,7 +29,7 @@ export class Follower {
   #earlyBytes = 0;
   #gapAt = Infinity;
 
-  constructor(state: State, promise: VotePromise, heard: () => void) {
+  constructor(state: CoreState, promise: VotePromise, heard: () => void) {
     this.#state = state;
     this.#promise = promise;
     this.#heard = heard;
@@ -109,7 +109,7 @@ export class Follower {
   }
 
   /** Whether the one that speaks is the leader that this node follows; hearing it counts, as a heartbeat does. */
-  hears(from: NodeId, term: number): boolean {
+  hears(from: NodeId, term: unknown): boolean {
     return this.#hear(from, term) === 'now';
   }
 
@@ -124,27 +124,26 @@ export class Follower {
       round: this.#round,
       promised: this.#promised,
       conflict: this.#conflict,
-    });
+    } satisfies Ack);
     this.#due = false;
     this.#conflict = undefined;
   }
 
-  #hear(from: NodeId, term: number): 'now' | 'late' | 'never' {
+  #hear(from: NodeId, term: unknown): 'now' | 'late' | 'never' {
     const state = this.#state;
     const rhythm = state.peers.get(from)?.rhythm;
-    if (term < state.term || (term === state.term && state.phase === 'preCandidate'))
+    const newer = state.compare(term, state.term);
+    if (newer < 0 || (newer === 0 && state.phase === 'preCandidate'))
       rhythm?.late(state.now, state.awakeSince);
-    if (term < state.term) {
+    if (newer < 0) {
       // Lets a leader of the past, or one that we cannot reach otherwise, know the newer term (etcd#8501).
       const nothing = { matched: 0, round: 0, promised: false, conflict: undefined };
-      state.disk.send(from, { type: 'ack', term: state.term, ...nothing });
+      state.disk.send(from, { type: 'ack', term: state.term, ...nothing } satisfies Ack);
       state.dirty = true;
       return 'late';
     }
-    const { lastEpoch } = state.log;
-    const another = term === state.term && state.leader !== '' && state.leader !== from;
-    // Two leaders in one term: only when a founding member lost its memory after it had voted.
-    if (another || (lastEpoch.n === term && lastEpoch.node !== from)) return 'never';
+    const another = newer === 0 && state.leader !== '' && state.leader !== from;
+    if (another || !state.mayLead(from, term)) return 'never';
     state.follow(term, from);
     state.leaderHeardAt = state.now;
     rhythm?.heard(state.now, state.awakeSince);
