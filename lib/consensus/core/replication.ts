@@ -42,7 +42,6 @@ export class Replication {
   #heartbeatAt = Infinity;
   #round = 0;
   #uncommitted = 0;
-  #requests = 0;
   readonly #matchedOf: (voter: Member) => Index;
   readonly #roundOf: (voter: Member) => number;
   /** Something happened that a change of the membership may have waited for. */
@@ -425,7 +424,7 @@ export class Replication {
   #fetch(progress: Progress): void {
     const { log, options } = this.#state;
     if (progress.fetch !== 0) return;
-    progress.fetch = ++this.#requests;
+    progress.fetch = this.#state.newRequest();
     const maxBytes = Math.min(options.maxMessageBytes * 4, options.maxInflightBytes);
     this.fetch.push({ request: progress.fetch, from: progress.next, to: log.cachedFrom - 1, maxBytes });
   }
@@ -450,7 +449,7 @@ export class Replication {
     const { log, peers } = this.#state;
     const needed = log.epochAt(log.start) === undefined ? log.start + 1 : log.start;
     const atLeast = Math.max(needed, chosen);
-    progress.toSnapshot(++this.#requests, atLeast, chosen > 0);
+    progress.toSnapshot(this.#state.newRequest(), atLeast, chosen > 0);
     const sources = peer.witness ? [] : snapshotSources(peers, peer.id, atLeast);
     this.snapshotTo.push({ request: progress.snapshot, to: peer.id, atLeast, sources, bare: peer.witness });
   }

@@ -74,6 +74,7 @@ export abstract class CoreState<T = unknown> {
   /** Leader: when something was last written or read. */
   busyAt = -Infinity;
   dirty = false;
+  #requests = 0;
   /** The status must be made anew. */
   statusOld = true;
   #changed = true;
@@ -146,6 +147,11 @@ export abstract class CoreState<T = unknown> {
 
   /** Whether a node can be the leader of a reign, as far as can be told here. */
   abstract mayLead(id: NodeId, term: T): boolean;
+
+  /** The reign is of a configuration that this node does not know yet: of its entries, those count that are committed. */
+  get committedOnly(): boolean {
+    return false;
+  }
 
   /** Takes over what the disk says besides the log. */
   protected abstract recoverHard(hard: HardState | undefined): void;
@@ -241,6 +247,11 @@ export abstract class CoreState<T = unknown> {
     this.onReign(wasLeader);
     this.disk.stop();
     this.#touch();
+  }
+
+  /** Numbers what is asked of the driver. */
+  newRequest(): number {
+    return ++this.#requests;
   }
 
   #touch(): void {
