@@ -12,6 +12,8 @@ import type { Epoch, NodeId } from '../consensus.js';
 
 /** What a neighbour answered. @internal */
 export interface Answer {
+  /** The number of the configuration in force. */
+  readonly config: number;
   readonly ballot: Epoch;
   readonly leader: Epoch;
   readonly happy: boolean;
@@ -53,8 +55,8 @@ export class BallotElection {
   }
 
   /** What this node answers now. */
-  get answer(): Answer {
-    return { ballot: this.#ballot, leader: this.#leader, happy: this.#happy };
+  answer(config: number): Answer {
+    return { config, ballot: this.#ballot, leader: this.#leader, happy: this.#happy };
   }
 
   /** A neighbour answered. Late answers say nothing of now. */
@@ -71,7 +73,7 @@ export class BallotElection {
   /** Ends a round: whether this node should take over now, with {@link BallotElection.takeOver}. */
   judge(sight: Sight): boolean {
     const before = this.#leader;
-    const answers = [...this.#answers].filter(([, { leader }]) => leader.config <= sight.config);
+    const answers = [...this.#answers].filter(([, { config }]) => config <= sight.config);
     // Who is ahead by a configuration knows better: first this node has to catch up.
     const ahead = answers.length < this.#answers.size;
     for (const [, { ballot }] of answers) this.#follow(ballot);
@@ -82,7 +84,7 @@ export class BallotElection {
     // Whoever was promised to in this round had no time yet to be heard.
     if (this.#leader !== before && this.#leader === sight.promised && !unknown) return false;
     if (this.#happy || ahead || !sight.able) return false;
-    if (answers.some(([, { happy, leader }]) => happy && leader.config === sight.config)) return false;
+    if (answers.some(([, { happy, config }]) => happy && config === sight.config)) return false;
     return sight.elects(new Set(answers.map(([id]) => id)));
   }
 

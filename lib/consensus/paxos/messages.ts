@@ -66,6 +66,8 @@ export interface Ping {
 export interface Pong {
   readonly type: 'pong';
   readonly round: number;
+  /** The number of the configuration in force. */
+  readonly config: number;
   /** The own ballot, if this node ever took over, and that of its leader. */
   readonly ballot: Epoch;
   readonly leader: Epoch;

@@ -225,7 +225,7 @@ class PaxosCore extends BaseCore<PaxosMessage, PaxosState> {
       case 'suffix':
         return message.whole ? this.#prepare.onSuffix(peer, message) : this.#suffixes.onCommitted(peer, message);
       case 'ping': {
-        state.disk.send(from, { type: 'pong', round: message.round, ...this.#election.answer });
+        state.disk.send(from, { type: 'pong', round: message.round, ...this.#election.answer(state.configs.number) });
         state.dirty = true;
         return true;
       }
@@ -246,12 +246,13 @@ class PaxosCore extends BaseCore<PaxosMessage, PaxosState> {
 
   #onPong(peer: Peer, m: Extract<PaxosMessage, { type: 'pong' }>): void {
     const { state } = this;
-    const { ballot, leader, happy } = m;
-    if (state.isAhead(leader)) this.#suffixes.catchUp(peer.id);
+    const { config, ballot, leader, happy } = m;
+    // Who leads would tell.
+    if (config > state.configs.number && state.leader === '') this.#suffixes.catchUp(peer.id);
     // Only who could promise counts as a neighbour.
     if (state.configs.standingOf(peer.id)?.voter !== true || peer.incarnation === '') return;
     if (!state.founding && !state.isRecorded(peer.id)) return;
-    this.#election.answered(peer.id, m.round, { ballot, leader, happy });
+    this.#election.answered(peer.id, m.round, { config, ballot, leader, happy });
   }
 
   /** The leader says that this node should take over: it runs at once, whoever is happy (dissertation §3.10). */
@@ -291,10 +292,7 @@ class PaxosCore extends BaseCore<PaxosMessage, PaxosState> {
     const { state } = this;
     this.#roundEnd = state.now + this.#roundMs;
     this.#election.begin();
-    for (const id of state.configs.ids()) {
-      const peer = state.peers.get(id);
-      if (peer !== undefined) this.#ping(peer);
-    }
+    for (const peer of state.peers.values()) this.#ping(peer);
   }
 
   #endRound(): void {
@@ -304,12 +302,13 @@ class PaxosCore extends BaseCore<PaxosMessage, PaxosState> {
     this.#beginRound();
   }
 
+  /** Voters look around among each other; who has no leader, among all: they may know what it should know. */
   #ping({ id, up }: Peer): void {
     const { state } = this;
-    const { configs, self } = state;
-    if (!up || configs.standingOf(id)?.voter !== true || configs.standingOf(self)?.voter !== true) return;
+    const { configs, self, leader } = state;
     const { round } = this.#election;
-    if (round === 0) return;
+    const vote = configs.standingOf(id)?.voter === true && configs.standingOf(self)?.voter === true;
+    if (!up || round === 0 || (!vote && leader !== '')) return;
     state.disk.send(id, { type: 'ping', round });
     state.dirty = true;
   }

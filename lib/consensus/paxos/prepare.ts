@@ -67,6 +67,8 @@ export class Prepare {
   get able(): boolean {
     const state = this.#state;
     if (state.diskStalled || state.stopped !== undefined || this.#promise.until > state.now) return false;
+    // What it follows is a leader of a configuration that it is about to learn of.
+    if (state.committedOnly) return false;
     return this.isVoter;
   }
 

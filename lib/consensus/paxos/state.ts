@@ -60,7 +60,7 @@ export class PaxosState extends CoreState<Epoch> {
     let least = this.promised;
     if (!this.isAhead(this.term) && compareEpochs(this.term, least) > 0) least = this.term;
     if (!this.isAhead(lastEpoch) && compareEpochs(lastEpoch, least) > 0) least = lastEpoch;
-    least = this.#floor(least);
+    least = floor(least, this.configs.number);
     if (compareEpochs(least, this.promised) === 0) return;
     this.promised = least;
     this.disk.voteChanged();
@@ -83,17 +83,16 @@ export class PaxosState extends CoreState<Epoch> {
     const written = hard?.epoch ?? NO_EPOCH;
     const { lastEpoch } = this.log;
     const promised = compareEpochs(written, lastEpoch) > 0 ? written : lastEpoch;
-    this.term = this.promised = this.#floor(promised);
+    this.term = this.promised = floor(promised, this.configs.number);
   }
 
   protected override termChanged(): void {
     if (!this.isAhead(this.term)) this.promised = this.term;
     super.termChanged();
   }
+}
 
-  /** The ballot itself, or below all ballots of the configuration in force, where it is of an older one. */
-  #floor(ballot: Epoch): Epoch {
-    const config = this.configs.number;
-    return ballot.config >= config ? ballot : { config, n: ballot.n, priority: 0, node: '' };
-  }
+/** The ballot itself, or one below all of a configuration, where it is of an older one. */
+function floor(ballot: Epoch, config: number): Epoch {
+  return ballot.config >= config ? ballot : { config, n: ballot.n, priority: 0, node: '' };
 }

@@ -95,7 +95,9 @@ export class Suffixes {
 
   onFetch(from: Peer, m: Fetch): void {
     const state = this.#state;
-    const { log, commit } = state;
+    const { log, commit, configs } = state;
+    // Who is no member is told nothing.
+    if (configs.standingOf(from.id) === undefined) return;
     // The log stays as it was promised as long as the promise does.
     if (m.whole && compareEpochs(m.term, state.promised) !== 0) return;
     const upTo = m.whole ? log.last : commit;

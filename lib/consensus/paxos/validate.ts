@@ -26,13 +26,13 @@ export function isSound(message: PaxosMessage, from: NodeId, ballot: Epoch): boo
         isIndex(m.commit) &&
         isConflict(m.conflict) &&
         // Of what is committed in other configurations the epochs may be any.
-        areEntries(m.entries, m.prevIndex, m.prevEpoch, (epoch) => !m.whole || compareEpochs(epoch, m.term) < 0)
+        areEntries(m.entries, m.prevIndex, m.prevEpoch, (epoch) => !m.whole || compareEpochs(epoch, m.term) <= 0)
       );
     case 'ping':
       return isPositive(m.round);
     case 'pong':
       return (
-        isPositive(m.round) && isBallot(m.ballot, ballot) && isBallot(m.leader, ballot) && isFlag(m.happy)
+        isPositive(m.round) && isCount(m.config) && isBallot(m.ballot, ballot) && isBallot(m.leader, ballot) && isFlag(m.happy)
       );
     case 'append':
       return (

@@ -1,10 +1,10 @@
 import { expect } from 'chai';
 import { live } from './life.js';
 
-const SEEDS = Number(process.env['RAFT_SEEDS'] ?? 1000);
-const FIRST = Number(process.env['RAFT_FIRST_SEED'] ?? 1);
+const SEEDS = Number(process.env['CLUSTER_SEEDS'] ?? 1000);
+const FIRST = Number(process.env['CLUSTER_FIRST_SEED'] ?? 1);
 
-describe('Raft in a simulated cluster', function () {
+for (const consensus of ['raft', 'paxos'] as const) describe(`${consensus}() in a simulated cluster`, function () {
   this.timeout(120_000);
 
   it('keeps its promises under every kind of trouble, and gets well afterwards', () => {
@@ -15,7 +15,7 @@ describe('Raft in a simulated cluster', function () {
     let transfers = 0;
     for (let seed = FIRST; seed < FIRST + SEEDS; seed++) {
       try {
-        const cluster = live(seed);
+        const cluster = live(seed, consensus);
         committed += cluster.watch.committed;
         answered += cluster.answered;
         installs += cluster.installs;
@@ -39,8 +39,8 @@ describe('Raft in a simulated cluster', function () {
   });
 
   it('is decided by the seed alone', () => {
-    const one = live(7);
-    const two = live(7);
+    const one = live(7, consensus);
+    const two = live(7, consensus);
     expect(one.now).to.equal(two.now);
     expect([...one.watch.log.keys()]).to.deep.equal([...two.watch.log.keys()]);
   });
