@@ -15,6 +15,7 @@ import { PaxosState } from './state.js';
 import { Suffixes } from './suffixes.js';
 import { isSound } from './validate.js';
 import type {
+  Accepted,
   ConsensusProtocol,
   CoreSetup,
   Effects,
@@ -22,6 +23,7 @@ import type {
   Epoch,
   Index,
   IoToken,
+  MembershipChange,
   NodeId,
 } from '../consensus.js';
 import type { Peer } from '../core/state.js';
@@ -127,6 +129,12 @@ class PaxosCore extends BaseCore<PaxosMessage, PaxosState> {
     // Answers may have waited for the promise to be durable.
     this.state.dirty = true;
     this.#settle();
+  }
+
+  override changeMembership(now: number, change: MembershipChange): Accepted {
+    // A log without payloads cannot be taken over.
+    if ((change.addWitnesses?.length ?? 0) > 0) return { ok: false, why: 'invalid' };
+    return super.changeMembership(now, change);
   }
 
   override fetched(now: number, request: number, entries: readonly Entry[] | 'compacted'): void {
