@@ -97,6 +97,9 @@ export interface RunPlan {
     readonly keepEntries: number;
     readonly maxBytesPerSecond?: number;
   };
+  /** @defaultValue 'raft' */
+  readonly consensus?: 'raft' | 'paxos' | undefined;
+  /** The options of the protocol. */
   readonly raft: {
     readonly heartbeatMs: number;
     readonly electionTimeoutMs: number;
@@ -128,6 +131,8 @@ export interface PlanOptions {
   readonly nodes?: readonly string[] | undefined;
   /** @defaultValue all kinds, of which the seed chooses */
   readonly kinds?: readonly FaultKind[] | undefined;
+  /** @defaultValue 'raft' */
+  readonly consensus?: RunPlan['consensus'];
 }
 
 const frequencies: Readonly<Record<FaultKind, number>> = {
