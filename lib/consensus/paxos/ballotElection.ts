@@ -80,9 +80,13 @@ export class BallotElection {
     // Prepared by one that is not a neighbour any more, or before a restart.
     this.#follow(sight.promised);
     const unknown = this.#leader.node === '' || this.#leader.config < sight.config;
+    // Whoever was promised to in this round had no time yet to be heard: for one round it has the benefit of the doubt. Otherwise
+    // two at the ends of a chain outbid each other for a while.
+    if (this.#leader !== before && this.#leader === sight.promised && !unknown) {
+      this.#happy = true;
+      return false;
+    }
     this.#happy = !unknown && (this.#leads(sight) ? this.#hasFollowers(sight, answers) : this.#hears(answers));
-    // Whoever was promised to in this round had no time yet to be heard.
-    if (this.#leader !== before && this.#leader === sight.promised && !unknown) return false;
     if (this.#happy || ahead || !sight.able) return false;
     if (answers.some(([, { happy, config }]) => happy && config === sight.config)) return false;
     return sight.elects(new Set(answers.map(([id]) => id)));
