@@ -159,15 +159,6 @@ export const paxosMutants: readonly Mutant[] = [
     tests: core,
   },
   {
-    name: 'a storage that was lost promises',
-    file: 'consensus/paxos/prepare.ts',
-    find: 'return given !== undefined && (founding || given.incarnation === incarnation);',
-    replace: "return given !== undefined && (founding || incarnation !== '');",
-    pitfall: 'a promise of a storage that is not on record counts',
-    within: 0,
-    tests: core,
-  },
-  {
     name: 'another storage keeps the promise of the lost one',
     file: 'consensus/paxos/prepare.ts',
     find: '    this.#given.delete(id);',

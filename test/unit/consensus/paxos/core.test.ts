@@ -44,6 +44,9 @@ describe('a Paxos acceptor', () => {
     rig.give('b', prepare(ballot(5, 'b')));
     rig.give('c', prepare(ballot(5, 'c')));
     expect(rig.take('promise', 'c')[0]!.granted).to.equal(true);
+    expect(rig.fx.hard?.epoch ?? ballot(5, 'c')).to.deep.equal(ballot(5, 'c'));
+    rig.append('b', ballot(5, 'b'), entry(2, one), [entry(3, ballot(5, 'b'))]);
+    expect(rig.log, 'of the lower one').to.deep.equal(['1.1b']);
     rig.give('b', prepare(ballot(5, 'b', 1, 1)));
     expect(rig.take('promise', 'b').at(-1)!.granted).to.equal(true);
   });
