@@ -81,6 +81,8 @@ export class Suffixes {
   onCommitted(from: Peer, m: Suffix): boolean {
     const state = this.#state;
     if (!this.answered(from.id, m) || m.conflict !== undefined || !state.consistent) return true;
+    // It knows as much by now, and decides by counting alone.
+    if (state.phase === 'leader') return true;
     const last = m.entries.at(-1);
     if (last === undefined || m.prevIndex > state.log.last) return true;
     if (lastOf(last) > m.commit || !this.#intake.agrees(m.prevIndex, m.prevEpoch)) return false;

@@ -24,6 +24,8 @@ class PaxosTrial implements Trial {
   #session = 1;
   #promised = NO_EPOCH;
   #commit = 0;
+  /** The newest that it asked in. */
+  #round = 1;
 
   constructor(random: Random) {
     this.#random = random;
@@ -47,12 +49,12 @@ class PaxosTrial implements Trial {
 
   /** Has it elected by honest answers. */
   #lead(): void {
-    for (let round = 1; round < 20 && this.#core.status.role !== 'leader'; round++) {
-      this.#now += 100;
+    for (let i = 0; i < 50 && this.#core.status.role !== 'leader'; i++) {
+      this.#now += 20;
       this.#core.tick(this.#now);
       this.#drain();
       const nobody = { config: 0, ballot: NO_EPOCH, leader: NO_EPOCH, happy: false };
-      this.#core.receive(this.#now, 'b', { type: 'pong', round, ...nobody });
+      this.#core.receive(this.#now, 'b', { type: 'pong', round: this.#round, ...nobody });
       const { role, epoch } = this.#core.status;
       const log = { lastEpoch: NO_EPOCH, lastIndex: 0, commit: 0, genesis: '' };
       if (role === 'candidate')
@@ -67,6 +69,7 @@ class PaxosTrial implements Trial {
       must(rounds < 100, 'it never comes to rest');
       this.#core.drain(this.#now, this.#fx);
       must(this.#fx.send.length <= 20_000, 'one message makes it send without end');
+      for (const { message } of this.#fx.send) if (message.type === 'ping') this.#round = message.round;
       const { hard } = this.#fx;
       if (hard !== undefined) {
         must(compareEpochs(hard.epoch, this.#promised) >= 0, 'a promise that went back');

@@ -159,15 +159,6 @@ export const paxosMutants: readonly Mutant[] = [
     tests: core,
   },
   {
-    name: 'another storage keeps the promise of the lost one',
-    file: 'consensus/paxos/prepare.ts',
-    find: '    this.#given.delete(id);',
-    replace: '    void this.#given.has(id);',
-    pitfall: 'a promise outlives the storage that gave it',
-    within: 0,
-    tests: core,
-  },
-  {
     name: 'a restart forgets the ballot',
     file: 'consensus/paxos/state.ts',
     find: 'const promised = compareEpochs(written, lastEpoch) > 0 ? written : lastEpoch;',

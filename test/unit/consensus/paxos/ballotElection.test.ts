@@ -223,6 +223,16 @@ describe('ballot leader election', () => {
     expect(election.takeOver({ config: 0, promised }).n).to.equal(2);
   });
 
+  it('follows the ballots of its neighbours, and passes on none of which it was told by others', () => {
+    const election = new BallotElection('b', 0);
+    const heard = { config: 0, n: 1, priority: 0, node: 'a' };
+    const toldOf = { config: 0, n: 9, priority: 0, node: 'x' };
+    election.answered('a', election.begin(), { config: 0, ballot: heard, leader: toldOf, happy: true });
+    const sight = { config: 0, promised: NO_EPOCH, leads: false, able: true };
+    election.judge({ ...sight, elects: () => true, commits: () => true });
+    expect(election.answer(0).leader).to.deep.equal(heard);
+  });
+
   it('late answers count for nothing', () => {
     const election = new BallotElection('b', 0);
     const old = election.begin();
