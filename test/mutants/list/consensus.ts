@@ -29,15 +29,15 @@ export const consensusMutants: readonly Mutant[] = [
   {
     name: 'follower acks before fsync',
     file: 'consensus/core/follower.ts',
-    find: 'matched: state.consistent ? Math.min(this.#matched, state.disk.persistedIndex) : 0,',
-    replace: 'matched: state.consistent ? this.#matched : 0,',
+    find: 'const matched = Math.min(this.#matched, disk.persistedIndex);',
+    replace: 'const matched = disk.persistedIndex >= 0 ? this.#matched : 0;',
     pitfall: 'an acknowledgement before fsync',
     within: 20,
   },
   {
     name: 'acks of older terms count',
     file: 'consensus/core/replication.ts',
-    find: 'if (m.term < state.term || state.phase',
+    find: 'if (newer < 0 || state.phase',
     replace: 'if (state.phase',
     pitfall: 'stale acknowledgements are counted (openraft#1823, nats#6512)',
     within: 200,
@@ -87,7 +87,7 @@ export const consensusMutants: readonly Mutant[] = [
   },
   {
     name: 'a truncation does not reach the disk',
-    file: 'consensus/core/follower.ts',
+    file: 'consensus/core/intake.ts',
     find: `    state.disk.truncateFrom(index);
 `,
     replace: '',
@@ -96,16 +96,16 @@ export const consensusMutants: readonly Mutant[] = [
   },
   {
     name: 'no check of the previous entry',
-    file: 'consensus/core/follower.ts',
-    find: 'if (here !== undefined && compareEpochs(here, m.prevEpoch) !== 0) {',
-    replace: 'if (false as boolean) {',
+    file: 'consensus/core/intake.ts',
+    find: 'return here === undefined || compareEpochs(here, prevEpoch) === 0;',
+    replace: 'return here === undefined || prevEpoch.n >= 0;',
     pitfall: 'the log matching check is left out: terms are not compared',
     within: 200,
     kinds: 'storm',
   },
   {
     name: 'old append truncates',
-    file: 'consensus/core/follower.ts',
+    file: 'consensus/core/intake.ts',
     find: '      if (!same(log.epochAt(entry.index), entry.epoch)) return entries.slice(at);',
     replace: '      if (at >= 0) return entries.slice(at);',
     pitfall: 'an old append cuts a suffix that matches (openraft)',
@@ -115,11 +115,10 @@ export const consensusMutants: readonly Mutant[] = [
     name: 'commits older terms by counting',
     file: 'consensus/core/replication.ts',
     find: `if (reached <= state.commit || reached < this.#reignStart) return;
-    const index = state.log.boundAtMost(reached);
-    if (index <= state.commit || index < this.#reignStart) return;`,
+    const bound = state.log.boundAtMost(reached);
+    if (bound < this.#reignStart) return;`,
     replace: `if (reached <= state.commit) return;
-    const index = state.log.boundAtMost(reached);
-    if (index <= state.commit) return;`,
+    const bound = state.log.boundAtMost(reached);`,
     pitfall: 'entries of older terms are committed by counting: Figure 8',
     within: 200,
     kinds: 'storm',
@@ -179,7 +178,7 @@ export const consensusMutants: readonly Mutant[] = [
   },
   {
     name: 'wiped member counts',
-    file: 'consensus/raft/state.ts',
+    file: 'consensus/core/state.ts',
     find: 'return linked === incarnation ? this.configs.recordOf(id, incarnation) : Infinity;',
     replace: 'return this.configs.recordOf(id, incarnation);',
     pitfall: 'incarnations are ignored: a member that lost its disk counts',
@@ -269,7 +268,7 @@ export const consensusMutants: readonly Mutant[] = [
   {
     name: 'a membership changes before the last change is committed',
     file: 'consensus/core/reconfigure.ts',
-    find: 'if (latestIndex > commit || latest.outgoing.length > 0)',
+    find: 'if (configs.isOpen(commit) || latest.outgoing.length > 0)',
     replace: 'if (latest.outgoing.length > 0)',
     pitfall: 'two changes under way at once',
     within: 1,
@@ -287,7 +286,7 @@ export const consensusMutants: readonly Mutant[] = [
   {
     name: 'the joint membership ends before it is committed',
     file: 'consensus/core/reconfigure.ts',
-    find: '!this.#replication.settled || configs.latestIndex > commit) return;',
+    find: '!this.#replication.settled || configs.isOpen(commit)) return;',
     replace: '!this.#replication.settled) return;',
     pitfall: 'auto-leave before the joint entry commits (etcd#12136)',
     within: 1,

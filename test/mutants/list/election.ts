@@ -44,7 +44,7 @@ export const electionMutants: readonly Mutant[] = [
   },
   {
     name: 'the time without a leader is a sample',
-    file: 'consensus/raft/raft.ts',
+    file: 'consensus/core/base.ts',
     find: '      for (const { rhythm } of state.peers.values()) rhythm.pause();\n',
     replace: '',
     pitfall: 'each election makes the next one slower',
@@ -108,7 +108,7 @@ export const electionMutants: readonly Mutant[] = [
   },
   {
     name: 'a leader forgives itself every stall',
-    file: 'consensus/raft/raft.ts',
+    file: 'consensus/core/base.ts',
     find: '      this.#forgiven = true;\n',
     replace: '',
     pitfall: 'a leader that stalls again and again never notices that nobody follows',

@@ -23,7 +23,7 @@ export const memberMutants: readonly Mutant[] = [
   {
     name: 'the joint membership is left before it is committed',
     file: 'consensus/core/reconfigure.ts',
-    find: "if (state.phase !== 'leader' || !this.#replication.settled || configs.latestIndex > commit) return;",
+    find: "if (state.phase !== 'leader' || !this.#replication.settled || configs.isOpen(commit)) return;",
     replace: "if (state.phase !== 'leader' || !this.#replication.settled) return;",
     pitfall: 'the joint membership is left too early, or twice (etcd#11046)',
     within: 20,
@@ -50,7 +50,7 @@ export const memberMutants: readonly Mutant[] = [
   {
     name: 'a change is taken while another one is not committed',
     file: 'consensus/core/reconfigure.ts',
-    find: "if (latestIndex > commit || latest.outgoing.length > 0) return { ok: false, why: 'configPending' };",
+    find: "if (configs.isOpen(commit) || latest.outgoing.length > 0) return { ok: false, why: 'configPending' };",
     replace: '',
     pitfall: 'two changes at once: majorities that need not meet',
     within: 0,
@@ -67,7 +67,7 @@ export const memberMutants: readonly Mutant[] = [
   },
   {
     name: 'a restart knows committed memberships alone',
-    file: 'consensus/raft/state.ts',
+    file: 'consensus/core/state.ts',
     find: 'if (entry.index > covered && entry.index <= this.log.last) this.configs.append(entry);',
     replace: 'if (entry.index > covered && entry.index <= (hard?.commit ?? 0)) this.configs.append(entry);',
     pitfall: 'a campaign with a membership that is older than the own log (etcd#7280, #12133)',
@@ -76,7 +76,7 @@ export const memberMutants: readonly Mutant[] = [
   },
   {
     name: 'a snapshot brings no membership',
-    file: 'consensus/raft/raft.ts',
+    file: 'consensus/core/base.ts',
     find: 'configs.reset(meta.index, meta.membership, keeps);',
     replace: '',
     pitfall: 'a snapshot keeps a stale membership (openraft#1808)',
@@ -107,7 +107,7 @@ export const memberMutants: readonly Mutant[] = [
   {
     name: 'the leadership goes to a learner',
     file: 'consensus/core/transfer.ts',
-    find: "if (state.configs.standingOf(id)?.voter !== true) return 'notVoter';",
+    find: "if (standing?.voter !== true || standing.witness) return 'notVoter';",
     replace: '',
     pitfall: 'a learner is the target of a transfer (redpanda#8495)',
     within: 0,
@@ -116,7 +116,7 @@ export const memberMutants: readonly Mutant[] = [
   {
     name: 'the leadership is handed over while the members change',
     file: 'consensus/core/transfer.ts',
-    find: "if (configs.latestIndex > commit || configs.latest.outgoing.length > 0) return 'configPending';",
+    find: "if (configs.isOpen(commit) || configs.latest.outgoing.length > 0) return 'configPending';",
     replace: '',
     pitfall: 'a campaign while a change of the members is open, by transfer (etcd#12359)',
     within: 0,

@@ -13,7 +13,7 @@ export const pitfallMutants: readonly Mutant[] = [
   },
   {
     name: 'a pre-candidate keeps its leader',
-    file: 'consensus/raft/state.ts',
+    file: 'consensus/core/state.ts',
     find: "this.leader = phase === 'leader' ? this.self : '';",
     replace: "if (phase !== 'preCandidate') this.leader = phase === 'leader' ? this.self : '';",
     pitfall: 'pre-votes and check-quorum wait for each other (etcd#8501, #8334, raft-rs#84)',
@@ -23,7 +23,7 @@ export const pitfallMutants: readonly Mutant[] = [
   {
     name: 'a leader of the past is not told',
     file: 'consensus/core/follower.ts',
-    find: `      state.disk.send(from, { type: 'ack', term: state.term, ...nothing });
+    find: `      state.disk.send(from, { type: 'ack', term: state.term, ...nothing } satisfies Ack);
 `,
     replace: `      if (nothing.round > 0) state.disk.send(from, { type: 'ack', term: state.term, ...nothing });
 `,

@@ -32,7 +32,7 @@ export const quietMutants: readonly Mutant[] = [
   {
     name: 'the end of a link does not wake',
     file: 'consensus/raft/raft.ts',
-    find: "if (state.phase === 'leader' || id === state.leader) this.#quiescence.wake();",
+    find: "if (phase === 'leader' || id === leader) this.#quiescence.wake();",
     replace: '',
     pitfall: 'liveness: the followers of a dead leader sleep on',
     within: 0,

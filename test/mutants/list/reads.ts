@@ -60,7 +60,7 @@ export const readMutants: readonly Mutant[] = [
   },
   {
     name: 'clocks of a lease are taken for exact',
-    file: 'consensus/raft/options.ts',
+    file: 'consensus/core/options.ts',
     find: 'validMs: (promiseMs * (1 - maxDrift)) / (1 + maxDrift)',
     replace: 'validMs: promiseMs',
     pitfall: 'the drift bound of a lease is ignored',

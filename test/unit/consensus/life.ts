@@ -28,7 +28,14 @@ export function live(seed: number, consensus: keyof typeof protocols = 'raft'): 
   const ids = ['a', 'b', 'c', 'd', 'e'].slice(0, shape === 0 ? 5 : shape === 1 ? 2 : 3);
   // In some lives members come and go.
   const spares = seed % 5 < 2 ? ['f', 'g'] : seed % 5 === 3 ? ['f', consensus === 'raft' ? 'w' : 'g'] : [];
-  const cluster = new Cluster(seed, ids, protocols[consensus](seed % 3 === 0 ? {} : tight), spares);
+  // Leases, where clocks keep their rates but processes stand still.
+  const lease = consensus === 'paxos' && seed % 7 === 3 ? { lease: { maxDrift: 0 } } : {};
+  const cluster = new Cluster(
+    seed,
+    ids,
+    protocols[consensus]({ ...(seed % 3 === 0 ? {} : tight), ...lease }),
+    spares,
+  );
   const { random } = cluster;
   Object.assign(cluster.faults, {
     loss: random() < 0.3 ? 0 : random() * 0.3,
