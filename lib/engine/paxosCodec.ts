@@ -40,7 +40,8 @@ export const paxosCodec: MessageCodec<PaxosMessage> = {
       case 'prepare':
         encodeEpoch(writer, message.term);
         writer.string(message.genesis);
-        writer.u8(message.transfer ? 1 : 0);
+        writer.u8(message.chosenBy ? 1 : 0);
+        if (message.chosenBy) encodeEpoch(writer, message.chosenBy);
         break;
       case 'promise':
         writer.u8(message.granted ? 1 : 0);
@@ -102,7 +103,7 @@ export const paxosCodec: MessageCodec<PaxosMessage> = {
       case 'prepare': {
         const term = decodeEpoch(reader);
         const genesis = reader.string(ID_BYTES);
-        return { type, term, genesis, transfer: flag(reader) };
+        return { type, term, genesis, chosenBy: flag(reader) ? decodeEpoch(reader) : undefined };
       }
       case 'promise': {
         const granted = flag(reader);

@@ -22,8 +22,8 @@ const log = [
 
 export function paxosMessages(): PaxosMessage[] {
   return [
-    { type: 'prepare', term: first, genesis: '', transfer: false },
-    { type: 'prepare', term: second, genesis: 'G', transfer: true },
+    { type: 'prepare', term: first, genesis: '', chosenBy: undefined },
+    { type: 'prepare', term: second, genesis: 'G', chosenBy: first },
     {
       ...{ type: 'promise', granted: true, term: { ...first, node: 'a' }, lastEpoch: none, lastIndex: 0 },
       ...{ commit: 0, genesis: '' },

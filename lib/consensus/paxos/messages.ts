@@ -14,8 +14,11 @@ export interface Prepare {
   readonly term: Epoch;
   /** The group's genesis if the candidate knows it, or empty. */
   readonly genesis: string;
-  /** The leader told the candidate to take over: who promised that leader to hear nobody else may hear this one (§3.10). */
-  readonly transfer: boolean;
+  /**
+   * The ballot of the leader that told the candidate to take over: who promised that leader, and none since, to hear nobody else may
+   * hear this one (dissertation §3.10).
+   */
+  readonly chosenBy: Epoch | undefined;
 }
 
 /** The answer. It never leaves before the promise is on disk. */

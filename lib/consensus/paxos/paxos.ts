@@ -268,7 +268,7 @@ class PaxosCore extends BaseCore<PaxosMessage, PaxosState> {
     const { state } = this;
     if (compareEpochs(term, state.term) !== 0 || state.leader !== from.id) return;
     if (state.committedOnly || this.#mayNotRun) return;
-    this.#campaign(true);
+    this.#campaign(term);
     state.succession = true;
   }
 
@@ -306,7 +306,7 @@ class PaxosCore extends BaseCore<PaxosMessage, PaxosState> {
   #endRound(): void {
     const { phase } = this.state;
     // A reign, or a candidacy, ends by itself; what is asked here is who takes over from somebody else.
-    if (this.#election.judge(this.#sight()) && phase === 'follower') this.#campaign(false);
+    if (this.#election.judge(this.#sight()) && phase === 'follower') this.#campaign();
     this.#beginRound();
   }
 
@@ -321,10 +321,10 @@ class PaxosCore extends BaseCore<PaxosMessage, PaxosState> {
     state.dirty = true;
   }
 
-  #campaign(transfer: boolean): void {
+  #campaign(chosenBy?: Epoch): void {
     const { state } = this;
     const { promised, configs } = state;
-    this.#prepare.campaign(this.#election.takeOver({ config: configs.number, promised }), transfer);
+    this.#prepare.campaign(this.#election.takeOver({ config: configs.number, promised }), chosenBy);
   }
 
   /** Ends a reign that is over. Who led goes on in the next configuration, if it votes there: nobody has to be missed first. */
@@ -334,7 +334,7 @@ class PaxosCore extends BaseCore<PaxosMessage, PaxosState> {
     const { phase, configs } = state;
     const led = phase === 'leader' && state.term.config < configs.number;
     state.settle();
-    if (led && this.#prepare.able) this.#campaign(false);
+    if (led && this.#prepare.able) this.#campaign();
   }
 
   #judge(from: NodeId, term: Epoch): 'take' | 'drop' | 'breach' {

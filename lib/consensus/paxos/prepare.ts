@@ -35,7 +35,7 @@ export class Prepare {
   readonly #intake: Intake;
   readonly #lead: (met: ReadonlyMap<NodeId, string>) => void;
   readonly #given = new Map<NodeId, Given>();
-  #transfer = false;
+  #chosenBy: Epoch | undefined;
   #askAt = Infinity;
   #endAt = Infinity;
 
@@ -73,11 +73,11 @@ export class Prepare {
   }
 
   /** Runs with a ballot that is newer than all that were promised here. */
-  campaign(ballot: Epoch, transfer: boolean): void {
+  campaign(ballot: Epoch, chosenBy: Epoch | undefined): void {
     const state = this.#state;
     state.follow(ballot, '');
     state.enter('candidate');
-    this.#transfer = transfer;
+    this.#chosenBy = chosenBy;
     this.#given.clear();
     this.#endAt = state.now + PATIENCE * state.electionMs;
     this.#ask();
@@ -125,13 +125,15 @@ export class Prepare {
       this.#refuse(from.id);
       return;
     }
-    // It is asked again until the promise has run out, or the candidate gives up.
-    if (this.#promise.binds(from.id) && !m.transfer) return;
+    // It is asked again until the promise has run out, or the candidate gives up. Only the leader that has the promise can take it
+    // back: the word that another one was chosen may come late, when a newer leader counts on a promise of its own.
+    const isChosen = m.chosenBy !== undefined && compareEpochs(m.chosenBy, state.promised) === 0;
+    if (this.#promise.binds(from.id) && !isChosen) return;
     // A storage that is not the one on record forgot what it promised.
     if (state.isAnother(from.id) || state.isAnother(state.self)) return;
     if (state.compare(m.term, state.term) > 0) {
       state.follow(m.term, '');
-      state.succession = m.transfer;
+      state.succession = m.chosenBy !== undefined;
     }
     state.leaderHeardAt = state.now;
     const { lastEpoch, last: lastIndex } = state.log;
@@ -251,7 +253,7 @@ export class Prepare {
     const state = this.#state;
     if (!up || this.#given.has(id) || state.configs.standingOf(id)?.voter !== true) return;
     const { term, genesis } = state;
-    const asks: PrepareMessage = { type: 'prepare', term, genesis, transfer: this.#transfer };
+    const asks: PrepareMessage = { type: 'prepare', term, genesis, chosenBy: this.#chosenBy };
     state.disk.send(id, asks);
     state.dirty = true;
   }

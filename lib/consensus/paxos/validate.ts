@@ -11,7 +11,7 @@ export function isSound(message: PaxosMessage, from: NodeId, ballot: Epoch): boo
   if ('term' in m && !isBallot(m.term, ballot)) return false;
   switch (m.type) {
     case 'prepare':
-      return owns(from, m.term) && isText(m.genesis) && isFlag(m.transfer);
+      return owns(from, m.term) && isText(m.genesis) && isOlder(m.chosenBy, m.term);
     case 'promise':
       return (
         isFlag(m.granted) && isEpoch(m.lastEpoch) && isIndex(m.lastIndex) && isIndex(m.commit) && isText(m.genesis)
@@ -67,6 +67,11 @@ export function isSound(message: PaxosMessage, from: NodeId, ballot: Epoch): boo
 /** Whoever leads, or is about to, speaks of its own ballot. */
 function owns(from: NodeId, { n, node }: Epoch): boolean {
   return n > 0 && node === from;
+}
+
+/** The ballot of one that led before, or none. */
+function isOlder(value: unknown, ballot: Epoch): boolean {
+  return value === undefined || (isEpoch(value) && compareEpochs(value, ballot) < 0);
 }
 
 function isBallot(value: unknown, ballot: Epoch): value is Epoch {

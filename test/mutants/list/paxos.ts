@@ -152,8 +152,8 @@ export const paxosMutants: readonly Mutant[] = [
   {
     name: 'a promise is given in spite of a lease',
     file: 'consensus/paxos/prepare.ts',
-    find: 'if (this.#promise.binds(from.id) && !m.transfer) return;',
-    replace: 'if (this.#promise.binds(from.id) && m.transfer) return;',
+    find: 'if (this.#promise.binds(from.id) && !isChosen) return;',
+    replace: 'if (this.#promise.binds(from.id) && isChosen) return;',
     pitfall: 'acceptors do not withhold promises for the time of a lease',
     within: 0,
     tests: core,
@@ -238,5 +238,14 @@ export const paxosMutants: readonly Mutant[] = [
     pitfall: 'quorum-loss: a leader stays that nobody but one hears',
     within: 0,
     tests: ballotElection,
+  },
+  {
+    name: 'whoever was chosen once passes every lease',
+    file: 'consensus/paxos/prepare.ts',
+    find: 'm.chosenBy !== undefined && compareEpochs(m.chosenBy, state.promised) === 0;',
+    replace: 'm.chosenBy !== undefined;',
+    pitfall: 'the target of a leader of the past is elected while a newer leader has a lease: stale reads (tikv#1593, #4688)',
+    within: 0,
+    tests: core,
   },
 ];

@@ -109,7 +109,10 @@ const message: fc.Arbitrary<RaftMessage> = fc.oneof(
 const log = { prevIndex: count, prevEpoch: epoch, commit: count };
 const conflict = fc.option(fc.record({ prevIndex: count, index: count, epoch }), { nil: undefined });
 const paxosMessage: fc.Arbitrary<PaxosMessage> = fc.oneof(
-  fc.record({ type: constant('prepare' as const), term: epoch, genesis: name, transfer: fc.boolean() }),
+  fc.record({
+    ...{ type: constant('prepare' as const), term: epoch, genesis: name },
+    chosenBy: fc.option(epoch, { nil: undefined }),
+  }),
   fc.record({
     ...{ type: constant('promise' as const), granted: fc.boolean(), term: epoch, lastEpoch: epoch },
     ...{ lastIndex: count, commit: count, genesis: name },

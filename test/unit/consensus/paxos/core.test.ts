@@ -2,6 +2,7 @@
 import { expect } from 'chai';
 import { compareEpochs } from '../../../../lib/consensus/consensus.js';
 import { ballot, configured, entry, found, foundEntries, founding, Rig, stop } from './rig.js';
+import type { Epoch } from '../../../../lib/consensus/consensus.js';
 import type { PaxosMessage } from '../../../../lib/consensus/paxos/messages.js';
 
 const none = ballot(0, '', 0);
@@ -9,8 +10,8 @@ const one = ballot(1, 'b');
 const two = ballot(2, 'c');
 const high = ballot(5, 'b');
 
-function prepare(term = high, more: { transfer?: boolean; genesis?: string } = {}): PaxosMessage {
-  return { type: 'prepare', term, genesis: 'G', transfer: false, ...more };
+function prepare(term = high, more: { chosenBy?: Epoch; genesis?: string } = {}): PaxosMessage {
+  return { type: 'prepare', term, genesis: 'G', chosenBy: undefined, ...more };
 }
 
 describe('a Paxos acceptor', () => {
@@ -112,8 +113,15 @@ describe('a Paxos acceptor', () => {
   it('promises one that its leader chose, whatever it said to that leader', () => {
     const rig = new Rig(found([one])).link('b', 'c');
     rig.give('b', { ...{ type: 'heartbeat', commit: 1, round: 1, genesis: '' }, term: high, promiseMs: 200 });
-    rig.give('c', prepare(ballot(6, 'c'), { transfer: true }));
+    rig.give('c', prepare(ballot(6, 'c'), { chosenBy: high }));
     expect(rig.take('promise', 'c')[0]!.granted).to.equal(true);
+  });
+
+  it('does not promise one that an earlier leader chose, as long as a newer one counts on it', () => {
+    const rig = new Rig(found([one])).link('b', 'c');
+    rig.give('b', { ...{ type: 'heartbeat', commit: 1, round: 1, genesis: '' }, term: high, promiseMs: 200 });
+    rig.give('c', prepare(ballot(6, 'c'), { chosenBy: ballot(4, 'a') }));
+    expect(rig.take('promise', 'c')).to.deep.equal([]);
   });
 });
 
@@ -374,7 +382,7 @@ describe('a transfer in Paxos', () => {
     rig.append('b', high, entry(2, one), []);
     rig.give('b', { type: 'timeoutNow', term: high });
     const asked = rig.take('prepare', 'c');
-    expect(asked[0]).to.deep.include({ term: ballot(6, 'a'), transfer: true });
+    expect(asked[0]).to.deep.include({ term: ballot(6, 'a'), chosenBy: high });
     expect(rig.core.status.quorum).to.equal(true);
   });
 
