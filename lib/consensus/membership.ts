@@ -146,7 +146,8 @@ export function checkMembership(value: unknown): Membership | undefined {
   );
   const quorums = optional(rest['quorums'], checkQuorums);
   const outgoingQuorums = optional(rest['outgoingQuorums'], checkQuorums);
-  if (config === null || formerly === null || next === null || quorums === null || outgoingQuorums === null) return undefined;
+  if (config === null || formerly === null || next === null || quorums === null || outgoingQuorums === null)
+    return undefined;
   return {
     ...membership,
     ...(formerly !== undefined && { formerly }),

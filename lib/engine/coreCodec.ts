@@ -10,8 +10,8 @@ export const ID_BYTES = 128;
 
 /** How a term is written and read. */
 export interface TermCodec<T> {
-  encode(writer: ByteWriter, term: T): void;
-  decode(reader: ByteReader): T;
+  readonly encode: (writer: ByteWriter, term: T) => void;
+  readonly decode: (reader: ByteReader) => T;
 }
 
 /** Raft's terms. */

@@ -67,7 +67,11 @@ export function paxos(options: PaxosOptions = {}): ConsensusOption {
 }
 
 /** Outside the protocol nobody looks into a message: they pass from the codec to the core and back. */
-function optionOf(name: 'raft' | 'paxos', wired: unknown, quorums: 'majority' | QuorumOptions): ConsensusOption {
+function optionOf(
+  name: 'raft' | 'paxos',
+  wired: unknown,
+  quorums: 'majority' | QuorumOptions,
+): ConsensusOption {
   return {
     name,
     wired: wired as WiredProtocol,

@@ -1,5 +1,10 @@
 /** What `raft()` and `paxos()` take, checked before anything runs: each option for itself, then every two that can contradict each other. */
-import { leaseTerms, type CoreOptions, type LeaseOptions, type QuorumOptions } from '../consensus/core/options.js';
+import {
+  leaseTerms,
+  type CoreOptions,
+  type LeaseOptions,
+  type QuorumOptions,
+} from '../consensus/core/options.js';
 import { maxMembers } from '../consensus/membership.js';
 import { electionSize } from '../consensus/quorum.js';
 import { MAX_PRIORITY } from '../engine/wire.js';
@@ -17,7 +22,10 @@ interface Conflict {
   /** The options, by name. */
   readonly between: readonly [string, string];
   /** What is wrong with the options; undefined: nothing. */
-  readonly found: (options: Complete, of: Factory) => readonly [value: number, rule: string, limit: number] | undefined;
+  readonly found: (
+    options: Complete,
+    of: Factory,
+  ) => readonly [value: number, rule: string, limit: number] | undefined;
 }
 
 /** Every pair of options that can contradict each other. @internal */
@@ -72,7 +80,7 @@ function atMost(
 /** Throws ERR_CONFIG naming the option that is out of range, or the two that contradict each other. @internal */
 export function checkCoreOptions(of: Factory, options: Complete): void {
   const check = (name: keyof CoreOptions, min: number, max: number): unknown =>
-    checkNumber(`${of}.${name}`, options[name] as number, min, max);
+    checkNumber(`${of}.${name}`, options[name], min, max);
   check('heartbeatMs', 1, 60_000);
   check('electionTimeoutMs', 10, 600_000);
   check('maxElectionTimeoutMs', 10, 600_000);

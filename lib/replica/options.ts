@@ -234,7 +234,11 @@ function checkConsensus(
   join: JoinAs | undefined,
 ): WiredProtocol {
   if (join === 'witness' && consensus.witnesses === false)
-    throw configError('as', join, `'voter' or 'learner' with ${consensus.name}(), which needs the data to go on from a log`);
+    throw configError(
+      'as',
+      join,
+      `'voter' or 'learner' with ${consensus.name}(), which needs the data to go on from a log`,
+    );
   if (founders !== undefined) consensus.checkFounders?.(founders);
   return consensus.wired;
 }

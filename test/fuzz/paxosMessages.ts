@@ -39,7 +39,14 @@ export function paxosMessages(): PaxosMessage[] {
       conflict: undefined,
     },
     {
-      ...{ type: 'suffix', term: { ...third, node: 'a' }, whole: true, prevIndex: 7, prevEpoch: second, entries: [] },
+      ...{
+        type: 'suffix',
+        term: { ...third, node: 'a' },
+        whole: true,
+        prevIndex: 7,
+        prevEpoch: second,
+        entries: [],
+      },
       ...{ commit: 2, conflict: { prevIndex: 7, index: 2, epoch: second } },
     },
     { type: 'ping', round: 1 },

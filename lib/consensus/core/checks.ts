@@ -27,7 +27,8 @@ export function areEntries(
   let epoch = prevEpoch;
   for (const entry of given as readonly (Entry | undefined)[]) {
     if (!isEntry(entry) || entry.index !== index) return false;
-    if (entry.epoch !== epoch && (compareEpochs(entry.epoch, epoch) < 0 || !isKnown(entry.epoch))) return false;
+    if (entry.epoch !== epoch && (compareEpochs(entry.epoch, epoch) < 0 || !isKnown(entry.epoch)))
+      return false;
     epoch = entry.epoch;
     index = lastOf(entry) + 1;
   }

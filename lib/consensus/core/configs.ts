@@ -125,7 +125,8 @@ export class Configs {
 
   /** Everything up to `index` is committed. Returns whether that made another membership the stable one. */
   committed(index: Index): boolean {
-    while (this.#stops.length > 0 && this.#stops[0]!.index <= index) this.#versions.push(this.#stops.shift()!);
+    while (this.#stops.length > 0 && this.#stops[0]!.index <= index)
+      this.#versions.push(this.#stops.shift()!);
     let first = 0;
     while (first + 1 < this.#versions.length && this.#versions[first + 1]!.index <= index) first++;
     if (first === 0) return false;

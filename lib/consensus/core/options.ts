@@ -179,6 +179,8 @@ export const coreDefaults: Required<CoreOptions> = {
 };
 
 /** The longest time-out of elections where it is left out, given the least. @internal */
-export function maxElectionTimeoutFor({ electionTimeoutMs = coreDefaults.electionTimeoutMs }: CoreOptions): number {
+export function maxElectionTimeoutFor({
+  electionTimeoutMs = coreDefaults.electionTimeoutMs,
+}: CoreOptions): number {
   return Math.max(coreDefaults.maxElectionTimeoutMs, electionTimeoutMs);
 }

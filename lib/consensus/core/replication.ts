@@ -474,7 +474,14 @@ export class Replication {
       const known = Math.min(commit, progress.matched);
       progress.toldCommit = Math.max(progress.toldCommit, known);
       const news = progress.matched === 0 ? genesis : '';
-      disk.send(id, { type: 'heartbeat', term, commit: known, round, genesis: news, promiseMs } satisfies Heartbeat);
+      disk.send(id, {
+        type: 'heartbeat',
+        term,
+        commit: known,
+        round,
+        genesis: news,
+        promiseMs,
+      } satisfies Heartbeat);
       this.#state.dirty = true;
     }
   }

@@ -86,7 +86,8 @@ export class BallotElection {
       this.#happy = true;
       return false;
     }
-    this.#happy = !unknown && (this.#leads(sight) ? this.#hasFollowers(sight, answers) : this.#hears(answers));
+    this.#happy =
+      !unknown && (this.#leads(sight) ? this.#hasFollowers(sight, answers) : this.#hears(answers));
     if (this.#happy || ahead || !sight.able) return false;
     if (answers.some(([, { happy, config }]) => happy && config === sight.config)) return false;
     return sight.elects(new Set(answers.map(([id]) => id)));

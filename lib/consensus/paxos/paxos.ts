@@ -93,7 +93,8 @@ class PaxosCore extends BaseCore<PaxosMessage, PaxosState> {
     } else {
       this.follower.tick();
       this.#prepare.tick();
-      if (state.leader !== '' && now - state.leaderHeardAt >= state.patienceWith(state.leader)) state.forsake();
+      if (state.leader !== '' && now - state.leaderHeardAt >= state.patienceWith(state.leader))
+        state.forsake();
     }
     this.reads.tick();
     if (now >= this.#roundEnd) this.#endRound();
@@ -106,8 +107,9 @@ class PaxosCore extends BaseCore<PaxosMessage, PaxosState> {
     const peer = state.peers.get(from);
     if (!isSound(message, from, state.term)) return false;
     if (peer?.up !== true) return true;
-    const term = 'term' in message && message.type !== 'fetch' && message.type !== 'suffix' ? message.term : undefined;
-    let sound = true;
+    const term =
+      'term' in message && message.type !== 'fetch' && message.type !== 'suffix' ? message.term : undefined;
+    let sound: boolean;
     if (term === undefined || compareEpochs(term, state.term) <= 0) {
       sound = this.#take(peer, message);
     } else {
@@ -115,7 +117,8 @@ class PaxosCore extends BaseCore<PaxosMessage, PaxosState> {
       if (verdict !== 'take') return verdict === 'drop';
       const { n, config } = state.term;
       sound = this.#take(peer, message);
-      if (state.term.n > n && state.term.config === config) this.guard.rose(now, this.#memberOf(from), state.term.n - n);
+      if (state.term.n > n && state.term.config === config)
+        this.guard.rose(now, this.#memberOf(from), state.term.n - n);
     }
     this.#settle();
     return sound;
@@ -231,9 +234,15 @@ class PaxosCore extends BaseCore<PaxosMessage, PaxosState> {
         this.#suffixes.onFetch(peer, message);
         return true;
       case 'suffix':
-        return message.whole ? this.#prepare.onSuffix(peer, message) : this.#suffixes.onCommitted(peer, message);
+        return message.whole
+          ? this.#prepare.onSuffix(peer, message)
+          : this.#suffixes.onCommitted(peer, message);
       case 'ping': {
-        state.disk.send(from, { type: 'pong', round: message.round, ...this.#election.answer(state.configs.number) });
+        state.disk.send(from, {
+          type: 'pong',
+          round: message.round,
+          ...this.#election.answer(state.configs.number),
+        });
         state.dirty = true;
         return true;
       }

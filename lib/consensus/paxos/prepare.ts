@@ -138,7 +138,15 @@ export class Prepare {
     state.leaderHeardAt = state.now;
     const { lastEpoch, last: lastIndex } = state.log;
     const { commit, genesis } = state;
-    this.#reply(from.id, { type: 'promise', granted: true, term: m.term, lastEpoch, lastIndex, commit, genesis });
+    this.#reply(from.id, {
+      type: 'promise',
+      granted: true,
+      term: m.term,
+      lastEpoch,
+      lastIndex,
+      commit,
+      genesis,
+    });
   }
 
   onPromise(from: Peer, m: Promise): boolean {

@@ -121,7 +121,12 @@ export class Suffixes {
     }
     const request = this.#serve(from, m);
     if (request > 0)
-      this.fetch.push({ request, from: next, to: log.cachedFrom - 1, maxBytes: state.options.maxMessageBytes });
+      this.fetch.push({
+        request,
+        from: next,
+        to: log.cachedFrom - 1,
+        maxBytes: state.options.maxMessageBytes,
+      });
   }
 
   /** The driver read from the log. */
@@ -169,7 +174,16 @@ export class Suffixes {
   #answer(to: NodeId, m: Fetch, entries: readonly Entry[], conflict?: Conflict): void {
     const { commit, disk } = this.#state;
     const { term, whole, prevIndex, prevEpoch } = m;
-    disk.send(to, { type: 'suffix', term, whole, prevIndex, prevEpoch, entries, commit, conflict } satisfies Suffix);
+    disk.send(to, {
+      type: 'suffix',
+      term,
+      whole,
+      prevIndex,
+      prevEpoch,
+      entries,
+      commit,
+      conflict,
+    } satisfies Suffix);
     this.#state.dirty = true;
   }
 }

@@ -1,7 +1,16 @@
 /** Checks messages before the core believes them: a peer's bytes may be anything. */
 import { MAX_EPOCH_JUMP } from '../bounds.js';
 import { compareEpochs } from '../consensus.js';
-import { areEntries, isConflict, isCount, isEpoch, isFlag, isIndex, isPositive, isText } from '../core/checks.js';
+import {
+  areEntries,
+  isConflict,
+  isCount,
+  isEpoch,
+  isFlag,
+  isIndex,
+  isPositive,
+  isText,
+} from '../core/checks.js';
 import type { Epoch, NodeId } from '../consensus.js';
 import type { PaxosMessage } from './messages.js';
 
@@ -14,7 +23,11 @@ export function isSound(message: PaxosMessage, from: NodeId, ballot: Epoch): boo
       return owns(from, m.term) && isText(m.genesis) && isOlder(m.chosenBy, m.term);
     case 'promise':
       return (
-        isFlag(m.granted) && isEpoch(m.lastEpoch) && isIndex(m.lastIndex) && isIndex(m.commit) && isText(m.genesis)
+        isFlag(m.granted) &&
+        isEpoch(m.lastEpoch) &&
+        isIndex(m.lastIndex) &&
+        isIndex(m.commit) &&
+        isText(m.genesis)
       );
     case 'fetch':
       return isFlag(m.whole) && isIndex(m.prevIndex) && isEpoch(m.prevEpoch);
@@ -26,13 +39,22 @@ export function isSound(message: PaxosMessage, from: NodeId, ballot: Epoch): boo
         isIndex(m.commit) &&
         isConflict(m.conflict) &&
         // Of what is committed in other configurations the epochs may be any.
-        areEntries(m.entries, m.prevIndex, m.prevEpoch, (epoch) => !m.whole || compareEpochs(epoch, m.term) <= 0)
+        areEntries(
+          m.entries,
+          m.prevIndex,
+          m.prevEpoch,
+          (epoch) => !m.whole || compareEpochs(epoch, m.term) <= 0,
+        )
       );
     case 'ping':
       return isPositive(m.round);
     case 'pong':
       return (
-        isPositive(m.round) && isCount(m.config) && isBallot(m.ballot, ballot) && isBallot(m.leader, ballot) && isFlag(m.happy)
+        isPositive(m.round) &&
+        isCount(m.config) &&
+        isBallot(m.ballot, ballot) &&
+        isBallot(m.leader, ballot) &&
+        isFlag(m.happy)
       );
     case 'append':
       return (
@@ -75,5 +97,7 @@ function isOlder(value: unknown, ballot: Epoch): boolean {
 }
 
 function isBallot(value: unknown, ballot: Epoch): value is Epoch {
-  return isEpoch(value) && value.n <= ballot.n + MAX_EPOCH_JUMP && value.config <= ballot.config + MAX_EPOCH_JUMP;
+  return (
+    isEpoch(value) && value.n <= ballot.n + MAX_EPOCH_JUMP && value.config <= ballot.config + MAX_EPOCH_JUMP
+  );
 }

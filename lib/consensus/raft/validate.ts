@@ -1,6 +1,15 @@
 /** Checks messages before the core believes them: a peer's bytes may be anything. */
 import { MAX_EPOCH_JUMP } from '../bounds.js';
-import { areEntries, isConflict, isCount, isEpoch, isFlag, isIndex, isPositive, isText } from '../core/checks.js';
+import {
+  areEntries,
+  isConflict,
+  isCount,
+  isEpoch,
+  isFlag,
+  isIndex,
+  isPositive,
+  isText,
+} from '../core/checks.js';
 import type { RaftMessage } from './messages.js';
 
 /** Whether a message can be what it says, seen from a node in `term`. @internal */
@@ -59,6 +68,11 @@ export function isSound(message: RaftMessage, term: number): boolean {
   }
 }
 
-function areSound({ term, prevIndex, prevEpoch, entries }: Extract<RaftMessage, { type: 'append' }>): boolean {
+function areSound({
+  term,
+  prevIndex,
+  prevEpoch,
+  entries,
+}: Extract<RaftMessage, { type: 'append' }>): boolean {
   return areEntries(entries, prevIndex, prevEpoch, ({ n }) => n <= term);
 }

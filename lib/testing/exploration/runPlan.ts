@@ -111,7 +111,11 @@ export async function runPlan(plan: RunPlan, options: RunOptions = {}): Promise<
 }
 
 /** The protocol of each node. */
-export function consensusOf({ consensus, raft: options, priorities }: RunPlan): (node: string) => ConsensusOption {
+export function consensusOf({
+  consensus,
+  raft: options,
+  priorities,
+}: RunPlan): (node: string) => ConsensusOption {
   const make = consensus === 'paxos' ? paxos : raft;
   return (node) => make({ ...options, ...(priorities && { priority: priorities[node] ?? 0 }) });
 }

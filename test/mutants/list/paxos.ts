@@ -244,7 +244,8 @@ export const paxosMutants: readonly Mutant[] = [
     file: 'consensus/paxos/prepare.ts',
     find: 'm.chosenBy !== undefined && compareEpochs(m.chosenBy, state.promised) === 0;',
     replace: 'm.chosenBy !== undefined;',
-    pitfall: 'the target of a leader of the past is elected while a newer leader has a lease: stale reads (tikv#1593, #4688)',
+    pitfall:
+      'the target of a leader of the past is elected while a newer leader has a lease: stale reads (tikv#1593, #4688)',
     within: 0,
     tests: core,
   },

@@ -129,9 +129,12 @@ function trouble(cluster: Cluster, node: SimNode | undefined, mayWipe: () => boo
     // A store may be lost once everybody is on record, and as long as a majority keeps its memory. Those that do not know of
     // the group must be no majority, or they would found another one: no protocol can tell them from newcomers.
     const { membership } = cluster.watch;
-    const isMet = (known: Membership): boolean => ids.every((id) => findMember(known, id)?.incarnation !== '');
+    const isMet = (known: Membership): boolean =>
+      ids.every((id) => findMember(known, id)?.incarnation !== '');
     // A membership that counts from its commit on is lost with the only one who knows of that.
-    const others = [...cluster.nodes.values()].filter(({ id, protocol }) => id !== node.id && protocol === 'paxos');
+    const others = [...cluster.nodes.values()].filter(
+      ({ id, protocol }) => id !== node.id && protocol === 'paxos',
+    );
     const met =
       membership !== undefined && isMet(membership) && others.every(({ core }) => isMet(core.status.stable));
     const ignorant = ids.filter(

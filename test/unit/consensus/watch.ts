@@ -2,7 +2,15 @@
 import { compareEpochs, lastOf } from '../../../lib/consensus/consensus.js';
 import { decodeMembership } from '../../../lib/consensus/membership.js';
 import { hasQuorum } from '../../../lib/consensus/quorum.js';
-import type { Effects, Entry, Epoch, HardState, Index, MessageBase, NodeId } from '../../../lib/consensus/consensus.js';
+import type {
+  Effects,
+  Entry,
+  Epoch,
+  HardState,
+  Index,
+  MessageBase,
+  NodeId,
+} from '../../../lib/consensus/consensus.js';
 import type { Member, Membership } from '../../../lib/consensus/membership.js';
 import type { Ack } from '../../../lib/consensus/core/messages.js';
 import type { Rules } from './rules.js';
@@ -80,7 +88,10 @@ export class Watch {
     { matched }: Ack,
     sameReign: (epoch: Epoch) => boolean,
   ): void {
-    this.check(matched <= Math.max(durable.last, durable.snapshot?.meta.index ?? 0), `${id} has no ${matched}`);
+    this.check(
+      matched <= Math.max(durable.last, durable.snapshot?.meta.index ?? 0),
+      `${id} has no ${matched}`,
+    );
     const leader = this.#cluster.nodes.get(to);
     if (leader?.core.status.role !== 'leader' || !sameReign(leader.core.status.epoch)) return;
     const mine = durable.at(matched)?.epoch;
@@ -158,7 +169,10 @@ export class Watch {
     // had won may lack what a newer one committed.
     for (const entry of this.log.values()) {
       if (this.#rules.compare(this.#committedIn.get(entry.index)!, epoch) >= 0) continue;
-      this.check(node.disk.written.holds(entry), () => `${node.id} leads in ${reign} without ${keyOf(entry)}`);
+      this.check(
+        node.disk.written.holds(entry),
+        () => `${node.id} leads in ${reign} without ${keyOf(entry)}`,
+      );
     }
   }
 

@@ -121,7 +121,14 @@ const paxosMessage: fc.Arbitrary<PaxosMessage> = fc.oneof(
     ...{ type: constant('fetch' as const), term: epoch, whole: fc.boolean() },
     ...{ prevIndex: count, prevEpoch: epoch },
   }),
-  fc.record({ type: constant('suffix' as const), term: epoch, whole: fc.boolean(), ...log, entries, conflict }),
+  fc.record({
+    type: constant('suffix' as const),
+    term: epoch,
+    whole: fc.boolean(),
+    ...log,
+    entries,
+    conflict,
+  }),
   fc.record({ type: constant('ping' as const), round: count }),
   fc.record({
     ...{ type: constant('pong' as const), round: count, config: count },

@@ -1,6 +1,14 @@
 /** Groups whose commands Paxos orders: over a mesh in memory, and in the simulation. What any consensus gives is the suite's. */
 import { expect } from 'chai';
-import { joinMesh, keyValue, memoryNetwork, memoryStorage, openReplica, paxos, raft } from '../../../lib/index.js';
+import {
+  joinMesh,
+  keyValue,
+  memoryNetwork,
+  memoryStorage,
+  openReplica,
+  paxos,
+  raft,
+} from '../../../lib/index.js';
 import type { Mesh, QuorateError, Replica, ReplicaOptions, Transport } from '../../../lib/index.js';
 import { createSimulation } from '../../../lib/testing/simulation/simulation.js';
 
@@ -92,7 +100,9 @@ describe('a group under paxos()', () => {
     const first = await open('a', { members: ['a'] });
     await first.submit({ op: 'put', key: 'k', value: 1 });
     expect((await failure(first.addMember('w', { as: 'witness' }))).code).to.equal('ERR_MEMBERSHIP');
-    expect(() => createSimulation({ seed: 1, nodes: ['a', 'b'], founders: ['a'], witnesses: ['b'], consensus: paxos() }))
+    expect(() =>
+      createSimulation({ seed: 1, nodes: ['a', 'b'], founders: ['a'], witnesses: ['b'], consensus: paxos() }),
+    )
       .to.throw('witnesses')
       .with.property('code', 'ERR_CONFIG');
   });

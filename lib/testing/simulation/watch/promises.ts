@@ -1,5 +1,12 @@
 /** What cores promise with their messages, as each protocol says it: nothing leaves that is not on disk. */
-import { compareEpochs, NO_EPOCH, type Epoch, type Index, type MessageBase, type NodeId } from '../../../consensus/consensus.js';
+import {
+  compareEpochs,
+  NO_EPOCH,
+  type Epoch,
+  type Index,
+  type MessageBase,
+  type NodeId,
+} from '../../../consensus/consensus.js';
 import type { Ack, Heartbeat } from '../../../consensus/core/messages.js';
 import type { PaxosMessage } from '../../../consensus/paxos/messages.js';
 import type { RaftMessage } from '../../../consensus/raft/messages.js';
@@ -53,7 +60,11 @@ class Acknowledgements<T> {
     const own = durable.epochAt(m.matched);
     const theirs = leader.disk?.written.epochAt(m.matched);
     if (own !== undefined && theirs !== undefined && compareEpochs(own, theirs) !== 0)
-      fail(this.#view, 'log matching', `acknowledges ${m.matched} of ${own.n}, which is of ${theirs.n} at ${to}`);
+      fail(
+        this.#view,
+        'log matching',
+        `acknowledges ${m.matched} of ${own.n}, which is of ${theirs.n} at ${to}`,
+      );
   }
 
   /** A leader tells nobody of a commit beyond what that member acknowledged in this reign: stale answers count for nothing. */
@@ -61,7 +72,11 @@ class Acknowledgements<T> {
     const acked = this.#acked.get(to);
     const matched = acked !== undefined && this.#same(acked.term, m.term) ? acked.matched : 0;
     if (m.commit > matched)
-      fail(this.#view, 'commit', `tells ${to} of commit ${m.commit}, in this reign it acknowledged ${matched}`);
+      fail(
+        this.#view,
+        'commit',
+        `tells ${to} of commit ${m.commit}, in this reign it acknowledged ${matched}`,
+      );
   }
 }
 
@@ -71,7 +86,11 @@ class RaftPromises implements PromiseWatch {
 
   constructor(view: NodeView) {
     this.#view = view;
-    this.#acks = new Acknowledgements(view, (term, { n }) => term === n, (one, other) => one === other);
+    this.#acks = new Acknowledgements(
+      view,
+      (term, { n }) => term === n,
+      (one, other) => one === other,
+    );
   }
 
   reignOf({ config, n }: Epoch): string {
@@ -134,7 +153,8 @@ class PaxosPromises implements PromiseWatch {
     const isOwn =
       m.type === 'prepare' || m.type === 'append' || m.type === 'heartbeat' || m.type === 'timeoutNow';
     if (isOwn && !kept(m.term)) fail(view, 'promise', `sends ${m.type} of ${show(m.term)}, ${says}`);
-    if (isOwn && m.term.node !== view.id) fail(view, 'promise', `sends ${m.type} of ${show(m.term)}, not its own`);
+    if (isOwn && m.term.node !== view.id)
+      fail(view, 'promise', `sends ${m.type} of ${show(m.term)}, not its own`);
     if (m.type === 'ack') {
       // In a configuration that it does not know yet a node promises nothing, and takes only what is committed.
       const isAhead = m.term.config > config;

@@ -166,7 +166,10 @@ describe('ballot leader election', () => {
         const one = led('c', 'abcde', seed);
         one.relink('ab ac ad ae');
         one.rounds(10);
-        expect(one.reigns.map(({ node }) => node), `seed ${seed}`).to.deep.equal(['a']);
+        expect(
+          one.reigns.map(({ node }) => node),
+          `seed ${seed}`,
+        ).to.deep.equal(['a']);
         expectSettled(one);
       }
     });
@@ -179,7 +182,10 @@ describe('ballot leader election', () => {
         expect(one.reigns, `seed ${seed}: one link is cut`).to.deep.equal([]);
         one.relink('ab ad ae');
         one.rounds(10);
-        expect(one.reigns.map(({ node }) => node), `seed ${seed}`).to.deep.equal(['a']);
+        expect(
+          one.reigns.map(({ node }) => node),
+          `seed ${seed}`,
+        ).to.deep.equal(['a']);
         expectSettled(one);
       }
     });
@@ -246,7 +252,14 @@ describe('ballot leader election', () => {
   });
 
   it('does not take over against one that is ahead by a configuration, and does over one that is behind', () => {
-    const sight = { config: 1, promised: NO_EPOCH, leads: false, able: true, elects: () => true, commits: () => true };
+    const sight = {
+      config: 1,
+      promised: NO_EPOCH,
+      leads: false,
+      able: true,
+      elects: () => true,
+      commits: () => true,
+    };
     for (const [config, takes] of [
       [2, false],
       [1, false],

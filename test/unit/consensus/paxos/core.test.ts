@@ -36,7 +36,9 @@ describe('a Paxos acceptor', () => {
       if (recovered === undefined) rig.give('b', prepare());
       rig.take('promise');
       rig.give('c', prepare(ballot(4, 'c')));
-      expect(rig.take('promise', 'c').map(({ granted, term }) => [granted, term])).to.deep.equal([[false, high]]);
+      expect(rig.take('promise', 'c').map(({ granted, term }) => [granted, term])).to.deep.equal([
+        [false, high],
+      ]);
     }
   });
 
@@ -176,7 +178,12 @@ describe('a Paxos candidate', () => {
 
   it('of five, the newest among all that promised', () => {
     const five = ['a', 'b', 'c', 'd', 'e'];
-    const rig = new Rig(found([one, one, one, one], { founders: five, promised: high })).link('b', 'c', 'd', 'e');
+    const rig = new Rig(found([one, one, one, one], { founders: five, promised: high })).link(
+      'b',
+      'c',
+      'd',
+      'e',
+    );
     const term = rig.runs('b', 'c', 'd');
     rig.promise('b', term, one, 3);
     rig.promise('c', term, two, 3);
@@ -255,7 +262,10 @@ describe('a Paxos leader', () => {
     const term = rig.leads();
     rig.ack('b', term, 2);
     expect(rig.core.changeMembership(rig.now, { addLearners: ['d'] })).to.include({ ok: true, index: 3 });
-    expect(rig.core.propose(rig.now, 1, Uint8Array.of(1), 1)).to.deep.equal({ ok: false, why: 'transferring' });
+    expect(rig.core.propose(rig.now, 1, Uint8Array.of(1), 1)).to.deep.equal({
+      ok: false,
+      why: 'transferring',
+    });
     expect(rig.core.changeMembership(rig.now, { remove: ['c'] })).to.deep.equal({
       ok: false,
       why: 'configPending',
@@ -321,7 +331,9 @@ describe('a Paxos node of an older configuration', () => {
     expect(rig.core.status.membership.config).to.equal(2);
     expect(rig.log).to.deep.equal(['1.1b', '2.3b']);
     expect(rig.take('ack', 'b').at(-1)).to.include({ matched: 3 });
-    expect(rig.fx.hard ?? { epoch: later }).to.have.property('epoch').that.deep.equals(later);
+    expect(rig.fx.hard ?? { epoch: later })
+      .to.have.property('epoch')
+      .that.deep.equals(later);
   });
 
   it('takes nothing else of it', () => {
