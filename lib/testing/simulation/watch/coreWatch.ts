@@ -301,7 +301,9 @@ export class CoreWatch implements Consensus {
     if (recorded !== undefined && recorded !== '' && recorded !== disk.incarnation)
       this.#fail('election safety', `leads with a storage that is not on record`);
     group.beginsToLead(id, status.epoch, (entry) => {
-      if (entry.index < disk.written.first) return true;
+      // Who takes over a log may get a snapshot of it, and lead with that.
+      const covered = out.install?.index ?? 0;
+      if (entry.index < disk.written.first || entry.index <= covered) return true;
       const own = this.#written(out, disk, entry.index);
       return own !== undefined && compareEpochs(own.epoch, entry.epoch) === 0;
     });
