@@ -83,8 +83,10 @@ export type { Outbox, OutboxEntry, OutboxOptions, OutboxOutcome } from './replic
 export type { AppliedChange, Change, ResetChange } from './replica/changes.js';
 export type * from './replica/stateMachine.js';
 export { cbor, type CborOptions, type Codec } from './replica/codec.js';
-export { raft, type ConsensusOption } from './replica/consensus.js';
-export type { LeaseOptions, QuorumOptions, RaftOptions } from './consensus/raft/options.js';
+export { paxos, raft, type ConsensusOption } from './replica/consensus.js';
+export type { CoreOptions, LeaseOptions, QuorumOptions } from './consensus/core/options.js';
+export type { PaxosOptions } from './consensus/paxos/options.js';
+export type { RaftOptions } from './consensus/raft/options.js';
 export { memoryNetwork, type MemoryNetwork, type MemoryNetworkOptions } from './mesh/memory/network.js';
 export { webrtc, type WebrtcOptions } from './mesh/webrtc/webrtc.js';
 export { webSocketSignaling, type WebSocketSignalingOptions } from './mesh/signaling/webSocket.js';

@@ -38,6 +38,8 @@ export interface Membership {
   readonly learners: readonly Member[];
   /** The change that was taken and waits: who is to vote and who to learn, once all new voters have caught up. */
   readonly next?: NextMembership;
+  /** The number of the configuration, where each is ended by a stop-sign (Paxos); left out: 0. */
+  readonly config?: number;
   /** Left out: majorities. */
   readonly quorums?: Quorums;
   /** Those of the outgoing voters, only with them. Left out: majorities. */
@@ -139,13 +141,18 @@ export function checkMembership(value: unknown): Membership | undefined {
   const membership: Membership = { genesis, founders, voters, outgoing, learners };
   const formerly = optional(rest['formerly'], (given) => (isShort(given) ? given : undefined));
   const next = optional(rest['next'], checkNext);
+  const config = optional(rest['config'], (given) =>
+    Number.isSafeInteger(given) && (given as number) > 0 ? (given as number) : undefined,
+  );
   const quorums = optional(rest['quorums'], checkQuorums);
   const outgoingQuorums = optional(rest['outgoingQuorums'], checkQuorums);
-  if (formerly === null || next === null || quorums === null || outgoingQuorums === null) return undefined;
+  if (config === null || formerly === null || next === null || quorums === null || outgoingQuorums === null)
+    return undefined;
   return {
     ...membership,
     ...(formerly !== undefined && { formerly }),
     ...(next && { next }),
+    ...(config !== undefined && { config }),
     ...(quorums && { quorums }),
     ...(outgoingQuorums && { outgoingQuorums }),
   };

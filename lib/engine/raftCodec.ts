@@ -2,8 +2,18 @@
 import type { ByteReader } from '../bytes.js';
 import type { RaftMessage } from '../consensus/raft/messages.js';
 import { QuorateError } from '../errors.js';
-import { decodeEntries, decodeEpoch, encodeEntries, encodeEpoch } from '../storage/entryCodec.js';
-import type { MessageCodec, Travel } from './codec.js';
+import type { MessageCodec } from './codec.js';
+import {
+  decodeAck,
+  decodeAppend,
+  decodeHeartbeat,
+  encodeAck,
+  encodeAppend,
+  encodeHeartbeat,
+  ID_BYTES,
+  termNumber,
+  travelOf,
+} from './coreCodec.js';
 
 const types = [
   'vote',
@@ -18,9 +28,6 @@ const types = [
   'quietReply',
   'wake',
 ] as const;
-const ID_BYTES = 128;
-
-const urgent: Travel = { urgent: true, size: 0 };
 
 export const raftCodec: MessageCodec<RaftMessage> = {
   encode(writer, message) {
@@ -40,29 +47,13 @@ export const raftCodec: MessageCodec<RaftMessage> = {
         writer.string(message.genesis);
         break;
       case 'append':
-        writer.varint(message.term);
-        writer.varint(message.prevIndex);
-        encodeEpoch(writer, message.prevEpoch);
-        writer.varint(message.commit);
-        encodeEntries(writer, message.entries);
+        encodeAppend(writer, message, termNumber);
         break;
       case 'heartbeat':
-        writer.varint(message.term);
-        writer.varint(message.commit);
-        writer.varint(message.round);
-        writer.string(message.genesis);
-        writer.varint(message.promiseMs);
+        encodeHeartbeat(writer, message, termNumber);
         break;
       case 'ack':
-        writer.varint(message.term);
-        writer.varint(message.matched);
-        writer.varint(message.round);
-        writer.u8((message.conflict ? 1 : 0) + (message.promised ? 2 : 0));
-        if (message.conflict) {
-          writer.varint(message.conflict.prevIndex);
-          writer.varint(message.conflict.index);
-          encodeEpoch(writer, message.conflict.epoch);
-        }
+        encodeAck(writer, message, termNumber);
         break;
       case 'read':
         writer.varint(message.batch);
@@ -112,32 +103,12 @@ export const raftCodec: MessageCodec<RaftMessage> = {
           genesis: reader.string(ID_BYTES),
         };
       }
-      case 'append': {
-        const term = reader.varint();
-        const prevIndex = reader.varint();
-        const prevEpoch = decodeEpoch(reader);
-        const commit = reader.varint();
-        return { type, term, prevIndex, prevEpoch, commit, entries: decodeEntries(reader) };
-      }
-      case 'heartbeat': {
-        const term = reader.varint();
-        const commit = reader.varint();
-        const round = reader.varint();
-        const genesis = reader.string(ID_BYTES);
-        return { type, term, commit, round, genesis, promiseMs: reader.varint() };
-      }
-      case 'ack': {
-        const term = reader.varint();
-        const matched = reader.varint();
-        const round = reader.varint();
-        const flags = reader.u8();
-        const promised = (flags & 2) !== 0;
-        if ((flags & 1) === 0) return { type, term, matched, round, promised, conflict: undefined };
-        const prevIndex = reader.varint();
-        const index = reader.varint();
-        const conflict = { prevIndex, index, epoch: decodeEpoch(reader) };
-        return { type, term, matched, round, promised, conflict };
-      }
+      case 'append':
+        return decodeAppend(reader, termNumber);
+      case 'heartbeat':
+        return decodeHeartbeat(reader, termNumber);
+      case 'ack':
+        return decodeAck(reader, termNumber);
       case 'read':
         return { type, batch: reader.varint() };
       case 'readReply': {
@@ -164,10 +135,7 @@ export const raftCodec: MessageCodec<RaftMessage> = {
   },
 
   travel(message) {
-    if (message.type !== 'append' || message.entries.length === 0) return urgent;
-    let size = 0;
-    for (const entry of message.entries) size += entry.data.length;
-    return { urgent: false, size };
+    return travelOf(message.type === 'append' ? message.entries : undefined);
   },
 };
 

@@ -80,7 +80,7 @@ export function membersChanged(change: Required<MembershipChange>): Wanted {
 function explain(why: RequestFailure): string {
   switch (why) {
     case 'invalid':
-      return 'nobody would be left to vote, there would be too many, witnesses alone could be a majority, or one would have to hold data';
+      return 'nobody would be left to vote, there would be too many, witnesses alone could be a majority, one would have to hold data, or the protocol has no witnesses';
     case 'noQuorum':
       return 'of the voters that would be left, too few answer the leader';
     case 'configPending':

@@ -178,8 +178,8 @@ export function checkOptions<M extends StateMachine>(
     const message = `maxCommandBytes (${maxCommandBytes}) must be at most outbox.maxBytes (${outbox.maxBytes})`;
     throw new QuorateError('ERR_CONFIG', message);
   }
-  const wired = checkConsensus(options.consensus ?? raft(), members?.length);
   const join = checkJoin(options);
+  const wired = checkConsensus(options.consensus ?? raft(), members?.length, join);
   if (join === 'witness' && onNoQuorum === 'queue')
     throw configError(
       'onNoQuorum',
@@ -228,7 +228,17 @@ export function checkOptions<M extends StateMachine>(
 }
 
 /** Founders are counted; who joins or reopens takes what the group has. */
-function checkConsensus(consensus: ConsensusOption, founders: number | undefined): WiredProtocol {
+function checkConsensus(
+  consensus: ConsensusOption,
+  founders: number | undefined,
+  join: JoinAs | undefined,
+): WiredProtocol {
+  if (join === 'witness' && consensus.witnesses === false)
+    throw configError(
+      'as',
+      join,
+      `'voter' or 'learner' with ${consensus.name}(), which needs the data to go on from a log`,
+    );
   if (founders !== undefined) consensus.checkFounders?.(founders);
   return consensus.wired;
 }

@@ -7,7 +7,8 @@ import { lanSignaling } from '../mesh/signaling/lan.js';
 import { localSignaling } from '../mesh/signaling/local.js';
 import { webSocketSignaling } from '../mesh/signaling/webSocket.js';
 import { webrtc } from '../mesh/webrtc/webrtc.js';
-import { raft } from '../replica/consensus.js';
+import { paxos, raft } from '../replica/consensus.js';
+import type { PaxosOptions } from '../consensus/paxos/options.js';
 import type { RaftOptions } from '../consensus/raft/options.js';
 import { diskStorage } from '../storage/diskStorage.js';
 import { memoryStorage } from '../storage/memoryStorage.js';
@@ -18,4 +19,5 @@ export const makers = {
   ...{ phiAccrual, heartbeatTimeout },
   ...{ diskStorage, memoryStorage },
   raft: (options: RaftOptions) => raft(options).wired,
+  paxos: (options: PaxosOptions) => paxos(options).wired,
 };

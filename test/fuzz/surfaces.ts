@@ -10,6 +10,7 @@ import { identity, keyringCommands, keyringFiles, keyringSnapshots } from './sur
 import { lanPeers, lanWire } from './surfaces/lan.js';
 import { lanes, linkFrames, pieces } from './surfaces/lanes.js';
 import { outboxRecords, recordFile } from './surfaces/outbox.js';
+import { paxos, paxosCore } from './surfaces/paxos.js';
 import { pings } from './surfaces/pings.js';
 import { datagrams, packetHeads, packets } from './surfaces/relay.js';
 import { relayLinks, relayOpened } from './surfaces/relayLinks.js';
@@ -47,6 +48,8 @@ export const makeSurfaces: Readonly<Record<string, () => Surface | Promise<Surfa
   items,
   raft,
   core,
+  paxos,
+  paxosCore,
   transfer,
   engine,
   clientFrames,

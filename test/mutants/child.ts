@@ -1,4 +1,4 @@
-/** Runs seeds in a copy of the library until an invariant breaks: `child.js LIB FROM COUNT KINDS`. Reports to its parent. */
+/** Runs seeds in a copy of the library until an invariant breaks: `child.js LIB FROM COUNT KINDS CONSENSUS`. Reports to its parent. */
 import { pathToFileURL } from 'node:url';
 import type { FaultKind } from '../../lib/testing/exploration/fault.js';
 import type { planRun } from '../../lib/testing/exploration/plan.js';
@@ -18,7 +18,7 @@ function say(word: Word): Promise<void> {
   });
 }
 
-const [lib = '', from = '', count = '', kinds = ''] = process.argv.slice(2);
+const [lib = '', from = '', count = '', kinds = '', consensus = ''] = process.argv.slice(2);
 const at = pathToFileURL(`${lib}/`);
 const { planRun: plan } = (await import(new URL('testing/exploration/plan.js', at).href)) as {
   planRun: typeof planRun;
@@ -35,7 +35,9 @@ function planOf(seed: number): RunPlan {
 const options = kinds === '' ? {} : { kinds: kinds.split(',') as FaultKind[] };
 for (let seed = Number(from); seed < Number(from) + Number(count); seed++) {
   await say({ type: 'begun', seed });
-  const { violation } = await run(planOf(seed));
+  const { violation } = await run(
+    consensus === 'paxos' ? { ...planOf(seed), consensus, witnesses: undefined } : planOf(seed),
+  );
   if (violation === undefined) continue;
   const { invariant, message } = violation;
   await say({ type: 'caught', seed, by: invariant, message });

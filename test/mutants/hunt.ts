@@ -33,15 +33,15 @@ export async function hunt(
   const lib = build(mutant);
   const found =
     mutant?.tests === undefined
-      ? await run(lib, from, count, String(kinds ?? ''))
+      ? await run(lib, from, count, String(kinds ?? ''), mutant?.consensus ?? 'raft')
       : await runTests(withTests(lib, mutant.tests));
   remove(lib);
   return found;
 }
 
-function run(lib: string, from: number, count: number, kinds: string): Promise<Catch> {
+function run(lib: string, from: number, count: number, kinds: string, consensus: string): Promise<Catch> {
   const script = fileURLToPath(new URL('child.js', import.meta.url));
-  const child = fork(script, [lib, String(from), String(count), kinds], {
+  const child = fork(script, [lib, String(from), String(count), kinds, consensus], {
     execArgv: ['--max-old-space-size=1024'],
     stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
   });

@@ -6,6 +6,7 @@ import { relayMutants } from './list/meshRelay.js';
 import { readMutants } from './list/reads.js';
 import { quietMutants } from './list/quiet.js';
 import { memberMutants } from './list/members.js';
+import { paxosMutants } from './list/paxos.js';
 import { pitfallMutants } from './list/pitfalls.js';
 import { operationsMutants } from './list/operations.js';
 import { replicaMutants } from './list/replica.js';
@@ -21,6 +22,7 @@ export const mutants: readonly Mutant[] = [
   ...electionMutants,
   ...memberMutants,
   ...pitfallMutants,
+  ...paxosMutants,
   ...replicaMutants,
   ...operationsMutants,
   ...witnessMutants,

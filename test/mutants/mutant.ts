@@ -20,6 +20,8 @@ export interface Mutant {
    * @defaultValue all kinds
    */
   readonly kinds?: readonly FaultKind[] | 'storm' | 'mesh' | 'growth';
+  /** The protocol of its runs. @defaultValue 'raft' */
+  readonly consensus?: 'raft' | 'paxos';
   /** Not for the simulation, but for these unit tests: a file or a directory under `test/unit/`. */
   readonly tests?: string;
 }

@@ -14,7 +14,7 @@ export interface Explored {
 
 /** `stopped`: asked before every seed. */
 export async function explore(options: SoakOptions, pool: Pool, stopped: () => boolean): Promise<Explored> {
-  const { seeds, from, minutes, nodes, kinds, jobs, failures, hangSeconds } = options;
+  const { seeds, from, minutes, nodes, kinds, consensus, jobs, failures, hangSeconds } = options;
   const limitMs = minutes * 60_000;
   const tally = new Tally(kinds);
   const progress = new Progress(tally, seeds, limitMs);
@@ -24,7 +24,7 @@ export async function explore(options: SoakOptions, pool: Pool, stopped: () => b
   const work = async (): Promise<void> => {
     while (more()) {
       const seed = next++;
-      const done = await pool.run({ seed, nodes, kinds }, hangSeconds * 1000);
+      const done = await pool.run({ seed, nodes, kinds, consensus }, hangSeconds * 1000);
       // Killed by the end of the soak, not by itself.
       if (stopped()) return;
       tally.add(done);

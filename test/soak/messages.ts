@@ -10,6 +10,7 @@ export interface Job {
   readonly plan?: RunPlan | undefined;
   readonly nodes?: readonly string[] | undefined;
   readonly kinds?: readonly FaultKind[] | undefined;
+  readonly consensus?: 'raft' | 'paxos' | undefined;
   /** Keep so many of the newest events, with what the cores heard. @defaultValue none */
   readonly traceEvents?: number | undefined;
 }

@@ -15,6 +15,7 @@ export interface SoakOptions {
   readonly minutes: number;
   readonly nodes: readonly string[] | undefined;
   readonly kinds: readonly FaultKind[] | undefined;
+  readonly consensus: 'raft' | 'paxos';
   /** Child processes. */
   readonly jobs: number;
   /** Newest events to keep of a run whose trace is shown. */
@@ -44,6 +45,7 @@ Explore
   --minutes M           stop after so many minutes, above 0 to 10080
   --nodes a,b,c         ids of the nodes, 1 to 63               (3 or 5, as the seed decides)
   --kinds crash,cut,…   only these faults; 'none' for none      (all)
+  --consensus P         raft or paxos                           (raft)
   --jobs J              processes, 1 to 256                     (one a core)
   --failures K          stop after K failing seeds, 1 to 10^6   (3)
   --keep-going          do not stop for failing seeds
@@ -67,6 +69,7 @@ const config = {
   minutes: { type: 'string' },
   nodes: { type: 'string' },
   kinds: { type: 'string' },
+  consensus: { type: 'string' },
   jobs: { type: 'string' },
   'trace-events': { type: 'string' },
   failures: { type: 'string' },
@@ -116,6 +119,7 @@ export function parseOptions(args: readonly string[]): SoakOptions {
     minutes,
     nodes: given.nodes === undefined ? undefined : nodesOf(given.nodes),
     kinds: given.kinds === undefined ? undefined : kindsOf(given.kinds),
+    consensus: consensusOf(given.consensus ?? 'raft'),
     jobs: number('jobs', availableParallelism(), 1, 256),
     traceEvents: number('trace-events', 1e6, 1, 1e7),
     failures: given['keep-going'] === true ? Infinity : number('failures', 3, 1, 1e6),
@@ -151,6 +155,11 @@ function numberOf(name: string, text: string, min: number, max: number, integer:
 
 function rangeOf(min: number, max: number): string {
   return min === Number.MIN_VALUE ? `above 0 and at most ${max}` : `from ${min} to ${max}`;
+}
+
+function consensusOf(text: string): 'raft' | 'paxos' {
+  if (text !== 'raft' && text !== 'paxos') throw configError('--consensus', text, 'raft or paxos');
+  return text;
 }
 
 function nodesOf(text: string): string[] {

@@ -14,10 +14,14 @@ export function colours(): boolean {
 
 /** Returns the exit code. */
 export async function replay(options: SoakOptions): Promise<number> {
-  const { seed, nodes, kinds, all, traceEvents } = options;
+  const { seed, nodes, kinds, consensus, all, traceEvents } = options;
   const saved = options.plan === undefined ? undefined : await loadPlan(options.plan);
   const plan =
-    saved === undefined ? planSeed(seed!, { nodes, kinds }) : seed === undefined ? saved : { ...saved, seed };
+    saved === undefined
+      ? planSeed(seed!, { nodes, kinds, consensus })
+      : seed === undefined
+        ? saved
+        : { ...saved, seed };
   console.log(describePlan(plan));
   const began = performance.now();
   const outcome = await runTapped(plan, { traceEvents });

@@ -13,10 +13,10 @@ process.on('message', (job) => void run(job as Job));
 
 async function run(job: Job): Promise<void> {
   rejected = undefined;
-  const { seed, nodes, kinds, traceEvents = 0 } = job;
+  const { seed, nodes, kinds, consensus, traceEvents = 0 } = job;
   const began = performance.now();
   try {
-    const plan = job.plan ?? planSeed(seed, { nodes, kinds });
+    const plan = job.plan ?? planSeed(seed, { nodes, kinds, consensus });
     const outcome = await (traceEvents > 0 ? runTapped(plan, { traceEvents }) : runPlan(plan));
     // Rejections are told of when the microtasks are done.
     await new Promise((resolve) => setImmediate(resolve));

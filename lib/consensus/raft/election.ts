@@ -6,8 +6,9 @@ import { voteResult } from '../quorum.js';
 import type { NodeId } from '../consensus.js';
 import type { Member } from '../membership.js';
 import type { TimeoutNow, Vote, VoteReply } from './messages.js';
-import type { VotePromise } from './lease.js';
-import type { Peer, State } from './state.js';
+import type { VotePromise } from '../core/lease.js';
+import type { Peer } from '../core/state.js';
+import type { State } from './state.js';
 
 /** Over how many election time-outs the elections of quiet groups are spread that lost their leaders at once. */
 const QUIET_SPREAD = 4;

@@ -11,11 +11,12 @@
  */
 import { hasQuorum } from '../quorum.js';
 import type { Election } from './election.js';
-import type { Follower } from './follower.js';
+import type { Follower } from '../core/follower.js';
 import type { Quiet, QuietReply, Wake } from './messages.js';
-import type { Reads } from './reads.js';
-import type { Replication } from './replication.js';
-import type { Peer, State } from './state.js';
+import type { Reads } from '../core/reads.js';
+import type { Replication } from '../core/replication.js';
+import type { Peer } from '../core/state.js';
+import type { State } from './state.js';
 
 /** The parts that a quiet core has to look at, or to wake. @internal */
 export interface QuiescenceParts {

@@ -1,16 +1,16 @@
 /** Checks messages before the core believes them: a peer's bytes may be anything. */
-import { MAX_EPOCH_JUMP, MAX_INDEX } from '../bounds.js';
-import { compareEpochs, lastOf } from '../consensus.js';
-import type { Entry, Epoch } from '../consensus.js';
+import { MAX_EPOCH_JUMP } from '../bounds.js';
+import {
+  areEntries,
+  isConflict,
+  isCount,
+  isEpoch,
+  isFlag,
+  isIndex,
+  isPositive,
+  isText,
+} from '../core/checks.js';
 import type { RaftMessage } from './messages.js';
-
-/** The most commands that one entry carries, as proposals have it. */
-const MAX_COUNT = 65_536;
-/** The most bytes of a membership in the log. */
-const MAX_CONFIG_BYTES = 1024 * 1024;
-/** The last millisecond that a Date can name. */
-const MAX_TIME = 8.64e15;
-const kinds: ReadonlySet<unknown> = new Set(['user', 'noop', 'config', 'stop']);
 
 /** Whether a message can be what it says, seen from a node in `term`. @internal */
 export function isSound(message: RaftMessage, term: number): boolean {
@@ -68,68 +68,11 @@ export function isSound(message: RaftMessage, term: number): boolean {
   }
 }
 
-/** Whether the entries follow `prevIndex` without a gap, with epochs that never go back and are not of the future. */
-function areSound(m: Extract<RaftMessage, { type: 'append' }>): boolean {
-  if (!Array.isArray(m.entries) || m.prevEpoch.n > m.term) return false;
-  let index = m.prevIndex + 1;
-  let epoch = m.prevEpoch;
-  for (const entry of m.entries as readonly (Entry | undefined)[]) {
-    if (!isEntry(entry) || entry.index !== index) return false;
-    if (entry.epoch !== epoch && (compareEpochs(entry.epoch, epoch) < 0 || entry.epoch.n > m.term))
-      return false;
-    epoch = entry.epoch;
-    index = lastOf(entry) + 1;
-  }
-  return index - 1 <= MAX_INDEX;
-}
-
-function isEntry(entry: Entry | undefined): entry is Entry {
-  return (
-    typeof entry === 'object' &&
-    isPositive(entry.index) &&
-    isPositive(entry.count) &&
-    entry.count <= (entry.kind === 'user' ? MAX_COUNT : 1) &&
-    kinds.has(entry.kind) &&
-    entry.time >= 0 &&
-    entry.time <= MAX_TIME &&
-    isEpoch(entry.epoch) &&
-    isPositive(entry.epoch.n) &&
-    entry.data instanceof Uint8Array &&
-    (entry.kind === 'user' || entry.data.length <= MAX_CONFIG_BYTES)
-  );
-}
-
-function isConflict(value: unknown): boolean {
-  if (value === undefined) return true;
-  if (typeof value !== 'object' || value === null) return false;
-  const { prevIndex, index, epoch } = value as Record<string, unknown>;
-  return (
-    isPositive(prevIndex) && isIndex(prevIndex) && isIndex(index) && index <= prevIndex && isEpoch(epoch)
-  );
-}
-
-function isEpoch(value: unknown): value is Epoch {
-  if (typeof value !== 'object' || value === null) return false;
-  const { config, n, priority, node } = value as Record<string, unknown>;
-  return isCount(config) && isCount(n) && isCount(priority) && isText(node);
-}
-
-function isCount(value: unknown): value is number {
-  return Number.isSafeInteger(value) && (value as number) >= 0;
-}
-
-function isIndex(value: unknown): value is number {
-  return isCount(value) && value <= MAX_INDEX;
-}
-
-function isPositive(value: unknown): value is number {
-  return Number.isSafeInteger(value) && (value as number) > 0;
-}
-
-function isText(value: unknown): value is string {
-  return typeof value === 'string' && value.length <= 256;
-}
-
-function isFlag(value: unknown): value is boolean {
-  return typeof value === 'boolean';
+function areSound({
+  term,
+  prevIndex,
+  prevEpoch,
+  entries,
+}: Extract<RaftMessage, { type: 'append' }>): boolean {
+  return areEntries(entries, prevIndex, prevEpoch, ({ n }) => n <= term);
 }

@@ -28,6 +28,9 @@ export interface RunPlan {
     readonly keepEntries: number;
     readonly maxBytesPerSecond?: number;
   };
+  /** @defaultValue 'raft' */
+  readonly consensus?: 'raft' | 'paxos' | undefined;
+  /** The options of the protocol. */
   readonly raft: {
     readonly heartbeatMs: number;
     readonly electionTimeoutMs: number;
@@ -59,6 +62,8 @@ export interface PlanOptions {
   readonly nodes?: readonly string[] | undefined;
   /** @defaultValue all kinds, of which the seed chooses */
   readonly kinds?: readonly FaultKind[] | undefined;
+  /** @defaultValue 'raft' */
+  readonly consensus?: RunPlan['consensus'];
 }
 
 /** The run that a seed stands for. */

@@ -2,7 +2,7 @@
  * One run: first safety, under faults; then liveness: a quorum is mended, the faults of the rest become permanent, and the
  * cluster must elect, serve and converge within bounded virtual time (TigerBeetle's VOPR; openraft's turmoil tests).
  */
-import { raft, type ConsensusOption } from '../../replica/consensus.js';
+import { paxos, raft, type ConsensusOption } from '../../replica/consensus.js';
 import type { StateMachine } from '../../replica/stateMachine.js';
 import { createSimulation, type Simulation } from '../simulation/simulation.js';
 import type { Violation } from '../simulation/violation.js';
@@ -48,7 +48,7 @@ export interface RunOutcome {
 export interface RunOptions {
   /** How many of the newest events to keep. @defaultValue 0 */
   readonly traceEvents?: number;
-  /** @defaultValue raft() with the plan's options */
+  /** @defaultValue the plan's, with its options */
   readonly consensus?: ConsensusOption | ((node: string) => ConsensusOption) | undefined;
   /** @defaultValue writes with serials, whose histories are judged in linear time */
   readonly subject?: Subject | undefined;
@@ -112,8 +112,13 @@ export async function runPlan(plan: RunPlan, options: RunOptions = {}): Promise<
 }
 
 /** The protocol of each node. */
-export function consensusOf({ raft: options, priorities }: RunPlan): (node: string) => ConsensusOption {
-  return (node) => raft({ ...options, ...(priorities && { priority: priorities[node] ?? 0 }) });
+export function consensusOf({
+  consensus,
+  raft: options,
+  priorities,
+}: RunPlan): (node: string) => ConsensusOption {
+  const make = consensus === 'paxos' ? paxos : raft;
+  return (node) => make({ ...options, ...(priorities && { priority: priorities[node] ?? 0 }) });
 }
 
 /** Whether anything in a plan changes who takes part. */

@@ -17,6 +17,12 @@ const GROWING = 5;
  * unless something else is asked for.
  */
 export function planSeed(seed: number, options: PlanOptions = {}): RunPlan {
+  const plan = planAny(seed, options);
+  // The same trouble, without those whom that protocol does not have.
+  return options.consensus === 'paxos' ? { ...plan, consensus: 'paxos', witnesses: undefined } : plan;
+}
+
+function planAny(seed: number, options: PlanOptions): RunPlan {
   const free = options.kinds === undefined && options.nodes === undefined;
   if (free && seed % STORMY === STORMY - 1) return planStorm(seed);
   if (free && seed % STORMY === GROWING) return planMembers(seed);

@@ -157,6 +157,13 @@ export function checkSettings(options: SimulationOptions): CheckedSettings {
   checkWitnesses(witnesses, nodes, founders);
   const consensusOf = typeof consensus === 'function' ? consensus : (): ConsensusOption => consensus;
   for (const founder of founders) consensusOf(founder).checkFounders?.(founders.length);
+  const refusing = witnesses.find((id) => consensusOf(id).witnesses === false);
+  if (refusing !== undefined)
+    throw configError(
+      'witnesses',
+      witnesses,
+      `left out with ${consensusOf(refusing).name}(), which has none`,
+    );
   const rate = (name: string, value: number): number => checkNumber(name, value, 0, 1, false);
   return {
     seed,

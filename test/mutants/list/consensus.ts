@@ -20,7 +20,7 @@ export const consensusMutants: readonly Mutant[] = [
   },
   {
     name: 'leader counts what is not on its disk',
-    file: 'consensus/raft/replication.ts',
+    file: 'consensus/core/replication.ts',
     find: 'id === state.self ? state.disk.persistedIndex :',
     replace: 'id === state.self ? state.log.last :',
     pitfall: 'a leader acknowledges itself before its own disk (etcd#14370)',
@@ -28,16 +28,16 @@ export const consensusMutants: readonly Mutant[] = [
   },
   {
     name: 'follower acks before fsync',
-    file: 'consensus/raft/follower.ts',
-    find: 'matched: state.consistent ? Math.min(this.#matched, state.disk.persistedIndex) : 0,',
-    replace: 'matched: state.consistent ? this.#matched : 0,',
+    file: 'consensus/core/follower.ts',
+    find: 'const matched = Math.min(this.#matched, disk.persistedIndex);',
+    replace: 'const matched = disk.persistedIndex >= 0 ? this.#matched : 0;',
     pitfall: 'an acknowledgement before fsync',
     within: 20,
   },
   {
     name: 'acks of older terms count',
-    file: 'consensus/raft/replication.ts',
-    find: 'if (m.term < state.term || state.phase',
+    file: 'consensus/core/replication.ts',
+    find: 'if (newer < 0 || state.phase',
     replace: 'if (state.phase',
     pitfall: 'stale acknowledgements are counted (openraft#1823, nats#6512)',
     within: 200,
@@ -45,7 +45,7 @@ export const consensusMutants: readonly Mutant[] = [
   },
   {
     name: 'follower keeps what matched in another reign',
-    file: 'consensus/raft/follower.ts',
+    file: 'consensus/core/follower.ts',
     find: '    this.#matched = this.#round = 0;\n',
     replace: '    this.#round = 0;\n',
     pitfall: 'an acknowledgement of what an earlier leader had (openraft#1823)',
@@ -54,7 +54,7 @@ export const consensusMutants: readonly Mutant[] = [
   },
   {
     name: 'leader keeps progress from an earlier reign',
-    file: 'consensus/raft/replication.ts',
+    file: 'consensus/core/replication.ts',
     find: 'for (const peer of this.#state.peers.values()) peer.progress = undefined;',
     replace: '',
     pitfall: 'progress outlives the reign',
@@ -63,7 +63,7 @@ export const consensusMutants: readonly Mutant[] = [
   },
   {
     name: 'heartbeat tells a commit beyond what was acknowledged',
-    file: 'consensus/raft/replication.ts',
+    file: 'consensus/core/replication.ts',
     find: `      const known = Math.min(commit, progress.matched);
       progress.toldCommit`,
     replace: `      const known = commit;
@@ -73,7 +73,7 @@ export const consensusMutants: readonly Mutant[] = [
   },
   {
     name: 'truncation does not cap writes under way',
-    file: 'consensus/raft/disk.ts',
+    file: 'consensus/core/disk.ts',
     find: `    this.#cap(index - 1);
   }
 
@@ -87,7 +87,7 @@ export const consensusMutants: readonly Mutant[] = [
   },
   {
     name: 'a truncation does not reach the disk',
-    file: 'consensus/raft/follower.ts',
+    file: 'consensus/core/intake.ts',
     find: `    state.disk.truncateFrom(index);
 `,
     replace: '',
@@ -96,16 +96,16 @@ export const consensusMutants: readonly Mutant[] = [
   },
   {
     name: 'no check of the previous entry',
-    file: 'consensus/raft/follower.ts',
-    find: 'if (here !== undefined && compareEpochs(here, m.prevEpoch) !== 0) {',
-    replace: 'if (false as boolean) {',
+    file: 'consensus/core/intake.ts',
+    find: 'return here === undefined || compareEpochs(here, prevEpoch) === 0;',
+    replace: 'return here === undefined || prevEpoch.n >= 0;',
     pitfall: 'the log matching check is left out: terms are not compared',
     within: 200,
     kinds: 'storm',
   },
   {
     name: 'old append truncates',
-    file: 'consensus/raft/follower.ts',
+    file: 'consensus/core/intake.ts',
     find: '      if (!same(log.epochAt(entry.index), entry.epoch)) return entries.slice(at);',
     replace: '      if (at >= 0) return entries.slice(at);',
     pitfall: 'an old append cuts a suffix that matches (openraft)',
@@ -113,13 +113,12 @@ export const consensusMutants: readonly Mutant[] = [
   },
   {
     name: 'commits older terms by counting',
-    file: 'consensus/raft/replication.ts',
+    file: 'consensus/core/replication.ts',
     find: `if (reached <= state.commit || reached < this.#reignStart) return;
-    const index = state.log.boundAtMost(reached);
-    if (index <= state.commit || index < this.#reignStart) return;`,
+    const bound = state.log.boundAtMost(reached);
+    if (bound < this.#reignStart) return;`,
     replace: `if (reached <= state.commit) return;
-    const index = state.log.boundAtMost(reached);
-    if (index <= state.commit) return;`,
+    const bound = state.log.boundAtMost(reached);`,
     pitfall: 'entries of older terms are committed by counting: Figure 8',
     within: 200,
     kinds: 'storm',
@@ -135,7 +134,7 @@ export const consensusMutants: readonly Mutant[] = [
   },
   {
     name: 'votes leave before the disk',
-    file: 'consensus/raft/disk.ts',
+    file: 'consensus/core/disk.ts',
     find: `    if (this.voteDurable) {
       this.#send`,
     replace: `    if (this.voteDurable || true) {
@@ -179,7 +178,7 @@ export const consensusMutants: readonly Mutant[] = [
   },
   {
     name: 'wiped member counts',
-    file: 'consensus/raft/state.ts',
+    file: 'consensus/core/state.ts',
     find: 'return linked === incarnation ? this.configs.recordOf(id, incarnation) : Infinity;',
     replace: 'return this.configs.recordOf(id, incarnation);',
     pitfall: 'incarnations are ignored: a member that lost its disk counts',
@@ -188,7 +187,7 @@ export const consensusMutants: readonly Mutant[] = [
   },
   {
     name: 'reads before own commit',
-    file: 'consensus/raft/reads.ts',
+    file: 'consensus/core/reads.ts',
     find: 'if (!this.#replication.settled) return;',
     replace: '',
     pitfall: 'ReadIndex before a commit in the own term (etcd#7331)',
@@ -196,7 +195,7 @@ export const consensusMutants: readonly Mutant[] = [
   },
   {
     name: 'read shares an older round',
-    file: 'consensus/raft/replication.ts',
+    file: 'consensus/core/replication.ts',
     find: `    this.#round++;
     this.#beat();`,
     replace: '    this.#beat();',
@@ -206,7 +205,7 @@ export const consensusMutants: readonly Mutant[] = [
   },
   {
     name: 'a leader reads by itself',
-    file: 'consensus/raft/replication.ts',
+    file: 'consensus/core/replication.ts',
     find: 'return voter.id === state.self ? Infinity : (state.peers.get(voter.id)?.progress?.ackedRound ?? 0);',
     replace: 'return Infinity;',
     pitfall: 'a leader answers reads without asking anybody',
@@ -215,7 +214,7 @@ export const consensusMutants: readonly Mutant[] = [
   },
   {
     name: 'a refusal is not sent',
-    file: 'consensus/raft/follower.ts',
+    file: 'consensus/core/follower.ts',
     find: 'this.#conflict = { prevIndex: m.prevIndex, index: at.index, epoch: at.epoch };',
     replace: 'void at;',
     pitfall: 'liveness: a follower does not say where the logs part',
@@ -232,7 +231,7 @@ export const consensusMutants: readonly Mutant[] = [
   },
   {
     name: 'proposals are taken during a transfer',
-    file: 'consensus/raft/replication.ts',
+    file: 'consensus/core/replication.ts',
     find: "if (state.transferee !== '') return { ok: false, why: 'transferring' };",
     replace: '',
     pitfall: 'writes during a transfer are lost with the old reign (hashicorp#487, #581)',
@@ -250,7 +249,7 @@ export const consensusMutants: readonly Mutant[] = [
   },
   {
     name: 'a transfer outlives the reign',
-    file: 'consensus/raft/transfer.ts',
+    file: 'consensus/core/transfer.ts',
     find: "this.#preferred = this.#state.transferee = '';",
     replace: "this.#preferred = '';",
     pitfall: 'the flag of a transfer leaks after a step-down (hashicorp#696)',
@@ -259,7 +258,7 @@ export const consensusMutants: readonly Mutant[] = [
   },
   {
     name: 'a follower that gets a snapshot by choice is fed the log at its next word',
-    file: 'consensus/raft/replication.ts',
+    file: 'consensus/core/replication.ts',
     find: ' && matched >= progress.wanted',
     replace: '',
     pitfall: 'a snapshot that is cheaper than the log is sent along with the log',
@@ -268,8 +267,8 @@ export const consensusMutants: readonly Mutant[] = [
   },
   {
     name: 'a membership changes before the last change is committed',
-    file: 'consensus/raft/reconfigure.ts',
-    find: 'if (latestIndex > commit || latest.outgoing.length > 0)',
+    file: 'consensus/core/reconfigure.ts',
+    find: 'if (configs.isOpen(commit) || latest.outgoing.length > 0)',
     replace: 'if (latest.outgoing.length > 0)',
     pitfall: 'two changes under way at once',
     within: 1,
@@ -277,7 +276,7 @@ export const consensusMutants: readonly Mutant[] = [
   },
   {
     name: 'a membership changes before a commit of the reign',
-    file: 'consensus/raft/reconfigure.ts',
+    file: 'consensus/core/reconfigure.ts',
     find: "if (!this.#replication.settled || genesis === '')",
     replace: "if (genesis === '')",
     pitfall: 'a change before a commit in the own term (Ongaro 2015)',
@@ -286,8 +285,8 @@ export const consensusMutants: readonly Mutant[] = [
   },
   {
     name: 'the joint membership ends before it is committed',
-    file: 'consensus/raft/reconfigure.ts',
-    find: '!this.#replication.settled || configs.latestIndex > commit) return;',
+    file: 'consensus/core/reconfigure.ts',
+    find: '!this.#replication.settled || configs.isOpen(commit)) return;',
     replace: '!this.#replication.settled) return;',
     pitfall: 'auto-leave before the joint entry commits (etcd#12136)',
     within: 1,
@@ -295,7 +294,7 @@ export const consensusMutants: readonly Mutant[] = [
   },
   {
     name: 'a newcomer votes before it has caught up',
-    file: 'consensus/raft/reconfigure.ts',
+    file: 'consensus/core/reconfigure.ts',
     find: 'return peer.progress.keepsUp(log.last, now, patience.answerMs(peer.id));',
     replace: 'return now >= 0 && log.last >= 0 && patience.answerMs(peer.id) > 0;',
     pitfall: 'a voter that lacks the log holds up every commit',
@@ -304,7 +303,7 @@ export const consensusMutants: readonly Mutant[] = [
   },
   {
     name: 'a removed leader goes on',
-    file: 'consensus/raft/reconfigure.ts',
+    file: 'consensus/core/reconfigure.ts',
     find: "      state.follow(state.term, '');\n",
     replace: '',
     pitfall: 'a removed leader keeps heartbeating (raft#83)',

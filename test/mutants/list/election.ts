@@ -1,7 +1,7 @@
 /** Bugs in the time-outs of elections, and in how a leader with a hung disk gives way. */
 import type { Mutant } from '../mutant.js';
 
-const patience = 'consensus/raft/patience.ts';
+const patience = 'consensus/core/patience.ts';
 const election = 'consensus/raft/election.ts';
 
 export const electionMutants: readonly Mutant[] = [
@@ -44,7 +44,7 @@ export const electionMutants: readonly Mutant[] = [
   },
   {
     name: 'the time without a leader is a sample',
-    file: 'consensus/raft/raft.ts',
+    file: 'consensus/core/base.ts',
     find: '      for (const { rhythm } of state.peers.values()) rhythm.pause();\n',
     replace: '',
     pitfall: 'each election makes the next one slower',
@@ -53,7 +53,7 @@ export const electionMutants: readonly Mutant[] = [
   },
   {
     name: 'a false alarm teaches nothing',
-    file: 'consensus/raft/follower.ts',
+    file: 'consensus/core/follower.ts',
     find: '      rhythm?.late(state.now, state.awakeSince);\n',
     replace: '      void rhythm;\n',
     pitfall: 'a leader behind a full path is replaced at each burst, again and again',
@@ -99,7 +99,7 @@ export const electionMutants: readonly Mutant[] = [
   },
   {
     name: 'a new leader misses answers that cannot be there yet',
-    file: 'consensus/raft/replication.ts',
+    file: 'consensus/core/replication.ts',
     find: 'if (now - this.#ledSince >= state.electionMs && !this.hearsQuorum) {',
     replace: 'if (now - this.#ledSince >= state.options.electionTimeoutMs && !this.hearsQuorum) {',
     pitfall: 'a leader steps down before the first round trip is over',
@@ -108,7 +108,7 @@ export const electionMutants: readonly Mutant[] = [
   },
   {
     name: 'a leader forgives itself every stall',
-    file: 'consensus/raft/raft.ts',
+    file: 'consensus/core/base.ts',
     find: '      this.#forgiven = true;\n',
     replace: '',
     pitfall: 'a leader that stalls again and again never notices that nobody follows',
@@ -117,7 +117,7 @@ export const electionMutants: readonly Mutant[] = [
   },
   {
     name: 'a hung disk is waited for',
-    file: 'consensus/raft/ioHealth.ts',
+    file: 'consensus/core/ioHealth.ts',
     find: "    if (this.#transfer.begin('') === undefined) return;\n    }\n    state.follow(state.term, '');",
     replace: "    if (this.#transfer.begin('') === undefined) return;\n    }",
     pitfall: 'a leader heartbeats on while its disk hangs (hashicorp/raft#503)',
@@ -126,7 +126,7 @@ export const electionMutants: readonly Mutant[] = [
   },
   {
     name: 'the newest write counts, not the oldest',
-    file: 'consensus/raft/disk.ts',
+    file: 'consensus/core/disk.ts',
     find: 'return this.#inFlight[this.#head + 2] ?? Infinity;',
     replace: 'return this.#inFlight.at(-1) ?? Infinity;',
     pitfall: 'a hung disk is never noticed under load',

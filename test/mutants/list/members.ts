@@ -22,8 +22,8 @@ export const memberMutants: readonly Mutant[] = [
   },
   {
     name: 'the joint membership is left before it is committed',
-    file: 'consensus/raft/reconfigure.ts',
-    find: "if (state.phase !== 'leader' || !this.#replication.settled || configs.latestIndex > commit) return;",
+    file: 'consensus/core/reconfigure.ts',
+    find: "if (state.phase !== 'leader' || !this.#replication.settled || configs.isOpen(commit)) return;",
     replace: "if (state.phase !== 'leader' || !this.#replication.settled) return;",
     pitfall: 'the joint membership is left too early, or twice (etcd#11046)',
     within: 20,
@@ -40,7 +40,7 @@ export const memberMutants: readonly Mutant[] = [
   },
   {
     name: 'members change before a commit of the reign',
-    file: 'consensus/raft/reconfigure.ts',
+    file: 'consensus/core/reconfigure.ts',
     find: "if (!this.#replication.settled || genesis === '') return",
     replace: "if (genesis === '') return",
     pitfall: 'a change before an entry of the own reign is committed (Ongaro 2015)',
@@ -49,8 +49,8 @@ export const memberMutants: readonly Mutant[] = [
   },
   {
     name: 'a change is taken while another one is not committed',
-    file: 'consensus/raft/reconfigure.ts',
-    find: "if (latestIndex > commit || latest.outgoing.length > 0) return { ok: false, why: 'configPending' };",
+    file: 'consensus/core/reconfigure.ts',
+    find: "if (configs.isOpen(commit) || latest.outgoing.length > 0) return { ok: false, why: 'configPending' };",
     replace: '',
     pitfall: 'two changes at once: majorities that need not meet',
     within: 0,
@@ -67,7 +67,7 @@ export const memberMutants: readonly Mutant[] = [
   },
   {
     name: 'a restart knows committed memberships alone',
-    file: 'consensus/raft/state.ts',
+    file: 'consensus/core/state.ts',
     find: 'if (entry.index > covered && entry.index <= this.log.last) this.configs.append(entry);',
     replace: 'if (entry.index > covered && entry.index <= (hard?.commit ?? 0)) this.configs.append(entry);',
     pitfall: 'a campaign with a membership that is older than the own log (etcd#7280, #12133)',
@@ -76,7 +76,7 @@ export const memberMutants: readonly Mutant[] = [
   },
   {
     name: 'a snapshot brings no membership',
-    file: 'consensus/raft/raft.ts',
+    file: 'consensus/core/base.ts',
     find: 'configs.reset(meta.index, meta.membership, keeps);',
     replace: '',
     pitfall: 'a snapshot keeps a stale membership (openraft#1808)',
@@ -106,7 +106,7 @@ export const memberMutants: readonly Mutant[] = [
   },
   {
     name: 'the leadership goes to a learner',
-    file: 'consensus/raft/transfer.ts',
+    file: 'consensus/core/transfer.ts',
     find: "if (standing?.voter !== true || standing.witness) return 'notVoter';",
     replace: '',
     pitfall: 'a learner is the target of a transfer (redpanda#8495)',
@@ -115,8 +115,8 @@ export const memberMutants: readonly Mutant[] = [
   },
   {
     name: 'the leadership is handed over while the members change',
-    file: 'consensus/raft/transfer.ts',
-    find: "if (configs.latestIndex > commit || configs.latest.outgoing.length > 0) return 'configPending';",
+    file: 'consensus/core/transfer.ts',
+    find: "if (configs.isOpen(commit) || configs.latest.outgoing.length > 0) return 'configPending';",
     replace: '',
     pitfall: 'a campaign while a change of the members is open, by transfer (etcd#12359)',
     within: 0,
@@ -133,7 +133,7 @@ export const memberMutants: readonly Mutant[] = [
   },
   {
     name: 'entries are counted by the committed members',
-    file: 'consensus/raft/replication.ts',
+    file: 'consensus/core/replication.ts',
     find: 'const reached = quorumValue(state.configs.latest, this.#matchedOf);',
     replace: `const { stable: old, latest } = state.configs;
     const reached = quorumValue(old.genesis === '' ? latest : old, this.#matchedOf);`,
@@ -143,7 +143,7 @@ export const memberMutants: readonly Mutant[] = [
   },
   {
     name: 'a removed leader leads on',
-    file: 'consensus/raft/reconfigure.ts',
+    file: 'consensus/core/reconfigure.ts',
     find: `(dissertation §4.2.2).
       state.follow(state.term, '');`,
     replace: '(dissertation §4.2.2).',
@@ -153,7 +153,7 @@ export const memberMutants: readonly Mutant[] = [
   },
   {
     name: 'a snapshot is followed by another',
-    file: 'consensus/raft/snapshotChoice.ts',
+    file: 'consensus/core/snapshotChoice.ts',
     find: '      !progress.logOnly &&\n',
     replace: '',
     pitfall: 'liveness: a follower whose snapshots travel slower than the log grows',

@@ -76,7 +76,7 @@ export const operationsMutants: readonly Mutant[] = [
   },
   {
     name: 'a recovered group keeps the genesis of its hard state',
-    file: 'consensus/raft/state.ts',
+    file: 'consensus/core/state.ts',
     find: "this.genesis = committed === '' ? (hard?.genesis ?? '') : committed;",
     replace: "this.genesis = hard?.genesis ?? '';\n    void committed;",
     pitfall: 'a recovery that was cut short leaves a group that cannot start',

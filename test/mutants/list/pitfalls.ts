@@ -4,7 +4,7 @@ import type { Mutant } from '../mutant.js';
 export const pitfallMutants: readonly Mutant[] = [
   {
     name: 'reads are taken after the word to campaign',
-    file: 'consensus/raft/reads.ts',
+    file: 'consensus/core/reads.ts',
     find: "    if (state.handedOff) return 'transferring';\n",
     replace: '',
     pitfall: 'a transfer bypasses what reads rely on (tikv#1593, #4688)',
@@ -13,7 +13,7 @@ export const pitfallMutants: readonly Mutant[] = [
   },
   {
     name: 'a pre-candidate keeps its leader',
-    file: 'consensus/raft/state.ts',
+    file: 'consensus/core/state.ts',
     find: "this.leader = phase === 'leader' ? this.self : '';",
     replace: "if (phase !== 'preCandidate') this.leader = phase === 'leader' ? this.self : '';",
     pitfall: 'pre-votes and check-quorum wait for each other (etcd#8501, #8334, raft-rs#84)',
@@ -22,8 +22,8 @@ export const pitfallMutants: readonly Mutant[] = [
   },
   {
     name: 'a leader of the past is not told',
-    file: 'consensus/raft/follower.ts',
-    find: `      state.disk.send(from, { type: 'ack', term: state.term, ...nothing });
+    file: 'consensus/core/follower.ts',
+    find: `      state.disk.send(from, { type: 'ack', term: state.term, ...nothing } satisfies Ack);
 `,
     replace: `      if (nothing.round > 0) state.disk.send(from, { type: 'ack', term: state.term, ...nothing });
 `,
@@ -51,7 +51,7 @@ export const pitfallMutants: readonly Mutant[] = [
   },
   {
     name: 'what a read of the log brings is not looked at',
-    file: 'consensus/raft/replication.ts',
+    file: 'consensus/core/replication.ts',
     find: "if (entries !== 'compacted' && this.#continues(entries, progress.next)) progress",
     replace: "if (entries !== 'compacted') progress",
     pitfall: 'a failed read at the leader leaves no previous entry (openraft#1795)',
@@ -60,7 +60,7 @@ export const pitfallMutants: readonly Mutant[] = [
   },
   {
     name: 'a full window is waited for',
-    file: 'consensus/raft/replication.ts',
+    file: 'consensus/core/replication.ts',
     find: 'if (!this.#sendAppend(peer, progress.next - 1, [])) progress.toProbe(progress.matched + 1);',
     replace: '',
     pitfall: 'liveness: the window is full and all of it was lost (etcd#14633)',
@@ -69,7 +69,7 @@ export const pitfallMutants: readonly Mutant[] = [
   },
   {
     name: 'a snapshot that failed is not tried again',
-    file: 'consensus/raft/replication.ts',
+    file: 'consensus/core/replication.ts',
     find: 'progress.retryAt = state.now + state.options.electionTimeoutMs;',
     replace: '',
     pitfall: 'liveness: a follower is stuck after a snapshot that failed (raft#31, #110)',
@@ -78,7 +78,7 @@ export const pitfallMutants: readonly Mutant[] = [
   },
   {
     name: 'the leadership goes to who is far behind',
-    file: 'consensus/raft/transfer.ts',
+    file: 'consensus/core/transfer.ts',
     find: "if (missing <= log.last && far) return 'lagging';",
     replace: '',
     pitfall: 'proposals wait for a target that is far behind (redpanda#2592)',
@@ -96,7 +96,7 @@ export const pitfallMutants: readonly Mutant[] = [
   },
   {
     name: 'one follower that takes nothing holds up the others',
-    file: 'consensus/raft/replication.ts',
+    file: 'consensus/core/replication.ts',
     find: '      if (peer.progress === undefined || !peer.up) continue;\n      this.#feed',
     replace:
       '      if (peer.progress === undefined || !peer.up) continue;\n      if (!peer.progress.open) return;\n      this.#feed',

@@ -32,7 +32,7 @@ export const quietMutants: readonly Mutant[] = [
   {
     name: 'the end of a link does not wake',
     file: 'consensus/raft/raft.ts',
-    find: "if (state.phase === 'leader' || id === state.leader) this.#quiescence.wake();",
+    find: "if (phase === 'leader' || id === leader) this.#quiescence.wake();",
     replace: '',
     pitfall: 'liveness: the followers of a dead leader sleep on',
     within: 0,
@@ -59,7 +59,7 @@ export const quietMutants: readonly Mutant[] = [
   },
   {
     name: 'heartbeats of groups are not aligned',
-    file: 'consensus/raft/replication.ts',
+    file: 'consensus/core/replication.ts',
     find: '(Math.floor(now / options.heartbeatMs) + 1) * options.heartbeatMs',
     replace: 'now + options.heartbeatMs',
     pitfall: 'each group sends its heartbeats in a frame of its own',

@@ -4,7 +4,7 @@ import type { Mutant } from '../mutant.js';
 export const readMutants: readonly Mutant[] = [
   {
     name: 'a lease counts from when the answer came',
-    file: 'consensus/raft/replication.ts',
+    file: 'consensus/core/replication.ts',
     find: 'Math.max(progress.promisedAt, this.lease.sentAt(m.round))',
     replace: 'Math.max(progress.promisedAt, state.now)',
     pitfall: 'a lease that counts from the receive time (etcd#6005)',
@@ -13,7 +13,7 @@ export const readMutants: readonly Mutant[] = [
   },
   {
     name: 'a promise is forgotten at a restart',
-    file: 'consensus/raft/lease.ts',
+    file: 'consensus/core/lease.ts',
     find: 'this.#until = state.promiseMs > 0 ? state.now + state.promiseMs : -Infinity;',
     replace: 'this.#until = -Infinity;',
     pitfall: 'a voter that restarts elects another leader under a lease',
@@ -22,7 +22,7 @@ export const readMutants: readonly Mutant[] = [
   },
   {
     name: 'a promise leaves before it is on disk',
-    file: 'consensus/raft/lease.ts',
+    file: 'consensus/core/lease.ts',
     find: `      state.promiseMs = ms;
       state.disk.voteChanged();`,
     replace: '      state.promiseMs = ms;',
@@ -32,7 +32,7 @@ export const readMutants: readonly Mutant[] = [
   },
   {
     name: 'a lease outlives the word to campaign',
-    file: 'consensus/raft/transfer.ts',
+    file: 'consensus/core/transfer.ts',
     find: `    this.#replication.lease.end();
 `,
     replace: '',
@@ -42,7 +42,7 @@ export const readMutants: readonly Mutant[] = [
   },
   {
     name: 'a lease comes back when a transfer is given up',
-    file: 'consensus/raft/transfer.ts',
+    file: 'consensus/core/transfer.ts',
     find: 'this.#replication.lease.end();',
     replace: 'this.#replication.lease.void();',
     pitfall: 'the target hears late that it was chosen, and voters let it pass',
@@ -60,7 +60,7 @@ export const readMutants: readonly Mutant[] = [
   },
   {
     name: 'clocks of a lease are taken for exact',
-    file: 'consensus/raft/options.ts',
+    file: 'consensus/core/options.ts',
     find: 'validMs: (promiseMs * (1 - maxDrift)) / (1 + maxDrift)',
     replace: 'validMs: promiseMs',
     pitfall: 'the drift bound of a lease is ignored',
@@ -78,7 +78,7 @@ export const readMutants: readonly Mutant[] = [
   },
   {
     name: 'answers count as promises',
-    file: 'consensus/raft/replication.ts',
+    file: 'consensus/core/replication.ts',
     find: 'if (m.promised) progress.promisedAt',
     replace: 'progress.promisedAt',
     pitfall: 'a lease without promises',

@@ -15,7 +15,7 @@ export const witnessMutants: readonly Mutant[] = [
   },
   {
     name: 'a witness is sent what entries carry',
-    file: 'consensus/raft/replication.ts',
+    file: 'consensus/core/replication.ts',
     find: 'if (peer.witness) entries = entries.map(bare);',
     replace: '',
     pitfall: 'a witness that needs the disk of a member',
@@ -24,7 +24,7 @@ export const witnessMutants: readonly Mutant[] = [
   },
   {
     name: 'a witness gets ahead of who may lead',
-    file: 'consensus/raft/replication.ts',
+    file: 'consensus/core/replication.ts',
     find: 'peer.witness ? this.#lastForWitnesses() : log.last',
     replace: 'peer.witness && this.#lastForWitnesses() < 0 ? 0 : log.last',
     pitfall: 'liveness: a witness that nobody is as far as',
@@ -33,7 +33,7 @@ export const witnessMutants: readonly Mutant[] = [
   },
   {
     name: 'a witness is asked for snapshots',
-    file: 'consensus/raft/snapshotChoice.ts',
+    file: 'consensus/core/snapshotChoice.ts',
     find: 'if (id === to || !up || witness || ',
     replace: 'if (id === to || !up || (witness && id === "") || ',
     pitfall: 'a snapshot without the state reaches a member that holds data',

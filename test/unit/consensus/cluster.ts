@@ -1,24 +1,25 @@
 /**
- * A cluster of Raft cores in virtual time, where one seed decides everything: network (loss, duplicates, delay, reordering,
+ * A cluster of cores in virtual time, where one seed decides everything: network (loss, duplicates, delay, reordering,
  * partitions, one-way cuts), disks (late, losing what is not durable), crashes, wiped stores, snapshots, proposals, reads.
  * What must always hold is checked at every step, by {@link Watch}.
  */
-import { lastOf } from '../../../lib/consensus/consensus.js';
+import { compareEpochs, lastOf } from '../../../lib/consensus/consensus.js';
 import { allMembers, foundingMembership } from '../../../lib/consensus/membership.js';
 import { createRaftProtocol } from '../../../lib/consensus/raft/raft.js';
 import { SimDisk } from './simDisk.js';
 import { applyUpTo, capture, drainToDisk, endReads, readBack, revive } from './simProcess.js';
 import { seeded } from '../support/seeded.js';
 import { Queue } from './simQueue.js';
+import { paxosRules, raftRules } from './rules.js';
 import { Watch } from './watch.js';
 import type {
+  ConsensusProtocol,
   FetchRequest,
   MembershipChange,
+  MessageBase,
   NodeId,
   SnapshotRequest,
 } from '../../../lib/consensus/consensus.js';
-import type { RaftMessage } from '../../../lib/consensus/raft/messages.js';
-import type { RaftOptions } from '../../../lib/consensus/raft/options.js';
 import type { SimProcess } from './simProcess.js';
 
 export interface Faults {
@@ -44,7 +45,7 @@ export class Cluster {
   readonly faults: Faults = { loss: 0, duplicate: 0, delay: 2, disk: 2 };
   readonly cuts = new Set<string>();
   readonly random: () => number;
-  readonly #protocol;
+  readonly #protocol: ConsensusProtocol;
   readonly #queue = new Queue();
   #session = 0;
   #contexts = 0;
@@ -62,14 +63,14 @@ export class Cluster {
   constructor(
     seed: number,
     ids: readonly NodeId[],
-    options: RaftOptions = {},
+    protocol: ConsensusProtocol = createRaftProtocol(),
     spares: readonly NodeId[] = [],
   ) {
     this.ids = ids;
     this.spares = spares;
     this.random = seeded(seed);
-    this.#protocol = createRaftProtocol(options);
-    this.watch = new Watch(this);
+    this.#protocol = protocol;
+    this.watch = new Watch(this, protocol.name === 'raft' ? raftRules : paxosRules);
     for (const id of this.all) this.disks.set(id, new SimDisk(`${id}0`));
     for (const id of this.all) this.start(id);
   }
@@ -118,7 +119,7 @@ export class Cluster {
       random: this.random,
       recovered: disk.recover(Math.floor(this.random() * 8)),
     });
-    const process = revive(id, core, disk, foundingMembership(founders));
+    const process = revive(id, core, disk, foundingMembership(founders), this.#protocol.name);
     const node: SimNode = Object.assign(process, {
       witness: isWitness(id),
       turn: false,
@@ -195,7 +196,7 @@ export class Cluster {
 
   leader(): SimNode | undefined {
     const leaders = [...this.nodes.values()].filter((node) => node.core.status.role === 'leader');
-    return leaders.sort((a, b) => b.core.status.epoch.n - a.core.status.epoch.n)[0];
+    return leaders.sort((a, b) => compareEpochs(b.core.status.epoch, a.core.status.epoch))[0];
   }
 
   propose(node: SimNode, count = 1, size = 8): boolean {
@@ -308,7 +309,7 @@ export class Cluster {
     for (const request of fx.snapshotTo) this.#stream(node, request);
   }
 
-  #send(node: SimNode, to: NodeId, message: RaftMessage): void {
+  #send(node: SimNode, to: NodeId, message: MessageBase): void {
     const session = node.sessions.get(to);
     const copies = this.chance(this.faults.duplicate) ? 2 : 1;
     for (let i = 0; i < copies; i++) {

@@ -1,12 +1,15 @@
 /** The life of a simulated cluster that meets every kind of trouble. */
-import { allMembers, findMember } from '../../../lib/consensus/membership.js';
+import { allMembers, findMember, type Membership } from '../../../lib/consensus/membership.js';
 import { seeded } from '../support/seeded.js';
 import { Cluster, isWitness } from './cluster.js';
-import type { RaftOptions } from '../../../lib/consensus/raft/options.js';
+import { createPaxosProtocol } from '../../../lib/consensus/paxos/paxos.js';
+import { createRaftProtocol } from '../../../lib/consensus/raft/raft.js';
+import type { ConsensusProtocol } from '../../../lib/consensus/consensus.js';
+import type { CoreOptions } from '../../../lib/consensus/core/options.js';
 import type { SimNode } from './cluster.js';
 
 /** Small limits, so that their edges are met often. */
-const tight: RaftOptions = {
+const tight: CoreOptions = {
   maxMessageBytes: 64,
   maxInflightMessages: 4,
   maxInflightBytes: 256,
@@ -14,13 +17,25 @@ const tight: RaftOptions = {
   cacheBytes: 512,
 };
 
+const protocols = {
+  raft: (options: CoreOptions): ConsensusProtocol => createRaftProtocol(options),
+  paxos: (options: CoreOptions): ConsensusProtocol => createPaxosProtocol(options),
+};
+
 /** One life of a cluster: trouble for a while, then peace, in which it has to get well. */
-export function live(seed: number): Cluster {
+export function live(seed: number, consensus: keyof typeof protocols = 'raft'): Cluster {
   const shape = seed % 4;
   const ids = ['a', 'b', 'c', 'd', 'e'].slice(0, shape === 0 ? 5 : shape === 1 ? 2 : 3);
   // In some lives members come and go.
-  const spares = seed % 5 < 2 ? ['f', 'g'] : seed % 5 === 3 ? ['f', 'w'] : [];
-  const cluster = new Cluster(seed, ids, seed % 3 === 0 ? {} : tight, spares);
+  const spares = seed % 5 < 2 ? ['f', 'g'] : seed % 5 === 3 ? ['f', consensus === 'raft' ? 'w' : 'g'] : [];
+  // Leases, where clocks keep their rates but processes stand still.
+  const lease = consensus === 'paxos' && seed % 7 === 3 ? { lease: { maxDrift: 0 } } : {};
+  const cluster = new Cluster(
+    seed,
+    ids,
+    protocols[consensus]({ ...(seed % 3 === 0 ? {} : tight), ...lease }),
+    spares,
+  );
   const { random } = cluster;
   Object.assign(cluster.faults, {
     loss: random() < 0.3 ? 0 : random() * 0.3,
@@ -114,7 +129,14 @@ function trouble(cluster: Cluster, node: SimNode | undefined, mayWipe: () => boo
     // A store may be lost once everybody is on record, and as long as a majority keeps its memory. Those that do not know of
     // the group must be no majority, or they would found another one: no protocol can tell them from newcomers.
     const { membership } = cluster.watch;
-    const met = membership !== undefined && ids.every((id) => findMember(membership, id)?.incarnation !== '');
+    const isMet = (known: Membership): boolean =>
+      ids.every((id) => findMember(known, id)?.incarnation !== '');
+    // A membership that counts from its commit on is lost with the only one who knows of that.
+    const others = [...cluster.nodes.values()].filter(
+      ({ id, protocol }) => id !== node.id && protocol === 'paxos',
+    );
+    const met =
+      membership !== undefined && isMet(membership) && others.every(({ core }) => isMet(core.status.stable));
     const ignorant = ids.filter(
       (id) => id === node.id || !cluster.disks.get(id)!.durable.hard?.genesis,
     ).length;

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { completeRaftOptions } from '../../../lib/consensus/raft/options.js';
-import { Patience, Rhythm } from '../../../lib/consensus/raft/patience.js';
+import { Patience, Rhythm } from '../../../lib/consensus/core/patience.js';
 import type { Vitals } from '../../../lib/consensus/consensus.js';
 import type { RaftOptions } from '../../../lib/consensus/raft/options.js';
 import { members } from './rig.js';

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { Progress } from '../../../lib/consensus/raft/progress.js';
+import { Progress } from '../../../lib/consensus/core/progress.js';
 
 describe('progress', () => {
   it('probes with one append at a time and does not move on', () => {

@@ -1,8 +1,8 @@
 import { expect } from 'chai';
 import { liveQuietly } from './quietLife.js';
 
-const SEEDS = Number(process.env['RAFT_SEEDS'] ?? 300);
-const FIRST = Number(process.env['RAFT_FIRST_SEED'] ?? 1);
+const SEEDS = Number(process.env['CLUSTER_SEEDS'] ?? 300);
+const FIRST = Number(process.env['CLUSTER_FIRST_SEED'] ?? 1);
 
 describe('Raft in a simulated cluster that rests whenever it may', function () {
   this.timeout(120_000);

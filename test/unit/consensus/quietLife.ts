@@ -1,5 +1,6 @@
 /** The life of a simulated cluster that rests whenever it may, and meets trouble while it does, and while it falls asleep. */
 import { allMembers } from '../../../lib/consensus/membership.js';
+import { createRaftProtocol } from '../../../lib/consensus/raft/raft.js';
 import { Cluster } from './cluster.js';
 import type { SimNode } from './cluster.js';
 
@@ -14,7 +15,12 @@ export interface QuietLife {
 /** One life: what one seed brings. Throws when a promise is broken, or the group does not work, or does not rest in the end. */
 export function liveQuietly(seed: number): QuietLife {
   const ids = ['a', 'b', 'c', 'd', 'e'].slice(0, seed % 3 === 0 ? 5 : 3);
-  const cluster = new Cluster(seed, ids, { quietAfterMs: QUIET_MS }, seed % 4 === 0 ? ['f'] : []);
+  const cluster = new Cluster(
+    seed,
+    ids,
+    createRaftProtocol({ quietAfterMs: QUIET_MS }),
+    seed % 4 === 0 ? ['f'] : [],
+  );
   const { random, watch } = cluster;
   Object.assign(cluster.faults, {
     loss: random() < 0.5 ? 0 : random() * 0.2,

@@ -8,7 +8,6 @@ import type {
   Recovered,
   SnapshotMeta,
 } from '../../../lib/consensus/consensus.js';
-import type { RaftMessage } from '../../../lib/consensus/raft/messages.js';
 
 /** A snapshot: what it says of itself, and the entries it stands for (the state machine is the list of them). */
 export interface SimSnapshot {
@@ -70,7 +69,7 @@ export class SimDisk {
   }
 
   /** The writes of one drain. Returns a mark for {@link SimDisk.flush}. */
-  write(fx: Effects<RaftMessage>, install: SimSnapshot | undefined): number {
+  write(fx: Effects, install: SimSnapshot | undefined): number {
     const { hard, truncateFrom } = fx;
     const append = [...fx.append];
     this.#apply((image) => {

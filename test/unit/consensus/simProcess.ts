@@ -10,7 +10,6 @@ import type {
   NodeId,
 } from '../../../lib/consensus/consensus.js';
 import type { Membership } from '../../../lib/consensus/membership.js';
-import type { RaftMessage } from '../../../lib/consensus/raft/messages.js';
 import type { Image, SimDisk, SimSnapshot } from './simDisk.js';
 import type { Watch } from './watch.js';
 
@@ -19,7 +18,7 @@ export interface SimProcess {
   readonly id: NodeId;
   /** It keeps entries without what they carry. */
   readonly witness?: boolean;
-  readonly core: Consensus<RaftMessage>;
+  readonly core: Consensus;
   readonly disk: SimDisk;
   applied: Index;
   /** The state machine: all entries that were applied. */
@@ -31,14 +30,17 @@ export interface SimProcess {
   /** The snapshot that the core was offered last. */
   received: SimSnapshot | undefined;
   alive: boolean;
+  /** The name of its protocol. */
+  readonly protocol: string;
 }
 
 /** A process that starts from what its disk holds. */
 export function revive(
   id: NodeId,
-  core: Consensus<RaftMessage>,
+  core: Consensus,
   disk: SimDisk,
   founding: Membership,
+  protocol = 'raft',
 ): SimProcess {
   const { snapshot } = disk.durable;
   return {
@@ -52,6 +54,7 @@ export function revive(
     reads: new Map(),
     received: undefined,
     alive: true,
+    protocol,
   };
 }
 
@@ -59,8 +62,8 @@ export function revive(
 export function drainToDisk(
   node: SimProcess,
   now: number,
-): { fx: Effects<RaftMessage>; mark: number; installed: boolean } {
-  const fx = createEffects<RaftMessage>();
+): { fx: Effects; mark: number; installed: boolean } {
+  const fx = createEffects();
   node.core.drain(now, fx);
   if (fx.io === 0) return { fx, mark: 0, installed: false };
   const install = fx.install === undefined ? undefined : node.received!;
@@ -75,7 +78,7 @@ export function drainToDisk(
 }
 
 /** Ends the reads that the effects answer or give up; returns how many were answered. */
-export function endReads(node: SimProcess, fx: Effects<RaftMessage>, watch: Watch): number {
+export function endReads(node: SimProcess, fx: Effects, watch: Watch): number {
   for (const { context, index } of fx.reads) {
     const atLeast = node.reads.get(context);
     watch.check(atLeast !== undefined, 'a read ended twice');
@@ -129,7 +132,7 @@ export function capture(node: SimProcess): SimSnapshot | undefined {
   if (last === undefined) return undefined;
   const { epoch, time } = last;
   return {
-    meta: { index: node.applied, epoch, time, membership: node.membership, protocol: 'raft' },
+    meta: { index: node.applied, epoch, time, membership: node.membership, protocol: node.protocol },
     state: [...node.state],
   };
 }

@@ -2,9 +2,18 @@
 import { compareEpochs, lastOf } from '../../../lib/consensus/consensus.js';
 import { decodeMembership } from '../../../lib/consensus/membership.js';
 import { hasQuorum } from '../../../lib/consensus/quorum.js';
-import type { Effects, Entry, Index, NodeId } from '../../../lib/consensus/consensus.js';
+import type {
+  Effects,
+  Entry,
+  Epoch,
+  HardState,
+  Index,
+  MessageBase,
+  NodeId,
+} from '../../../lib/consensus/consensus.js';
 import type { Member, Membership } from '../../../lib/consensus/membership.js';
-import type { Ack, RaftMessage } from '../../../lib/consensus/raft/messages.js';
+import type { Ack } from '../../../lib/consensus/core/messages.js';
+import type { Rules } from './rules.js';
 import type { SimDisk } from './simDisk.js';
 import type { SimProcess } from './simProcess.js';
 
@@ -22,28 +31,31 @@ export class Watch {
   committed: Index = 0;
   /** Every committed entry, by its first index. */
   readonly log = new Map<Index, Entry>();
-  /** The terms in which they were committed. */
-  readonly #committedIn = new Map<Index, number>();
+  /** The reigns in which they were committed. */
+  readonly #committedIn = new Map<Index, Epoch>();
   membership: Membership | undefined;
-  readonly #leaders = new Map<number, NodeId>();
+  readonly #leaders = new Map<string, NodeId>();
   /** Every entry ever made, by index and epoch, with the epoch before it: equal ones have equal pasts (log matching). */
   readonly #made = new Map<string, { entry: Entry; before: string }>();
   readonly #commits = new WeakMap<SimProcess, Index>();
-  readonly #votes = new WeakMap<SimDisk, { term: number; vote: NodeId }>();
+  readonly #hard = new WeakMap<SimDisk, HardState>();
   readonly #led = new WeakSet<object>();
   /** As of the last drain. */
   readonly #memberships = new WeakMap<SimProcess, Membership>();
+  readonly #reigns = new WeakMap<SimProcess, Epoch>();
 
   readonly #cluster: Watched;
+  readonly #rules: Rules;
 
-  constructor(cluster: Watched) {
+  constructor(cluster: Watched, rules: Rules) {
     this.#cluster = cluster;
+    this.#rules = rules;
   }
 
-  check(holds: boolean, what: string | (() => string)): void {
+  readonly check = (holds: boolean, what: string | (() => string)): void => {
     if (!holds)
       throw new Error(`at ${this.#cluster.now.toFixed(1)}: ${typeof what === 'string' ? what : what()}`);
-  }
+  };
 
   /** After an input, before its effects are drained. */
   touched(node: SimProcess): void {
@@ -51,52 +63,38 @@ export class Watch {
     this.check(stopped === undefined, () => `${node.id} stopped: ${String(stopped)}`);
   }
 
-  drained(node: SimProcess, fx: Effects<RaftMessage>): void {
+  drained(node: SimProcess, fx: Effects): void {
     this.touched(node);
     this.#checkHard(node, fx);
     this.#checkMade(node, fx);
     this.#checkLeader(node);
     this.#checkCommit(node, fx.commit);
-    this.#memberships.set(node, node.core.status.membership);
+    const { membership, role, epoch } = node.core.status;
+    this.#memberships.set(node, membership);
+    // A reign may end with what it commits.
+    if (role === 'leader') this.#reigns.set(node, epoch);
+    else this.#reigns.delete(node);
   }
 
   /** A message leaves: what it promises must be on disk. */
-  sent(node: SimProcess, to: NodeId, m: RaftMessage): void {
-    const { hard } = node.disk.durable;
-    const term = hard?.epoch.n ?? 0;
-    if (m.type === 'voteReply' && m.granted && !m.pre) {
-      const kept = term > m.term || (term === m.term && hard?.vote === to);
-      this.check(kept, `${node.id} grants ${to} term ${m.term}, its disk says ${term} ${hard?.vote}`);
-      // As long as it has not heard of the group, a wiped member is a newcomer like any other, to other newcomers.
-      const knows = hard !== undefined && hard.genesis !== '';
-      this.check(!knows || this.#isMember(node), `${node.id} votes with a storage that is not on record`);
-    }
-    if (m.type === 'vote' && !m.pre)
-      this.check(term >= m.term, `${node.id} runs in ${m.term}, its disk says ${term}`);
-    if (m.type === 'ack') {
-      this.check(term >= m.term, `${node.id} acknowledges in ${m.term}, its disk says ${term}`);
-      const { durable } = node.disk;
-      this.check(
-        m.matched <= Math.max(durable.last, durable.snapshot?.meta.index ?? 0),
-        `${node.id} has no ${m.matched}`,
-      );
-      this.#checkAgrees(node, to, m);
-    }
-    if (m.type === 'quiet')
-      this.check(
-        m.index <= this.committed,
-        () => `${node.id} would rest at ${m.index}, which is not committed`,
-      );
-    if (m.type === 'append' || m.type === 'heartbeat') {
-      this.check(term >= m.term, `${node.id} leads in ${m.term}, its disk says ${term}`);
-    }
+  sent(node: SimProcess, to: NodeId, m: MessageBase): void {
+    this.#rules.checkSent(this, node, to, m);
   }
 
   /** What is acknowledged is on disk as the leader holds it, not just something at that index (append ABA). */
-  #checkAgrees({ id, disk }: SimProcess, to: NodeId, { term, matched }: Ack): void {
+  checkAcknowledged(
+    { id, disk: { durable } }: SimProcess,
+    to: NodeId,
+    { matched }: Ack,
+    sameReign: (epoch: Epoch) => boolean,
+  ): void {
+    this.check(
+      matched <= Math.max(durable.last, durable.snapshot?.meta.index ?? 0),
+      `${id} has no ${matched}`,
+    );
     const leader = this.#cluster.nodes.get(to);
-    if (leader?.core.status.role !== 'leader' || leader.core.status.epoch.n !== term) return;
-    const mine = disk.durable.at(matched)?.epoch;
+    if (leader?.core.status.role !== 'leader' || !sameReign(leader.core.status.epoch)) return;
+    const mine = durable.at(matched)?.epoch;
     const theirs = leader.disk.written.at(matched)?.epoch;
     const agrees = mine === undefined || theirs === undefined || compareEpochs(mine, theirs) === 0;
     this.check(agrees, () => `${id} acknowledges ${matched} of ${mine!.n}, leader ${to} has ${theirs!.n}`);
@@ -114,7 +112,7 @@ export class Watch {
     }
   }
 
-  #isMember(node: SimProcess): boolean {
+  isMember(node: SimProcess): boolean {
     const { voters, outgoing } = node.core.status.membership;
     const records = [...voters, ...outgoing].filter(({ id }) => id === node.id);
     // A leader that is removed leads until that is committed.
@@ -124,26 +122,21 @@ export class Watch {
     );
   }
 
-  #checkHard(node: SimProcess, { hard }: Effects<RaftMessage>): void {
+  #checkHard({ id, disk }: SimProcess, { hard }: Effects): void {
     if (hard === undefined) return;
-    const { term, vote } = this.#votes.get(node.disk) ?? { term: 0, vote: '' };
-    const { n } = hard.epoch;
-    this.check(n >= term, `${node.id} went from term ${term} back to ${n}`);
-    this.check(
-      n > term || vote === '' || vote === hard.vote,
-      `${node.id} changed its vote in ${n} to ${hard.vote}`,
-    );
+    this.#rules.checkHard(this, id, this.#hard.get(disk), hard);
     // Only what is durable binds after a crash; in one life what was written binds too.
-    this.#votes.set(node.disk, { term: n, vote: hard.vote });
+    this.#hard.set(disk, hard);
   }
 
   /** A crash takes back what was not durable. */
   crashed(disk: SimDisk): void {
     const { hard } = disk.durable;
-    this.#votes.set(disk, { term: hard?.epoch.n ?? 0, vote: hard?.vote ?? '' });
+    if (hard === undefined) this.#hard.delete(disk);
+    else this.#hard.set(disk, hard);
   }
 
-  #checkMade(node: SimProcess, fx: Effects<RaftMessage>): void {
+  #checkMade(node: SimProcess, fx: Effects): void {
     for (const entry of fx.append) {
       const carries = entry.kind !== 'user' || entry.data.length > 0 !== (node.witness === true);
       this.check(carries, () => `${node.id} keeps ${entry.data.length} bytes of ${keyOf(entry)}`);
@@ -164,18 +157,22 @@ export class Watch {
   #checkLeader(node: SimProcess): void {
     const { status } = node.core;
     if (status.role !== 'leader') return;
-    const { n } = status.epoch;
-    const known = this.#leaders.get(n);
-    this.check(known === undefined || known === node.id, `${known} and ${node.id} lead in ${n}`);
-    this.check(this.#isMember(node), `${node.id} leads with a storage that is not on record`);
-    this.#leaders.set(n, node.id);
-    if (this.#led.has(status.epoch)) return;
-    this.#led.add(status.epoch);
+    const { epoch } = status;
+    const reign = this.#rules.reignOf(epoch);
+    const known = this.#leaders.get(reign);
+    this.check(known === undefined || known === node.id, `${known} and ${node.id} lead in ${reign}`);
+    this.check(this.isMember(node), `${node.id} leads with a storage that is not on record`);
+    this.#leaders.set(reign, node.id);
+    if (this.#led.has(epoch)) return;
+    this.#led.add(epoch);
     // Leader completeness, at the first drain of a reign; what is committed later came from it. A leader that hears late that it
     // had won may lack what a newer one committed.
     for (const entry of this.log.values()) {
-      if (this.#committedIn.get(entry.index)! >= n) continue;
-      this.check(node.disk.written.holds(entry), () => `${node.id} leads in ${n} without ${keyOf(entry)}`);
+      if (this.#rules.compare(this.#committedIn.get(entry.index)!, epoch) >= 0) continue;
+      this.check(
+        node.disk.written.holds(entry),
+        () => `${node.id} leads in ${reign} without ${keyOf(entry)}`,
+      );
     }
   }
 
@@ -201,7 +198,7 @@ export class Watch {
     }
     this.check(entry.index === this.committed + 1, `commits ${entry.index} after ${this.committed}`);
     this.log.set(entry.index, entry);
-    this.#committedIn.set(entry.index, node.core.status.epoch.n);
+    this.#committedIn.set(entry.index, this.#reigns.get(node) ?? node.core.status.epoch);
     this.committed = lastOf(entry);
     if (entry.kind === 'config') {
       const membership = decodeMembership(entry.data)!;
@@ -223,7 +220,7 @@ export class Watch {
 }
 
 function keyOf({ index, epoch }: Entry): string {
-  return `${index}@${epoch.n}${epoch.node}`;
+  return `${index}@${epoch.config}.${epoch.n}${epoch.node}`;
 }
 
 /** A witness holds it, and nothing of what it carries. Who leads is none, so the whole entry is always seen first. */

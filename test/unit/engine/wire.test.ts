@@ -10,7 +10,9 @@ import {
   encodeRequest,
   encodeRequestRefused,
 } from '../../../lib/engine/requestWire.js';
+import { paxosCodec } from '../../../lib/engine/paxosCodec.js';
 import { raftCodec } from '../../../lib/engine/raftCodec.js';
+import type { PaxosMessage } from '../../../lib/consensus/paxos/messages.js';
 import { decodeTransfer, encodeTransfer, type TransferFrame } from '../../../lib/engine/transferWire.js';
 import * as wire from '../../../lib/engine/wire.js';
 import { QuorateError } from '../../../lib/errors.js';
@@ -102,6 +104,48 @@ const message: fc.Arbitrary<RaftMessage> = fc.oneof(
   }),
   fc.record({ type: constant('quietReply' as const), term: count, attempt: count, ok: fc.boolean() }),
   fc.record({ type: constant('wake' as const), term: count }),
+);
+
+const log = { prevIndex: count, prevEpoch: epoch, commit: count };
+const conflict = fc.option(fc.record({ prevIndex: count, index: count, epoch }), { nil: undefined });
+const paxosMessage: fc.Arbitrary<PaxosMessage> = fc.oneof(
+  fc.record({
+    ...{ type: constant('prepare' as const), term: epoch, genesis: name },
+    chosenBy: fc.option(epoch, { nil: undefined }),
+  }),
+  fc.record({
+    ...{ type: constant('promise' as const), granted: fc.boolean(), term: epoch, lastEpoch: epoch },
+    ...{ lastIndex: count, commit: count, genesis: name },
+  }),
+  fc.record({
+    ...{ type: constant('fetch' as const), term: epoch, whole: fc.boolean() },
+    ...{ prevIndex: count, prevEpoch: epoch },
+  }),
+  fc.record({
+    type: constant('suffix' as const),
+    term: epoch,
+    whole: fc.boolean(),
+    ...log,
+    entries,
+    conflict,
+  }),
+  fc.record({ type: constant('ping' as const), round: count }),
+  fc.record({
+    ...{ type: constant('pong' as const), round: count, config: count },
+    ...{ ballot: epoch, leader: epoch, happy: fc.boolean() },
+  }),
+  fc.record({ type: constant('append' as const), term: epoch, ...log, entries }),
+  fc.record({
+    ...{ type: constant('heartbeat' as const), term: epoch, commit: count, round: count },
+    ...{ genesis: name, promiseMs: count },
+  }),
+  fc.record({
+    ...{ type: constant('ack' as const), term: epoch, matched: count, round: count },
+    ...{ promised: fc.boolean(), conflict },
+  }),
+  fc.record({ type: constant('read' as const), batch: count }),
+  fc.record({ type: constant('readReply' as const), batch: count, index: count }),
+  fc.record({ type: constant('timeoutNow' as const), term: epoch }),
 );
 
 const hello: fc.Arbitrary<wire.Hello> = fc.record({
@@ -276,6 +320,11 @@ const items: Record<string, Item<unknown>> = {
     message,
     (writer, value) => raftCodec.encode(writer, value),
     (reader) => raftCodec.decode(reader),
+  ),
+  'paxos message': item(
+    paxosMessage,
+    (writer, value) => paxosCodec.encode(writer, value),
+    (reader) => paxosCodec.decode(reader),
   ),
   'transfer frame': {
     values: transfer,

@@ -3,7 +3,7 @@ import { expect } from 'chai';
 import { TokenBuckets } from '../../../lib/tokenBucket.js';
 import { Outbox } from '../../../lib/engine/outbox.js';
 import { ItemType, MAX_ITEMS, readItems } from '../../../lib/engine/wire.js';
-import { TermGuard } from '../../../lib/consensus/raft/termGuard.js';
+import { TermGuard } from '../../../lib/consensus/core/termGuard.js';
 import { MAX_EPOCH_JUMP } from '../../../lib/consensus/bounds.js';
 import { checkMembership, decodeMembership, encodeMembership } from '../../../lib/consensus/membership.js';
 import { joinMesh } from '../../../lib/mesh/joinMesh.js';

@@ -9,6 +9,7 @@ import {
   type CoreStatus,
   type Effects,
   type Entry,
+  type Epoch,
   type Index,
   type MemberProgress,
   type MembershipChange,
@@ -18,9 +19,9 @@ import {
   type SnapshotMeta,
 } from '../../../consensus/consensus.js';
 import { findMember } from '../../../consensus/membership.js';
-import type { RaftMessage } from '../../../consensus/raft/messages.js';
 import type { DiskWatch } from './diskWatch.js';
 import type { GroupWatch } from './groupWatch.js';
+import { promisesOf, type PromiseWatch } from './promises.js';
 
 /** What happens to messages between the link and the core. */
 export interface MessageFate {
@@ -67,12 +68,10 @@ interface Late {
 export class CoreWatch implements Consensus {
   readonly #core: Consensus;
   readonly #view: NodeView;
-  readonly #protocol: string;
+  readonly #promises: PromiseWatch | undefined;
   readonly #sessions = new Map<NodeId, number>();
   /** Reads that were taken, with what was committed anywhere by then. */
   readonly #reads = new Map<number, Index>();
-  /** How far each peer acknowledged in the newest term in which it did. */
-  readonly #acked = new Map<NodeId, { readonly term: number; readonly matched: Index }>();
   #late: Late[] = [];
   #commit: Index;
   #reign: CoreStatus | undefined;
@@ -82,7 +81,7 @@ export class CoreWatch implements Consensus {
   constructor(core: Consensus, { recovered }: CoreSetup, protocol: string, view: NodeView) {
     this.#core = core;
     this.#view = view;
-    this.#protocol = protocol;
+    this.#promises = promisesOf(protocol, view);
     this.#commit = recovered?.snapshot?.index ?? 0;
   }
 
@@ -130,14 +129,7 @@ export class CoreWatch implements Consensus {
   }
 
   #give(now: number, from: NodeId, message: MessageBase): boolean {
-    const { role, epoch } = this.#core.status;
-    if (this.#protocol === 'raft' && role === 'leader' && message.type === 'ack') {
-      const { term, matched } = message as Extract<RaftMessage, { type: 'ack' }>;
-      if (term === epoch.n) {
-        const known = this.#acked.get(from);
-        if (known?.term !== term || known.matched < matched) this.#acked.set(from, { term, matched });
-      }
-    }
+    this.#promises?.given(from, message);
     return this.#core.receive(now, from, message);
   }
 
@@ -236,10 +228,11 @@ export class CoreWatch implements Consensus {
     this.#appended(out, disk);
     this.#checkSent(out, disk);
     const ledBefore = this.#leads();
-    this.#checkReign(disk);
+    const reign = this.#reign?.epoch ?? this.#core.status.epoch;
+    this.#checkReign(out, disk);
     this.#checkReads(out);
     // The disk's watch hears of this write a moment later; what is committed by it alone is checked against this view.
-    this.#checkCommit(out, disk, ledBefore);
+    this.#checkCommit(out, disk, ledBefore, reign);
     if (this.#status !== this.#core.status) {
       this.#status = this.#core.status;
       this.#view.listener.status(this.#status);
@@ -293,7 +286,7 @@ export class CoreWatch implements Consensus {
     }
   }
 
-  #checkReign(disk: DiskWatch): void {
+  #checkReign(out: Effects, disk: DiskWatch): void {
     const { status } = this.#core;
     if (status.role !== 'leader') {
       this.#reign = undefined;
@@ -301,13 +294,19 @@ export class CoreWatch implements Consensus {
     }
     if (this.#leads()) return;
     this.#reign = status;
-    const { config, n, node } = status.epoch;
+    const { config, n, priority, node } = status.epoch;
     const { id, group } = this.#view;
-    group.leads(id, this.#protocol === 'raft' ? `${config}.${n}` : `${config}.${n}.${node}`);
+    group.leads(id, this.#promises?.reignOf(status.epoch) ?? `${config}.${n}.${priority}.${node}`);
     const recorded = findMember(status.membership, id)?.incarnation;
     if (recorded !== undefined && recorded !== '' && recorded !== disk.incarnation)
       this.#fail('election safety', `leads with a storage that is not on record`);
-    group.beginsToLead(id, status.epoch, disk);
+    group.beginsToLead(id, status.epoch, (entry) => {
+      // Who takes over a log may get a snapshot of it, and lead with that.
+      const covered = out.install?.index ?? 0;
+      if (entry.index < disk.written.first || entry.index <= covered) return true;
+      const own = this.#written(out, disk, entry.index);
+      return own !== undefined && compareEpochs(own.epoch, entry.epoch) === 0;
+    });
   }
 
   #checkReads({ reads, readsFailed }: Effects): void {
@@ -325,7 +324,15 @@ export class CoreWatch implements Consensus {
     return committed;
   }
 
-  #checkCommit({ commit, append, truncateFrom }: Effects, disk: DiskWatch, ledBefore: boolean): void {
+  /** What the disk will hold at an index when this turn's write is on its way. */
+  #written({ append, truncateFrom }: Effects, disk: DiskWatch, index: Index): Entry | undefined {
+    const fresh = append.length > 0 && index >= append[0]!.index;
+    if (fresh) return append.find((entry) => index <= lastOf(entry));
+    return truncateFrom > 0 && index >= truncateFrom ? undefined : disk.written.at(index);
+  }
+
+  #checkCommit(out: Effects, disk: DiskWatch, ledBefore: boolean, reign: Epoch): void {
+    const { commit } = out;
     const { lastIndex, membership } = this.#core.status;
     if (commit > lastIndex)
       this.#fail('order of indexes', `commits ${commit}, its last index is ${lastIndex}`);
@@ -335,11 +342,7 @@ export class CoreWatch implements Consensus {
       return;
     }
     const { group, id } = this.#view;
-    const at = (index: Index): Entry | undefined => {
-      const fresh = append.length > 0 && index >= append[0]!.index;
-      if (fresh) return append.find((entry) => index <= lastOf(entry));
-      return truncateFrom > 0 && index >= truncateFrom ? undefined : disk.written.at(index);
-    };
+    const at = (index: Index): Entry | undefined => this.#written(out, disk, index);
     // Raft §5.4.2: a leader counts for entries of its own reign only.
     const newest = at(commit);
     if (ledBefore && newest !== undefined && compareEpochs(newest.epoch, this.#core.status.epoch) !== 0)
@@ -355,7 +358,8 @@ export class CoreWatch implements Consensus {
         this.#fail('commit', `commits ${commit}, within an entry that ends at ${lastOf(entry)}`);
         break;
       }
-      group.committed(id, entry, membership, this.#core.status.epoch, this.#status?.membership);
+      // A reign may end with what it commits.
+      group.committed(id, entry, membership, reign, this.#status?.membership);
       index = lastOf(entry) + 1;
     }
     this.#commit = commit;
@@ -363,44 +367,8 @@ export class CoreWatch implements Consensus {
 
   /** Votes, promises and acknowledgements leave only when what they promise is on disk. */
   #checkSent({ send }: Effects, disk: DiskWatch): void {
-    if (this.#protocol !== 'raft') return;
-    for (const { to, message } of send) this.#checkPromise(to, message as RaftMessage, disk);
-  }
-
-  #checkPromise(to: NodeId, m: RaftMessage, { durable, snapshot }: DiskWatch): void {
-    const term = durable.hard?.epoch.n ?? 0;
-    const vote = durable.hard?.vote ?? '';
-    if (m.type === 'voteReply' && m.granted && !m.pre && !(term > m.term || (term === m.term && vote === to)))
-      this.#fail('vote', `grants ${to} its vote in ${m.term}, its disk says ${vote || '-'} in ${term}`);
-    const leads =
-      m.type === 'append' || m.type === 'heartbeat' || m.type === 'timeoutNow' || m.type === 'quiet';
-    const isOwn = leads || (m.type === 'vote' && !m.pre);
-    if ((isOwn || m.type === 'ack') && term < m.term)
-      this.#fail('vote', `sends ${m.type} of ${m.term}, its disk is in ${term}`);
-    if (m.type === 'ack' && m.matched > Math.max(durable.last, snapshot?.index ?? 0))
-      this.#fail('durability', `acknowledges ${m.matched}, its disk has ${durable.last}`);
-    if (m.type === 'ack') this.#checkMatch(to, m, durable);
-    if (m.type === 'heartbeat') this.#checkTold(to, m);
-    if (m.type === 'quiet' && m.index !== this.#core.status.commitIndex)
-      this.#fail('commit', `would rest at ${m.index}, it committed ${this.#core.status.commitIndex}`);
-  }
-
-  /** What a follower acknowledges is what its leader has there (append ABA, pitfalls of reverted logs). */
-  #checkMatch(to: NodeId, m: Extract<RaftMessage, { type: 'ack' }>, durable: DiskWatch['durable']): void {
-    const leader = this.#view.group.views.get(to);
-    if (leader?.core?.status.role !== 'leader' || leader.core.status.epoch.n !== m.term) return;
-    const own = durable.epochAt(m.matched);
-    const theirs = leader.disk?.written.epochAt(m.matched);
-    if (own !== undefined && theirs !== undefined && compareEpochs(own, theirs) !== 0)
-      this.#fail('log matching', `acknowledges ${m.matched} of ${own.n}, which is of ${theirs.n} at ${to}`);
-  }
-
-  /** A leader tells nobody of a commit beyond what that member acknowledged in this reign: stale answers count for nothing. */
-  #checkTold(to: NodeId, m: Extract<RaftMessage, { type: 'heartbeat' }>): void {
-    const acked = this.#acked.get(to);
-    const matched = acked?.term === m.term ? acked.matched : 0;
-    if (m.commit > matched)
-      this.#fail('commit', `tells ${to} of commit ${m.commit}, in ${m.term} it acknowledged ${matched}`);
+    if (this.#promises === undefined) return;
+    for (const { to, message } of send) this.#promises.sent(to, message, disk);
   }
 
   #fail(invariant: string, message: string): void {

@@ -97,12 +97,12 @@ export class GroupWatch {
    * Leader completeness: who begins to lead has all that was committed in earlier epochs. Votes may be heard late: so who won in
    * an older epoch may begin to lead when a newer leader has committed already, and can do no harm.
    */
-  beginsToLead(node: string, epoch: Epoch, disk: DiskWatch): void {
+  beginsToLead(node: string, epoch: Epoch, holds: (entry: Entry) => boolean): void {
     for (let i = this.#committed.length - 1; i >= 0; i--) {
       const entry = this.#committed[i]!;
       if (compareEpochs(this.#committedIn[i]!, epoch) >= 0) continue;
       // By log matching the newest one stands for those before it.
-      if (!disk.written.holds(entry))
+      if (!holds(entry))
         this.report('leader completeness', node, `${node} leads in ${epoch.n} without ${keyOf(entry)}`);
       return;
     }

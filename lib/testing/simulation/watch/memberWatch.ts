@@ -19,6 +19,8 @@ export class MemberWatch {
   /** Of nodes whose disk was lost: the storage that it held. */
   readonly #lost = new Map<string, string>();
   #index: Index = 0;
+  /** The one before the newest. */
+  #before: Membership | undefined;
 
   constructor(group: GroupWatch, founders: readonly string[]) {
     this.#group = group;
@@ -46,6 +48,7 @@ export class MemberWatch {
     const wrong = before && breach(before, membership);
     if (wrong !== undefined)
       this.#group.report('membership', node, `${node} commits a membership at ${entry.index} that ${wrong}`);
+    this.#before = before;
     this.membership = membership;
     this.#index = entry.index;
     this.changes++;
@@ -72,7 +75,8 @@ export class MemberWatch {
       );
     const { membership } = this;
     // Who knows less than what is committed cannot win; who knows more needs those that it knows of.
-    if (membership !== undefined) return quorum(membership) && this.#newer(ids).every(quorum);
+    const isTold = (): boolean => ids.some((id) => this.#isTold(id)) || quorum(this.#before ?? membership!);
+    if (membership !== undefined) return quorum(membership) && isTold() && this.#newer(ids).every(quorum);
     const founders = this.#founders.filter((id) => ids.includes(id));
     return 2 * founders.length > this.#founders.length && this.#newer(ids).every(quorum);
   }
@@ -87,7 +91,10 @@ export class MemberWatch {
     if (!this.#hasAnotherCopy(id, rotten)) return false;
     const running = [...new Set([...this.#group.disks.values()].map(({ node }) => node))];
     const dead = (voter: Member): boolean =>
-      voter.id === id || rotten.has(voter.id) || !this.#knows(voter.id, voter.incarnation);
+      voter.id === id ||
+      rotten.has(voter.id) ||
+      !this.#knows(voter.id, voter.incarnation) ||
+      !this.#isTold(voter.id);
     return [membership, ...this.#newer(running)].every(({ voters, outgoing }) =>
       [voters, outgoing].every(
         (half) => !half.some((voter) => voter.id === id) || 2 * half.filter(dead).length < half.length,
@@ -120,6 +127,16 @@ export class MemberWatch {
     return voters
       .filter(({ id, incarnation }) => ids.includes(id) && this.#own(id)?.incarnation !== incarnation)
       .map(({ id }) => id);
+  }
+
+  /**
+   * Whether a node knows, also after a crash, that the newest membership is committed. It has to where that counts from its commit
+   * on: what is known to nobody has to be found out by those whom it replaced.
+   */
+  #isTold(id: string): boolean {
+    if (this.membership?.config === undefined) return true;
+    const own = this.#own(id);
+    return Math.max(own?.durable.hard?.commit ?? 0, own?.snapshot?.index ?? 0) >= this.#index;
   }
 
   /** Whether a node has a candidate among these: a witness that is ahead of all the data votes for nobody. */
@@ -193,8 +210,15 @@ function endOf({ snapshot }: DiskWatch, log: LogModel): Epoch {
   return log.entries.at(-1)?.epoch ?? snapshot?.epoch ?? NO_EPOCH;
 }
 
-/** What is wrong with a membership that follows another; undefined if nothing is. Voters change through a joint one alone. */
+/**
+ * What is wrong with a membership that follows another; undefined if nothing is. Voters change through a joint one alone, or, where
+ * configurations have numbers, from each to the next.
+ */
 export function breach(before: Membership, after: Membership): string | undefined {
+  if (before.config !== undefined) {
+    if (after.config !== before.config + 1) return `is number ${after.config}, after number ${before.config}`;
+    return after.outgoing.length > 0 ? 'is joint' : undefined;
+  }
   if (before.outgoing.length > 0) {
     if (after.outgoing.length > 0) return 'follows a joint one and is joint';
     return equal(before.voters, after.voters) ? undefined : 'ends a joint one with other voters';

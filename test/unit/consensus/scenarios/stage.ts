@@ -6,11 +6,13 @@ import { foundingMembership } from '../../../../lib/consensus/membership.js';
 import { createRaftProtocol } from '../../../../lib/consensus/raft/raft.js';
 import { members, steady } from '../rig.js';
 import { applyUpTo, capture, drainToDisk, endReads, readBack, revive } from '../simProcess.js';
+import { raftRules } from '../rules.js';
 import { Watch } from '../watch.js';
 import { Post } from './post.js';
 import { Seeds } from './seeds.js';
 import type {
   Accepted,
+  Consensus,
   Index,
   IoToken,
   MembershipChange,
@@ -35,6 +37,7 @@ export interface Stream extends SnapshotRequest {
 }
 
 interface Actor extends SimProcess {
+  readonly core: Consensus<RaftMessage>;
   /** Its own clock. */
   now: number;
   /** When it last heard of a leader. */
@@ -49,7 +52,7 @@ interface Actor extends SimProcess {
 export class Stage extends Post {
   readonly nodes = new Map<NodeId, Actor>();
   readonly disks = new Map<NodeId, SimDisk>();
-  readonly watch = new Watch(this);
+  readonly watch = new Watch(this, raftRules);
   streams: Stream[] = [];
   answers: { id: NodeId; context: number; index: Index }[] = [];
   failures: { id: NodeId; context: number }[] = [];
@@ -125,7 +128,7 @@ export class Stage extends Post {
       random: () => random,
       recovered: disk.recover(1 << 20),
     });
-    const node = Object.assign(revive(id, core, disk, foundingMembership(founders)), actor);
+    const node = Object.assign(revive(id, core, disk, foundingMembership(founders)), actor, { core });
     this.nodes.set(id, node);
     this.#turn(node);
     for (const other of this.nodes.keys()) if (other !== id) this.link(id, other);
@@ -404,7 +407,7 @@ export class Stage extends Post {
       const { fx, mark } = drainToDisk(node, node.now);
       if (fx.io > 0) node.writes.push({ io: fx.io, mark });
       if (!node.failed) this.watch.drained(node, fx);
-      for (const { to, message } of fx.send) this.#send(node, to, message);
+      for (const { to, message } of fx.send) this.#send(node, to, message as RaftMessage);
       applyUpTo(node, fx.commit);
       endReads(node, fx, this.watch);
       this.answers.push(...fx.reads.map(({ context, index }) => ({ id: node.id, context, index })));

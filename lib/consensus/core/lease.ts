@@ -14,18 +14,18 @@ import { quorumValue } from '../quorum.js';
 import type { Index, NodeId } from '../consensus.js';
 import type { Member } from '../membership.js';
 import { leaseTerms, type LeaseTerms } from './options.js';
-import type { State } from './state.js';
+import type { CoreState } from './state.js';
 
 /** A follower's end: its promise not to vote. @internal */
 export class VotePromise {
-  readonly #state: State;
+  readonly #state: CoreState;
   #until: number;
   /** Who may have the vote all the same; empty: nobody. */
   #to: NodeId = '';
   /** From then on no promise longer than those that are asked for now can be under way. */
   #shorterAt = Infinity;
 
-  constructor(state: State) {
+  constructor(state: CoreState) {
     this.#state = state;
     this.#until = state.promiseMs > 0 ? state.now + state.promiseMs : -Infinity;
   }
@@ -79,7 +79,7 @@ const MARKS = 64;
 
 /** A leader's end: what it was promised, and for how long it may rely on that. @internal */
 export class ReadLease {
-  readonly #state: State;
+  readonly #state: CoreState;
   readonly #matchedOf: (voter: Member) => Index;
   readonly #terms: LeaseTerms | undefined;
   /** When rounds were first sent, oldest first. */
@@ -89,7 +89,7 @@ export class ReadLease {
   #ended = false;
 
   /** `matchedOf`: how far a voter has acknowledged, as far as that counts. */
-  constructor(state: State, matchedOf: (voter: Member) => Index) {
+  constructor(state: CoreState, matchedOf: (voter: Member) => Index) {
     this.#state = state;
     this.#matchedOf = matchedOf;
     this.#terms = leaseTerms(state.options);

@@ -1,10 +1,10 @@
 /** What a leader tells of its followers. */
 import { allMembers } from '../membership.js';
 import type { MemberProgress } from '../consensus.js';
-import type { State } from './state.js';
+import type { CoreState } from './state.js';
 
 /** Of every other member, at a leader. @internal */
-export function memberProgress(state: State, now: number): MemberProgress[] {
+export function memberProgress(state: CoreState, now: number): MemberProgress[] {
   if (state.phase !== 'leader') return [];
   const others = allMembers(state.configs.latest).filter(({ id }) => id !== state.self);
   return others.map((member) => {

@@ -22,8 +22,8 @@ import type {
   NodeId,
   SnapshotRequest,
 } from '../consensus.js';
-import type { Ack, Conflict } from './messages.js';
-import type { Peer, State } from './state.js';
+import type { Ack, Append, Conflict, Heartbeat } from './messages.js';
+import type { CoreState, Peer } from './state.js';
 
 /** The part of a core that leads. @internal */
 export class Replication {
@@ -33,7 +33,7 @@ export class Replication {
   /** Of the newest snapshot of this node, over all its reigns. */
   readonly choice = new SnapshotChoice();
   readonly lease: ReadLease;
-  readonly #state: State;
+  readonly #state: CoreState;
   #epoch: Epoch;
   /** The index of this reign's first entry, Infinity without a reign. */
   #reignStart = Infinity;
@@ -42,13 +42,12 @@ export class Replication {
   #heartbeatAt = Infinity;
   #round = 0;
   #uncommitted = 0;
-  #requests = 0;
   readonly #matchedOf: (voter: Member) => Index;
   readonly #roundOf: (voter: Member) => number;
   /** Something happened that a change of the membership may have waited for. */
   onProgress: () => void = () => undefined;
 
-  constructor(state: State) {
+  constructor(state: CoreState) {
     this.#state = state;
     this.#epoch = state.epoch;
     this.#matchedOf = (voter) => {
@@ -125,7 +124,7 @@ export class Replication {
       if (id !== state.self && incarnation !== '') membership = withIncarnation(membership, id, incarnation);
     }
     const founded = foundedWith({ ...membership, genesis: state.genesisCandidate }, state.options.quorums);
-    this.#append('config', encodeMembership(founded), 1, 0);
+    this.appendConfig(founded);
   }
 
   end(): void {
@@ -143,6 +142,8 @@ export class Replication {
     if (state.transferee !== '') return { ok: false, why: 'transferring' };
     // No user entry before the founding is committed: so whatever disk holds a user entry holds the genesis too.
     if (state.genesis === '') return { ok: false, why: 'preparing' };
+    // Behind a stop-sign nothing of this configuration counts: the leadership passes to the next one.
+    if (state.configs.end < Infinity) return { ok: false, why: 'transferring' };
     const { maxUncommittedBytes } = state.options;
     if (this.#uncommitted > 0 && this.#uncommitted + data.length > maxUncommittedBytes)
       return { ok: false, why: 'quota' };
@@ -215,9 +216,10 @@ export class Replication {
   /** A follower answered. `false`: it cannot be true. */
   onAck(peer: Peer, m: Ack): boolean {
     const state = this.#state;
-    if (m.term > state.term) state.follow(m.term, '');
+    const newer = state.compare(m.term, state.term);
+    if (newer > 0) state.follow(m.term, '');
     const { progress } = peer;
-    if (m.term < state.term || state.phase !== 'leader' || progress === undefined) return true;
+    if (newer < 0 || state.phase !== 'leader' || progress === undefined) return true;
     if (m.matched > state.log.last || m.round > this.#round) return false;
     if (m.conflict !== undefined && m.conflict.prevIndex > state.log.last) return false;
     progress.heardAt = state.now;
@@ -317,8 +319,10 @@ export class Replication {
     if (state.phase !== 'leader') return;
     const reached = quorumValue(state.configs.latest, this.#matchedOf);
     if (reached <= state.commit || reached < this.#reignStart) return;
-    const index = state.log.boundAtMost(reached);
-    if (index <= state.commit || index < this.#reignStart) return;
+    const bound = state.log.boundAtMost(reached);
+    if (bound < this.#reignStart) return;
+    const index = Math.min(bound, state.configs.end);
+    if (index <= state.commit) return;
     this.#uncommitted -= state.log.weigh(state.commit + 1, index);
     const { stable } = state.configs;
     state.advanceCommit(index);
@@ -332,7 +336,7 @@ export class Replication {
 
   /** Appends a membership, which counts from now on. */
   appendConfig(membership: Membership): Index {
-    return this.#append('config', encodeMembership(membership), 1, 0);
+    return this.#append('config', encodeMembership(this.#state.configs.successor(membership)), 1, 0);
   }
 
   /** An answer without conflict. */
@@ -412,7 +416,7 @@ export class Replication {
     const { log, commit, term, disk } = this.#state;
     const prevEpoch = log.epochAt(prevIndex);
     if (prevEpoch === undefined) return false;
-    disk.send(peer.id, { type: 'append', term, prevIndex, prevEpoch, entries, commit });
+    disk.send(peer.id, { type: 'append', term, prevIndex, prevEpoch, entries, commit } satisfies Append);
     const last = entries.at(-1);
     if (last !== undefined) peer.progress!.toldCommit = Math.min(commit, lastOf(last));
     return true;
@@ -421,7 +425,7 @@ export class Replication {
   #fetch(progress: Progress): void {
     const { log, options } = this.#state;
     if (progress.fetch !== 0) return;
-    progress.fetch = ++this.#requests;
+    progress.fetch = this.#state.newRequest();
     const maxBytes = Math.min(options.maxMessageBytes * 4, options.maxInflightBytes);
     this.fetch.push({ request: progress.fetch, from: progress.next, to: log.cachedFrom - 1, maxBytes });
   }
@@ -446,7 +450,7 @@ export class Replication {
     const { log, peers } = this.#state;
     const needed = log.epochAt(log.start) === undefined ? log.start + 1 : log.start;
     const atLeast = Math.max(needed, chosen);
-    progress.toSnapshot(++this.#requests, atLeast, chosen > 0);
+    progress.toSnapshot(this.#state.newRequest(), atLeast, chosen > 0);
     const sources = peer.witness ? [] : snapshotSources(peers, peer.id, atLeast);
     this.snapshotTo.push({ request: progress.snapshot, to: peer.id, atLeast, sources, bare: peer.witness });
   }
@@ -457,7 +461,8 @@ export class Replication {
     const known = Math.min(commit, progress.matched);
     if (known <= progress.toldCommit) return;
     progress.toldCommit = known;
-    disk.send(peer.id, { type: 'heartbeat', term, commit: known, round: 0, genesis: '', promiseMs: 0 });
+    const news = { commit: known, round: 0, genesis: '', promiseMs: 0 };
+    disk.send(peer.id, { type: 'heartbeat', term, ...news } satisfies Heartbeat);
   }
 
   #beat(): void {
@@ -470,7 +475,14 @@ export class Replication {
       const known = Math.min(commit, progress.matched);
       progress.toldCommit = Math.max(progress.toldCommit, known);
       const news = progress.matched === 0 ? genesis : '';
-      disk.send(id, { type: 'heartbeat', term, commit: known, round, genesis: news, promiseMs });
+      disk.send(id, {
+        type: 'heartbeat',
+        term,
+        commit: known,
+        round,
+        genesis: news,
+        promiseMs,
+      } satisfies Heartbeat);
       this.#state.dirty = true;
     }
   }

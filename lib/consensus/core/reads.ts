@@ -3,9 +3,9 @@
  * all reads of a follower's turn one question to the leader. Every read ends exactly once.
  */
 import type { Index, NodeId, Refusal } from '../consensus.js';
-import type { ReadReply } from './messages.js';
+import type { Read, ReadReply } from './messages.js';
 import type { Replication } from './replication.js';
-import type { State } from './state.js';
+import type { CoreState } from './state.js';
 
 /** A follower's question to this leader. */
 interface Question {
@@ -32,7 +32,7 @@ interface Asked {
 export class Reads {
   answered: { context: number; index: Index }[] = [];
   failed: { context: number; why: Refusal }[] = [];
-  readonly #state: State;
+  readonly #state: CoreState;
   readonly #replication: Replication;
   /** Registered since the last drain, or before the leader's reign was settled. */
   #contexts: number[] = [];
@@ -44,7 +44,7 @@ export class Reads {
   /** Starts at random, so that an answer meant for an earlier life of this node fits no question of this one. */
   #batch: number;
 
-  constructor(state: State, replication: Replication) {
+  constructor(state: CoreState, replication: Replication) {
     this.#state = state;
     this.#replication = replication;
     this.#batch = Math.floor(state.random() * 2 ** 40);
@@ -69,7 +69,7 @@ export class Reads {
     state.dirty = true;
     const leads = state.phase === 'leader' && !state.handedOff;
     if (!leads || this.#pending >= state.options.maxPendingReads) {
-      state.disk.sendNow(from, { type: 'readReply', batch, index: 0 });
+      state.disk.sendNow(from, { type: 'readReply', batch, index: 0 } satisfies ReadReply);
       return;
     }
     this.#pending++;
@@ -160,7 +160,7 @@ export class Reads {
     const batch = ++this.#batch;
     this.#asked.set(batch, { of: state.leader, at: state.now, contexts: this.#contexts });
     this.#contexts = [];
-    state.disk.sendNow(state.leader, { type: 'read', batch });
+    state.disk.sendNow(state.leader, { type: 'read', batch } satisfies Read);
   }
 
   /** Answers the reads whose round a quorum answered. */
@@ -206,6 +206,7 @@ export class Reads {
     const peer = this.#state.peers.get(question.from);
     // Who linked anew has given up on the question.
     if (peer?.up !== true || peer.session !== question.session) return;
-    this.#state.disk.sendNow(question.from, { type: 'readReply', batch: question.batch, index });
+    const { from, batch } = question;
+    this.#state.disk.sendNow(from, { type: 'readReply', batch, index } satisfies ReadReply);
   }
 }

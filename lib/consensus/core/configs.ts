@@ -21,13 +21,21 @@ export interface Standing {
 
 /** The memberships of a log, oldest first. @internal */
 export class Configs {
+  readonly joint: boolean;
+  /** Stop-signs that were appended and are not committed. */
+  #stops: Version[] = [];
   /** The first is the newest committed one, or where everything began. */
   #versions: Version[];
   #standings = new Map<NodeId, Standing>();
   /** The entries that put storages on record, 0 for those that are committed; by id and incarnation. */
   #records = new Map<string, Index>();
 
-  constructor(founding: Membership) {
+  /**
+   * `joint`: a membership counts from when it is appended, and joint ones bridge the change (Raft). Otherwise it is a stop-sign:
+   * it counts when it is committed and ends a configuration, which has a number (Paxos).
+   */
+  constructor(founding: Membership, joint = true) {
+    this.joint = joint;
     this.#versions = [{ index: 0, membership: founding }];
     this.#recount();
   }
@@ -49,6 +57,27 @@ export class Configs {
   /** The index of the entry that holds the stable one. */
   get stableIndex(): Index {
     return this.#versions[0]!.index;
+  }
+
+  /** The number of the configuration in force, among those that end with stop-signs. */
+  get number(): number {
+    return this.stable.config ?? 0;
+  }
+
+  /** Where the configuration in force ends: at the first stop-sign that is not committed; Infinity without one. */
+  get end(): Index {
+    if (this.joint) return Infinity;
+    return this.#versions[1]?.index ?? this.#stops[0]?.index ?? Infinity;
+  }
+
+  /** Whether a membership in the log is not committed yet. */
+  isOpen(commit: Index): boolean {
+    return this.latestIndex > commit || this.end < Infinity;
+  }
+
+  /** The membership as the log carries it after the one in force. */
+  successor(membership: Membership): Membership {
+    return this.joint ? membership : { ...membership, config: this.number + 1 };
   }
 
   standingOf(id: NodeId): Standing | undefined {
@@ -73,13 +102,20 @@ export class Configs {
   append(entry: Entry): Membership {
     const membership = decodeMembership(entry.data);
     if (membership === undefined) throw new Error(`the config entry at ${entry.index} holds no membership`);
-    this.#versions.push({ index: entry.index, membership });
+    const version = { index: entry.index, membership };
+    // A founding counts from the beginning, in any case: before it nobody is on record.
+    if (!this.joint && this.latest.genesis !== '') {
+      this.#stops.push(version);
+      return membership;
+    }
+    this.#versions.push(version);
     this.#recount();
     return membership;
   }
 
   /** The log was truncated. Returns whether the membership changed back. */
   truncateFrom(index: Index): boolean {
+    while (this.#stops.length > 0 && this.#stops.at(-1)!.index >= index) this.#stops.pop();
     const before = this.#versions.length;
     while (this.#versions.length > 1 && this.#versions.at(-1)!.index >= index) this.#versions.pop();
     if (this.#versions.length === before) return false;
@@ -89,6 +125,8 @@ export class Configs {
 
   /** Everything up to `index` is committed. Returns whether that made another membership the stable one. */
   committed(index: Index): boolean {
+    while (this.#stops.length > 0 && this.#stops[0]!.index <= index)
+      this.#versions.push(this.#stops.shift()!);
     let first = 0;
     while (first + 1 < this.#versions.length && this.#versions[first + 1]!.index <= index) first++;
     if (first === 0) return false;
@@ -100,6 +138,7 @@ export class Configs {
   /** Begins anew from a snapshot; with `keep`, entries of the log above it stay. */
   reset(index: Index, membership: Membership, keep: boolean): void {
     const above = keep ? this.#versions.filter((version) => version.index > index) : [];
+    this.#stops = keep ? this.#stops.filter((version) => version.index > index) : [];
     this.#versions = [{ index, membership }, ...above];
     this.#recount();
   }

@@ -3,17 +3,18 @@
  * the logs part. Truncates only on a real conflict, never what is committed. Appends that overtook others on another lane
  * wait a moment in a bounded buffer instead of being refused.
  */
-import { compareEpochs, lastOf } from '../consensus.js';
+import { lastOf } from '../consensus.js';
 import { bytesOf } from '../log.js';
-import { decodeMembership } from '../membership.js';
-import type { Entry, Epoch, Index, NodeId } from '../consensus.js';
-import type { Append, Conflict, Heartbeat } from './messages.js';
+import { Intake } from './intake.js';
+import type { Index, NodeId } from '../consensus.js';
+import type { Ack, Append, Conflict, Heartbeat } from './messages.js';
 import type { VotePromise } from './lease.js';
-import type { State } from './state.js';
+import type { CoreState } from './state.js';
 
 /** The part of a core that follows a leader. @internal */
 export class Follower {
-  readonly #state: State;
+  readonly #state: CoreState;
+  readonly #intake: Intake;
   readonly #promise: VotePromise;
   readonly #heard: () => void;
   /** Up to here the log in memory agrees with the leader of this reign. */
@@ -29,8 +30,9 @@ export class Follower {
   #earlyBytes = 0;
   #gapAt = Infinity;
 
-  constructor(state: State, promise: VotePromise, heard: () => void) {
+  constructor(state: CoreState, promise: VotePromise, heard: () => void) {
     this.#state = state;
+    this.#intake = new Intake(state);
     this.#promise = promise;
     this.#heard = heard;
   }
@@ -98,9 +100,9 @@ export class Follower {
     if (heard !== 'now') return heard === 'late';
     this.#state.dirty = true;
     try {
-      if (!this.#take(m)) return false;
+      if (!this.#takeWhatMay(m)) return false;
       for (let next = this.#nextEarly(); next !== undefined; next = this.#nextEarly()) {
-        if (!this.#take(next)) return false;
+        if (!this.#takeWhatMay(next)) return false;
       }
     } catch (error) {
       this.#state.fail(error as Error);
@@ -109,7 +111,7 @@ export class Follower {
   }
 
   /** Whether the one that speaks is the leader that this node follows; hearing it counts, as a heartbeat does. */
-  hears(from: NodeId, term: number): boolean {
+  hears(from: NodeId, term: unknown): boolean {
     return this.#hear(from, term) === 'now';
   }
 
@@ -120,31 +122,37 @@ export class Follower {
     state.disk.send(state.leader, {
       type: 'ack',
       term: state.term,
-      matched: state.consistent ? Math.min(this.#matched, state.disk.persistedIndex) : 0,
+      matched: state.consistent ? this.#acknowledged : 0,
       round: this.#round,
       promised: this.#promised,
       conflict: this.#conflict,
-    });
+    } satisfies Ack);
     this.#due = false;
     this.#conflict = undefined;
   }
 
-  #hear(from: NodeId, term: number): 'now' | 'late' | 'never' {
+  /** Durable here, and the same at the leader. */
+  get #acknowledged(): Index {
+    const { disk, committedOnly, commit } = this.#state;
+    const matched = Math.min(this.#matched, disk.persistedIndex);
+    return committedOnly ? Math.min(matched, commit) : matched;
+  }
+
+  #hear(from: NodeId, term: unknown): 'now' | 'late' | 'never' {
     const state = this.#state;
     const rhythm = state.peers.get(from)?.rhythm;
-    if (term < state.term || (term === state.term && state.phase === 'preCandidate'))
+    const newer = state.compare(term, state.term);
+    if (newer < 0 || (newer === 0 && state.phase === 'preCandidate'))
       rhythm?.late(state.now, state.awakeSince);
-    if (term < state.term) {
+    if (newer < 0) {
       // Lets a leader of the past, or one that we cannot reach otherwise, know the newer term (etcd#8501).
       const nothing = { matched: 0, round: 0, promised: false, conflict: undefined };
-      state.disk.send(from, { type: 'ack', term: state.term, ...nothing });
+      state.disk.send(from, { type: 'ack', term: state.term, ...nothing } satisfies Ack);
       state.dirty = true;
       return 'late';
     }
-    const { lastEpoch } = state.log;
-    const another = term === state.term && state.leader !== '' && state.leader !== from;
-    // Two leaders in one term: only when a founding member lost its memory after it had voted.
-    if (another || (lastEpoch.n === term && lastEpoch.node !== from)) return 'never';
+    const another = newer === 0 && state.leader !== '' && state.leader !== from;
+    if (another || !state.mayLead(from, term)) return 'never';
     state.follow(term, from);
     state.leaderHeardAt = state.now;
     rhythm?.heard(state.now, state.awakeSince);
@@ -152,28 +160,27 @@ export class Follower {
     return 'now';
   }
 
+  /** Of a reign that this node may not take part in yet it takes what is committed: that may be what it lacks. */
+  #takeWhatMay(m: Append): boolean {
+    const state = this.#state;
+    if (!state.committedOnly) return this.#take(m);
+    const end = m.entries.findIndex((entry) => lastOf(entry) > m.commit);
+    if (!this.#take(end < 0 ? m : { ...m, entries: m.entries.slice(0, end) })) return false;
+    return end < 0 || state.committedOnly || this.#take(m);
+  }
+
   /** Takes an append of the current leader. `false`: it cannot be true. */
   #take(m: Append): boolean {
-    const { log, commit, disk } = this.#state;
+    const { log, disk } = this.#state;
     if (m.prevIndex > log.last) {
       if (!this.#keepEarly(m)) this.#refuse(m);
       return true;
     }
-    // What is compacted was committed, so the leader has the same.
-    const here = log.epochAt(m.prevIndex);
-    if (here !== undefined && compareEpochs(here, m.prevEpoch) !== 0) {
+    if (!this.#intake.agrees(m.prevIndex, m.prevEpoch)) {
       this.#refuse(m);
       return true;
     }
-    const fresh = this.#unknownOf(m.entries);
-    if (fresh === undefined || !this.#founded(fresh)) return false;
-    const first = fresh[0];
-    if (first !== undefined) {
-      // What is committed never changes: whoever says so is no leader of this group.
-      if (first.index <= commit) return false;
-      if (first.index <= log.last) this.#truncateFrom(first.index);
-      this.#append(fresh);
-    }
+    if (!this.#intake.take(m.entries)) return false;
     const last = m.entries.at(-1);
     this.#matched = Math.max(this.#matched, last === undefined ? m.prevIndex : lastOf(last));
     if (this.#conflict !== undefined && this.#conflict.prevIndex <= this.#matched) this.#conflict = undefined;
@@ -181,53 +188,6 @@ export class Follower {
     else this.#waiting = true;
     this.#commitUpTo(m.commit);
     return true;
-  }
-
-  /**
-   * The entries that this log does not hold, from the first that is missing or differs. An append that is old, or came twice,
-   * thus changes nothing (openraft's "old append truncates a matching suffix"). Undefined: they contradict the log.
-   */
-  #unknownOf(entries: readonly Entry[]): readonly Entry[] | undefined {
-    const { log } = this.#state;
-    for (const [at, entry] of entries.entries()) {
-      const end = lastOf(entry);
-      if (end <= log.start) continue;
-      if (entry.index > log.last) return at === 0 ? entries : entries.slice(at);
-      if (!same(log.epochAt(entry.index), entry.epoch)) return entries.slice(at);
-      // One reign's entry at an index is one entry, so it is here whole.
-      if (end > log.last || !same(log.epochAt(end), entry.epoch)) return undefined;
-    }
-    return [];
-  }
-
-  /** Whether memberships among the entries can be read and are of this group's founding. */
-  #founded(entries: readonly Entry[]): boolean {
-    const { genesis } = this.#state;
-    for (const entry of entries) {
-      if (entry.kind !== 'config') continue;
-      const membership = decodeMembership(entry.data);
-      if (membership === undefined || membership.genesis === '') return false;
-      if (genesis !== '' && membership.genesis !== genesis) return false;
-    }
-    return true;
-  }
-
-  #append(entries: readonly Entry[]): void {
-    const state = this.#state;
-    state.log.append(entries);
-    for (const entry of entries) {
-      state.disk.append(entry);
-      if (entry.kind !== 'config') continue;
-      state.configs.append(entry);
-      state.changed = true;
-    }
-  }
-
-  #truncateFrom(index: Index): void {
-    const state = this.#state;
-    state.log.truncateFrom(index);
-    state.disk.truncateFrom(index);
-    if (state.configs.truncateFrom(index)) state.changed = true;
   }
 
   #commitUpTo(commit: Index): void {
@@ -272,8 +232,4 @@ export class Follower {
     this.#earlyBytes = 0;
     this.#gapAt = Infinity;
   }
-}
-
-function same(a: Epoch | undefined, b: Epoch): boolean {
-  return a === undefined || compareEpochs(a, b) === 0;
 }

@@ -4,8 +4,9 @@
  * safety: the target is elected like anybody else, only without a pre-vote and past the voters' stickiness.
  */
 import type { NodeId, TransferRefusal } from '../consensus.js';
+import type { TimeoutNow } from './messages.js';
 import type { Replication } from './replication.js';
-import type { Peer, State } from './state.js';
+import type { CoreState, Peer } from './state.js';
 import type { TermGuard } from './termGuard.js';
 
 /** A member with a higher priority gets the leadership when it could have had it for so many election time-outs on end. */
@@ -17,7 +18,7 @@ const SPARE_RISES = 16;
 
 /** The part of a core that gives the leadership away. @internal */
 export class Transfer {
-  readonly #state: State;
+  readonly #state: CoreState;
   readonly #replication: Replication;
   readonly #guard: TermGuard;
   #deadline = Infinity;
@@ -26,7 +27,7 @@ export class Transfer {
   #preferred: NodeId = '';
   #preferredSince = 0;
 
-  constructor(state: State, replication: Replication, guard: TermGuard) {
+  constructor(state: CoreState, replication: Replication, guard: TermGuard) {
     this.#state = state;
     this.#replication = replication;
     this.#guard = guard;
@@ -47,7 +48,7 @@ export class Transfer {
     if (transferee !== '') return to === '' || to === transferee ? undefined : 'transferring';
     if (!this.#replication.settled) return 'preparing';
     // Who votes must not be in doubt while somebody is about to be elected (pitfall 10).
-    if (configs.latestIndex > commit || configs.latest.outgoing.length > 0) return 'configPending';
+    if (configs.isOpen(commit) || configs.latest.outgoing.length > 0) return 'configPending';
     const chosen = to === '' ? this.#choose() : (this.#refusalOf(to) ?? state.peers.get(to)!);
     if (typeof chosen === 'string') return chosen;
     state.transferee = chosen.id;
@@ -69,7 +70,7 @@ export class Transfer {
     state.handedOff = true;
     // Voters set their promises aside for the target (tikv#1593, #4688), now or much later.
     this.#replication.lease.end();
-    state.disk.send(transferee, { type: 'timeoutNow', term });
+    state.disk.send(transferee, { type: 'timeoutNow', term } satisfies TimeoutNow);
     state.dirty = true;
   }
 

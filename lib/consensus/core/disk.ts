@@ -1,6 +1,6 @@
 /**
  * What a core has asked its disk for, and what waits for it. Each drain that writes gets a token; an index counts as
- * persisted, and a vote or term as promised, only when its token is. Messages that say something about the term or the vote
+ * persisted, and a vote, term or ballot as promised, only when its token is. Messages that say something about the term or the vote
  * are held here until that is durable.
  */
 import { lastOf } from '../consensus.js';
@@ -10,13 +10,13 @@ import type {
   HardState,
   Index,
   IoToken,
+  MessageBase,
   NodeId,
   Outgoing,
   SnapshotMeta,
 } from '../consensus.js';
-import type { RaftMessage } from './messages.js';
 
-interface Held extends Outgoing<RaftMessage> {
+interface Held extends Outgoing {
   readonly token: IoToken;
 }
 
@@ -39,7 +39,7 @@ export class Disk {
   #append: Entry[] = [];
   #install: SnapshotMeta | undefined;
   #installKeeps = false;
-  #send: Outgoing<RaftMessage>[] = [];
+  #send: Outgoing[] = [];
   #held: Held[] = [];
 
   constructor(last: Index) {
@@ -106,12 +106,12 @@ export class Disk {
   }
 
   /** Sends something that promises nothing. */
-  sendNow(to: NodeId, message: RaftMessage): void {
+  sendNow<M extends MessageBase>(to: NodeId, message: M): void {
     this.#send.push({ to, message });
   }
 
   /** Sends as soon as the newest term and vote are durable. Of one kind to one peer only the newest is kept waiting. */
-  send(to: NodeId, message: RaftMessage): void {
+  send<M extends MessageBase>(to: NodeId, message: M): void {
     if (this.voteDurable) {
       this.#send.push({ to, message });
       return;
@@ -151,7 +151,7 @@ export class Disk {
   }
 
   /** Hands out what is to be written and sent. A received snapshot goes alone, so that the order within a token is no question. */
-  drain(now: number, out: Effects<RaftMessage>, hard: () => HardState): void {
+  drain(now: number, out: Effects, hard: () => HardState): void {
     const arrays = { append: out.append, send: out.send };
     arrays.append.length = arrays.send.length = 0;
     out.io = 0;

@@ -3,16 +3,16 @@
  * followers may still commit without it, but it counts for nothing, can vote for nobody, and nobody else is elected while its
  * heartbeats come. It hands the leadership over if it can, and otherwise falls silent. Until its disk answers it does not run.
  */
-import type { State } from './state.js';
+import type { CoreState } from './state.js';
 import type { Transfer } from './transfer.js';
 
 /** The part of a core that watches the leader's own disk. @internal */
 export class IoHealth {
-  readonly #state: State;
+  readonly #state: CoreState;
   readonly #transfer: Transfer;
   #asked = false;
 
-  constructor(state: State, transfer: Transfer) {
+  constructor(state: CoreState, transfer: Transfer) {
     this.#state = state;
     this.#transfer = transfer;
   }

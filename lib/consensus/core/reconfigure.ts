@@ -9,16 +9,16 @@ import { advance, isLive, plan, readmitted } from '../reconfiguration.js';
 import type { Accepted, MembershipChange, NodeId } from '../consensus.js';
 import type { Member, Membership } from '../membership.js';
 import type { Replication } from './replication.js';
-import type { State } from './state.js';
+import type { CoreState } from './state.js';
 
 /** The part of a core that changes the membership. @internal */
 export class Reconfigure {
-  readonly #state: State;
+  readonly #state: CoreState;
   readonly #replication: Replication;
   /** Somebody catches up, and something is to be done once it has. */
   #waits = false;
 
-  constructor(state: State, replication: Replication) {
+  constructor(state: CoreState, replication: Replication) {
     this.#state = state;
     this.#replication = replication;
   }
@@ -30,7 +30,7 @@ export class Reconfigure {
     if (transferee !== '') return { ok: false, why: 'transferring' };
     const { latest, latestIndex } = configs;
     if (!this.#replication.settled || genesis === '') return { ok: false, why: 'preparing' };
-    if (latestIndex > commit || latest.outgoing.length > 0) return { ok: false, why: 'configPending' };
+    if (configs.isOpen(commit) || latest.outgoing.length > 0) return { ok: false, why: 'configPending' };
     const planned = plan(latest, change, (id) => this.#met(id));
     if (planned === undefined) return { ok: false, why: 'invalid' };
     if (planned === latest) return { ok: true, index: latestIndex, epoch };
@@ -47,7 +47,7 @@ export class Reconfigure {
   settle(): void {
     const state = this.#state;
     const { configs, commit, self } = state;
-    if (state.phase !== 'leader' || !this.#replication.settled || configs.latestIndex > commit) return;
+    if (state.phase !== 'leader' || !this.#replication.settled || configs.isOpen(commit)) return;
     const { latest } = configs;
     this.#waits =
       latest.next !== undefined ||
@@ -117,6 +117,8 @@ export class Reconfigure {
   }
 
   #append(membership: Membership): number {
-    return this.#replication.appendConfig(membership);
+    // A stop-sign needs no joint membership between: after it the old voters decide nothing more.
+    const { joint } = this.#state.configs;
+    return this.#replication.appendConfig(joint ? membership : leaveJoint(membership));
   }
 }

@@ -1,11 +1,10 @@
-/** What `raft()` takes, checked before anything runs: each option for itself, then every two that can contradict each other. */
+/** What `raft()` and `paxos()` take, checked before anything runs: each option for itself, then every two that can contradict each other. */
 import {
-  completeRaftOptions,
   leaseTerms,
+  type CoreOptions,
   type LeaseOptions,
   type QuorumOptions,
-  type RaftOptions,
-} from '../consensus/raft/options.js';
+} from '../consensus/core/options.js';
 import { maxMembers } from '../consensus/membership.js';
 import { electionSize } from '../consensus/quorum.js';
 import { MAX_PRIORITY } from '../engine/wire.js';
@@ -14,18 +13,23 @@ import { checkNumber, configError, QuorateError } from '../errors.js';
 const MIB = 1024 * 1024;
 const GIB = 1024 * MIB;
 
-type Complete = Required<RaftOptions>;
+type Complete = Required<CoreOptions>;
+/** Whose options they are, as messages name them. */
+type Factory = 'raft' | 'paxos';
 
 /** Two values that cannot both hold. */
 interface Conflict {
   /** The options, by name. */
   readonly between: readonly [string, string];
   /** What is wrong with the options; undefined: nothing. */
-  readonly found: (options: Complete) => readonly [value: number, rule: string, limit: number] | undefined;
+  readonly found: (
+    options: Complete,
+    of: Factory,
+  ) => readonly [value: number, rule: string, limit: number] | undefined;
 }
 
 /** Every pair of options that can contradict each other. @internal */
-export const raftConflicts: readonly Conflict[] = [
+export const coreConflicts: readonly Conflict[] = [
   {
     between: ['heartbeatMs', 'electionTimeoutMs'],
     // A single heartbeat that is lost must not make an election.
@@ -55,10 +59,10 @@ export const raftConflicts: readonly Conflict[] = [
   {
     between: ['heartbeatMs', 'lease.promiseMs'],
     // Each heartbeat renews the lease: where it comes later than the lease runs, there is none most of the time.
-    found: (options) => {
+    found: (options, of) => {
       const terms = leaseTerms(options);
       if (terms === undefined || options.heartbeatMs < terms.validMs) return undefined;
-      const rule = `less than what raft.lease.maxDrift leaves (${Math.floor(terms.validMs)} ms) of`;
+      const rule = `less than what ${of}.lease.maxDrift leaves (${Math.floor(terms.validMs)} ms) of`;
       return [options.heartbeatMs, rule, terms.promiseMs];
     },
   },
@@ -74,73 +78,73 @@ function atMost(
 }
 
 /** Throws ERR_CONFIG naming the option that is out of range, or the two that contradict each other. @internal */
-export function checkRaftOptions(options: RaftOptions): Complete {
-  const merged: Complete = completeRaftOptions(options);
-  checkNumber('raft.heartbeatMs', merged.heartbeatMs, 1, 60_000);
-  checkNumber('raft.electionTimeoutMs', merged.electionTimeoutMs, 10, 600_000);
-  checkNumber('raft.maxElectionTimeoutMs', merged.maxElectionTimeoutMs, 10, 600_000);
-  checkNumber('raft.maxMessageBytes', merged.maxMessageBytes, 1024, 16 * MIB);
-  checkNumber('raft.maxInflightMessages', merged.maxInflightMessages, 1, 4096);
-  checkNumber('raft.maxInflightBytes', merged.maxInflightBytes, 1024, GIB);
-  checkNumber('raft.maxUncommittedBytes', merged.maxUncommittedBytes, 1024, GIB);
-  checkNumber('raft.cacheBytes', merged.cacheBytes, 0, 4 * GIB);
-  checkNumber('raft.maxPendingReads', merged.maxPendingReads, 1, 1_048_576);
-  checkNumber('raft.priority', merged.priority, 0, MAX_PRIORITY);
-  if (typeof merged.readmit !== 'boolean') throw configError('raft.readmit', merged.readmit, 'true or false');
-  if (merged.quietAfterMs !== Infinity) checkNumber('raft.quietAfterMs', merged.quietAfterMs, 0, 86_400_000);
-  const { diskStallMs } = merged;
+export function checkCoreOptions(of: Factory, options: Complete): void {
+  const check = (name: keyof CoreOptions, min: number, max: number): unknown =>
+    checkNumber(`${of}.${name}`, options[name], min, max);
+  check('heartbeatMs', 1, 60_000);
+  check('electionTimeoutMs', 10, 600_000);
+  check('maxElectionTimeoutMs', 10, 600_000);
+  check('maxMessageBytes', 1024, 16 * MIB);
+  check('maxInflightMessages', 1, 4096);
+  check('maxInflightBytes', 1024, GIB);
+  check('maxUncommittedBytes', 1024, GIB);
+  check('cacheBytes', 0, 4 * GIB);
+  check('maxPendingReads', 1, 1_048_576);
+  check('priority', 0, MAX_PRIORITY);
+  if (typeof options.readmit !== 'boolean')
+    throw configError(`${of}.readmit`, options.readmit, 'true or false');
+  const { diskStallMs } = options;
   const bounded = Number.isInteger(diskStallMs) && diskStallMs >= 10 && diskStallMs <= 600_000;
   if (diskStallMs !== 0 && !bounded)
-    throw configError('raft.diskStallMs', diskStallMs, '0 or an integer from 10 to 600000');
-  checkLease(merged.lease);
-  checkQuorums(merged.quorums);
-  for (const { between, found } of raftConflicts) {
-    const wrong = found(merged);
+    throw configError(`${of}.diskStallMs`, diskStallMs, '0 or an integer from 10 to 600000');
+  checkLease(of, options.lease);
+  checkQuorums(of, options.quorums);
+  for (const { between, found } of coreConflicts) {
+    const wrong = found(options, of);
     if (wrong === undefined) continue;
     const [value, rule, limit] = wrong;
     const [one, other] = between;
-    throw new QuorateError('ERR_CONFIG', `raft.${one} (${value}) must be ${rule} raft.${other} (${limit})`);
+    throw new QuorateError('ERR_CONFIG', `${of}.${one} (${value}) must be ${rule} ${of}.${other} (${limit})`);
   }
-  return merged;
 }
 
-function checkLease(lease: false | LeaseOptions): void {
+function checkLease(of: Factory, lease: false | LeaseOptions): void {
   if (lease === false) return;
   const given: unknown = lease;
   if (typeof given !== 'object' || given === null)
-    throw configError('raft.lease', lease, 'false or { promiseMs, maxDrift }');
-  if (lease.promiseMs !== undefined) checkNumber('raft.lease.promiseMs', lease.promiseMs, 1, 600_000);
-  if (lease.maxDrift !== undefined) checkNumber('raft.lease.maxDrift', lease.maxDrift, 0, 0.5, false);
+    throw configError(`${of}.lease`, lease, 'false or { promiseMs, maxDrift }');
+  if (lease.promiseMs !== undefined) checkNumber(`${of}.lease.promiseMs`, lease.promiseMs, 1, 600_000);
+  if (lease.maxDrift !== undefined) checkNumber(`${of}.lease.maxDrift`, lease.maxDrift, 0, 0.5, false);
 }
 
-function checkQuorums(quorums: 'majority' | QuorumOptions): void {
+function checkQuorums(of: Factory, quorums: 'majority' | QuorumOptions): void {
   if (quorums === 'majority') return;
   const given: unknown = quorums;
   if (typeof given !== 'object' || given === null)
-    throw configError('raft.quorums', quorums, "'majority' or { commit, election }");
-  checkNumber('raft.quorums.commit', quorums.commit, 1, maxMembers);
-  if (quorums.election !== undefined) checkNumber('raft.quorums.election', quorums.election, 1, maxMembers);
+    throw configError(`${of}.quorums`, quorums, "'majority' or { commit, election }");
+  checkNumber(`${of}.quorums.commit`, quorums.commit, 1, maxMembers);
+  if (quorums.election !== undefined) checkNumber(`${of}.quorums.election`, quorums.election, 1, maxMembers);
 }
 
 /** Checks the quorums against the founders, of which there are `n`; throws ERR_CONFIG naming the values. @internal */
-export function checkQuorumsOf(n: number, quorums: 'majority' | QuorumOptions): void {
+export function checkQuorumsOf(of: Factory, n: number, quorums: 'majority' | QuorumOptions): void {
   if (quorums === 'majority') return;
   const { commit, election } = quorums;
   const refuse = (rule: string): never => {
     throw new QuorateError('ERR_CONFIG', rule);
   };
-  if (commit > n) refuse(`raft.quorums.commit (${commit}) must be at most the number of members (${n})`);
+  if (commit > n) refuse(`${of}.quorums.commit (${commit}) must be at most the number of members (${n})`);
   if (election === undefined) return;
   if (election > n)
-    refuse(`raft.quorums.election (${election}) must be at most the number of members (${n})`);
+    refuse(`${of}.quorums.election (${election}) must be at most the number of members (${n})`);
   if (election + commit <= n)
     refuse(
-      `raft.quorums.election (${election}) and raft.quorums.commit (${commit}) must together be more than ` +
+      `${of}.quorums.election (${election}) and ${of}.quorums.commit (${commit}) must together be more than ` +
         `the number of members (${n}): otherwise a leader could be elected without what was committed`,
     );
   if (election < electionSize(n, { commit, spare: 0 }))
     refuse(
-      `raft.quorums.election (${election}) must be more than half of the number of members (${n}): otherwise two leaders ` +
+      `${of}.quorums.election (${election}) must be more than half of the number of members (${n}): otherwise two leaders ` +
         `could be elected in one term`,
     );
 }

@@ -7,7 +7,7 @@
 import { quorumValue } from '../quorum.js';
 import type { Membership } from '../membership.js';
 import type { NodeId, Vitals } from '../consensus.js';
-import type { RaftOptions } from './options.js';
+import type { CoreOptions } from './options.js';
 
 /** Silence by so many deviations longer than usual has one chance in a hundred million: φ = 8 of a normal variable. */
 const SIGMAS = 5.6;
@@ -96,10 +96,10 @@ interface Known {
 
 /** The time-outs that follow what is measured. All in milliseconds, from `electionTimeoutMs` to `maxElectionTimeoutMs`. @internal */
 export class Patience {
-  readonly #options: Required<RaftOptions>;
+  readonly #options: Required<CoreOptions>;
   readonly #vitals: (peer: NodeId) => Vitals | undefined;
 
-  constructor(options: Required<RaftOptions>, vitals: (peer: NodeId) => Vitals | undefined) {
+  constructor(options: Required<CoreOptions>, vitals: (peer: NodeId) => Vitals | undefined) {
     this.#options = options;
     this.#vitals = vitals;
   }

@@ -1,0 +1,28 @@
+import { expect } from 'chai';
+import { planSeed } from '../../../../lib/testing/exploration/storm.js';
+import { runPlan } from '../../../../lib/testing/exploration/runPlan.js';
+
+/** Explored in every test run; `npm run soak -- --consensus paxos` goes further. */
+const SEEDS = 40;
+const A_TEST = 10;
+
+describe('exploration: seeds under paxos()', () => {
+  for (let from = 0; from < SEEDS; from += A_TEST) {
+    it(`nothing is violated in seeds ${from} to ${from + A_TEST - 1}`, async function () {
+      this.timeout(240_000);
+      for (let seed = from; seed < from + A_TEST; seed++) {
+        const { violation, counts } = await runPlan(planSeed(seed, { consensus: 'paxos' }));
+        if (violation !== undefined) {
+          const { invariant, time, message } = violation;
+          expect.fail(
+            `seed ${seed} violates ${invariant} at ${time.toFixed(3)} ms: ${message}\n` +
+              `to see it: npm run soak -- --consensus paxos --seed ${seed}`,
+          );
+        }
+        const { 'runs that served and converged': served = 0 } = counts;
+        const { 'runs without anybody who could be elected': idle = 0 } = counts;
+        expect(served + idle, `seed ${seed}`).to.equal(1);
+      }
+    });
+  }
+});
