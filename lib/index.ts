@@ -127,3 +127,29 @@ export * from './machines/counter.js';
 export * from './machines/keyring.js';
 export * from './machines/keyringFile.js';
 export * from './machines/keyringFollower.js';
+export type { LockRange, Rehearsal, RehearsalStep } from './replica/rehearsal.js';
+export { transact } from './transactions/transact.js';
+export {
+  transactional,
+  type TransactionalMachine,
+  type TransactionalOptions,
+} from './transactions/transactional.js';
+export {
+  Transactions,
+  transactionsOf,
+  type InDoubt,
+  type TransactionsEvents,
+  type TransactionsMetrics,
+  type Unfinished,
+} from './transactions/transactions.js';
+export type { TransactionResource } from './transactions/resource.js';
+export type {
+  MachineOf,
+  TransactionContext,
+  TransactionHandle,
+  TransactionHandles,
+  TransactionParties,
+  TransactionParty,
+  TransactionProgress,
+  TransactOptions,
+} from './transactions/types.js';
