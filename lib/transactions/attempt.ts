@@ -340,7 +340,11 @@ export class Attempt {
     const leftMs = outcome === 'commit' ? Math.ceil(deadline - environment.now()) : 0;
     const timeout = Math.max(ROLLBACK_MS, leftMs);
     const hands: Hands = {
-      ask: (group, command) => this.#parts.get(group)!.party.submit(command, { timeout }),
+      ask: async (group, command) => {
+        const part = this.#parts.get(group)!;
+        await part.last; // a step must not come after its end
+        return part.party.submit(command, { timeout });
+      },
       resource: (name) => resources.get(name),
       warn,
     };

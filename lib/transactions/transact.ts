@@ -1,4 +1,5 @@
 /** Transactions over several groups, as a user calls them. */
+import { setMaxListeners } from 'node:events';
 import { randomId } from '../environment.js';
 import { checkNumber, configError, QuorateError } from '../errors.js';
 import { cbor } from '../replica/codec.js';
@@ -64,6 +65,7 @@ export async function transact<const P extends TransactionParties, T>(
   const environment =
     home instanceof Replica ? transactionsOf(home).environment : GroupClient.environmentOf(home);
   const stop = new AbortController();
+  setMaxListeners(0, stop.signal); // one for each operation that is under way
   const onAbort = (): void => stop.abort(aborted());
   signal?.addEventListener('abort', onAbort, { once: true });
   const timer = environment.setTimer(timeout, () => {

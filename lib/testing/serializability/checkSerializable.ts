@@ -117,7 +117,7 @@ export function checkSerializable(
       }
       const writer = read.by === undefined ? undefined : places.get(read.by);
       if (writer !== undefined) graph.add(writer, at, 'wr', read.key);
-      const next = versions.get(read.key)?.find(({ version }) => version > read.version);
+      const next = after(versions.get(read.key) ?? [], read.version);
       if (next !== undefined) graph.add(at, next.by, 'rw', read.key);
     }
   if (realTime) addRealTime(graph, committed);
@@ -185,6 +185,18 @@ function versionsOf(
   }
   for (const list of versions.values()) list.sort((a, b) => a.version - b.version);
   return versions;
+}
+
+/** The first version of a sorted list that is newer. */
+function after(writers: readonly Writer[], version: number): Writer | undefined {
+  let low = 0;
+  let high = writers.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (writers[middle]!.version > version) high = middle;
+    else low = middle + 1;
+  }
+  return writers[low];
 }
 
 function badRead(
