@@ -1,7 +1,8 @@
 /** One attempt of a transaction, from its first lock to its decision. @internal */
-import type { Environment, Timer } from '../environment.js';
+import type { Environment } from '../environment.js';
 import { randomId } from '../environment.js';
 import { QuorateError } from '../errors.js';
+import { asRefused, saidByMachine, sleep, within } from './calls.js';
 import { carryOut, type Hands } from './carryOut.js';
 import { LIMITS, marked, type Age, type Enlisted, type Marked } from './commands.js';
 import type { Answer } from './decisions.js';
@@ -183,6 +184,13 @@ export class Attempt {
     return { type: 'committed' };
   }
 
+  /** The home has decided against it: somebody was in doubt for too long, or there is a reason that another try would meet too. */
+  #aborted({ why }: { readonly why?: string }, { group }: Asking): Ending {
+    if (why === undefined) return this.#lost(group);
+    const message = `the transaction was aborted by ${group}: ${why}`;
+    throw new QuorateError('ERR_TRANSACTION_ABORTED', message, { fate: 'refused', reason: 'HOME' });
+  }
+
   #lost(group: string): Ending {
     this.#drive.tell({ type: 'retry', id: this.id, group, why: 'gone' });
     return { type: 'retry' };
@@ -199,7 +207,7 @@ export class Attempt {
       result: request === undefined ? undefined : result,
     });
     const answer = await this.#final(part.party, command);
-    if (answer.type === 'abort') return this.#lost(part.party.group);
+    if (answer.type === 'abort') return this.#aborted(answer, part.party);
     part.touched = false;
     if (answer.type === 'done') return answer;
     this.#drive.tell({ type: 'decided', id: this.id, outcome: 'commit' });
@@ -235,14 +243,7 @@ export class Attempt {
     await Promise.allSettled([registering, voting]);
     const answer = await registering;
     if (answer.type === 'done') return answer;
-    if (answer.type === 'abort') {
-      if (answer.why?.includes('locks') === true) return this.#lost(home.group);
-      throw new QuorateError(
-        'ERR_TRANSACTION_ABORTED',
-        `the transaction was aborted: ${answer.why ?? 'its home decided so'}`,
-        { fate: 'refused' },
-      );
-    }
+    if (answer.type === 'abort') return this.#aborted(answer, home);
     const no = (await voting).findIndex((vote) => (vote as { vote: string }).vote !== 'yes');
     if (no >= 0) return this.#lost(others[no]!.party.group);
     await this.#prepareResources();
@@ -265,7 +266,7 @@ export class Attempt {
             { fate: 'refused', reason: 'RESOURCE', cause },
           );
         }
-        if (vote !== true)
+        if (!vote)
           throw new QuorateError('ERR_TRANSACTION_ABORTED', `the resource ${name} voted no`, {
             fate: 'refused',
             reason: 'RESOURCE',
@@ -282,10 +283,8 @@ export class Attempt {
       home,
       marked('decide', { id: this.id, outcome: 'commit', result: kept }),
     );
-    if (answer.type !== 'commit') {
-      if (answer.type === 'done') return answer;
-      return this.#lost(home.group);
-    }
+    if (answer.type === 'abort') return this.#aborted(answer, home);
+    if (answer.type === 'done') return answer;
     for (const part of this.#parts.values()) part.touched = false;
     this.#drive.tell({ type: 'decided', id: this.id, outcome: 'commit' });
     const groups = writers.filter(({ party }) => party !== home).map(({ party }) => party.group);
@@ -335,7 +334,7 @@ export class Attempt {
   }
 
   async #carryOut(outcome: 'commit' | 'abort', groups: readonly string[]): Promise<boolean> {
-    const { environment, home, deadline, resources, warn } = this.#drive;
+    const { environment, home, deadline, resources } = this.#drive;
     const registered = this.#registered;
     const leftMs = outcome === 'commit' ? Math.ceil(deadline - environment.now()) : 0;
     const timeout = Math.max(ROLLBACK_MS, leftMs);
@@ -346,7 +345,7 @@ export class Attempt {
         return part.party.submit(command, { timeout });
       },
       resource: (name) => resources.get(name),
-      warn,
+      warn: (error) => this.#drive.warn(error),
     };
     const complete = await carryOut(
       { id: this.id, outcome, groups, resources: registered ? this.#resources : [] },
@@ -410,43 +409,4 @@ export class Attempt {
   #sleep(ms: number): Promise<void> {
     return sleep(this.#drive.environment, ms, this.#drive.signal);
   }
-}
-
-/** What a promise gives, unless the signal fires before. */
-export function within<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const onAbort = (): void => reject(signal.reason as Error);
-    if (signal.aborted) onAbort();
-    signal.addEventListener('abort', onAbort, { once: true });
-    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort));
-  });
-}
-
-/** Resolves after so long; rejects when the signal fires before. */
-export function sleep(environment: Environment, ms: number, signal: AbortSignal): Promise<void> {
-  let timer: Timer | undefined;
-  const slept = new Promise<void>((resolve) => {
-    timer = environment.setTimer(ms, resolve);
-  });
-  return within(slept, signal).finally(() => timer?.cancel());
-}
-
-/** The group's machine has said no to the operation, and the transaction goes on. */
-function saidByMachine(error: unknown): boolean {
-  if (!(error instanceof QuorateError)) return false;
-  if (error.code === 'ERR_REJECTED') return error.reason !== 'TRANSACTIONS_FULL';
-  return ['ERR_COMMAND_FAILED', 'ERR_UNKNOWN_OPERATION', 'ERR_CODEC', 'ERR_TOO_LARGE'].includes(error.code);
-}
-
-/** Nothing was decided, and nobody will decide to commit. */
-export function asRefused(error: unknown): QuorateError {
-  if (!(error instanceof QuorateError))
-    return new QuorateError('ERR_INTERNAL', String(error), { fate: 'refused', cause: error });
-  const full = error.code === 'ERR_REJECTED' && error.reason === 'TRANSACTIONS_FULL';
-  return new QuorateError(full ? 'ERR_OVERLOADED' : error.code, error.message, {
-    fate: 'refused',
-    reason: error.reason,
-    data: error.data,
-    cause: error,
-  });
 }

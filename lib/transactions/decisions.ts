@@ -37,6 +37,7 @@ export interface Kept {
 export type Answer =
   | { readonly type: 'pending' }
   | { readonly type: 'commit' }
+  /** `why`: what another try would meet, too. */
   | { readonly type: 'abort'; readonly why?: string }
   /** Another attempt under the same request id was committed, with this result. */
   | { readonly type: 'done'; readonly result: unknown };
@@ -100,7 +101,7 @@ export class Decisions {
   decide(id: string, outcome: Outcome, result: unknown, bytes: number, now: number): Answer {
     this.#sweep(now);
     const known = this.#decisions.get(id);
-    if (known === undefined) return { type: 'abort', why: 'its home does not know it' };
+    if (known === undefined) return { type: 'abort' };
     const done = this.#done(known.request);
     if (known.outcome !== 'pending') return known.outcome === 'abort' && done ? done : answerOf(known);
     if (outcome === 'commit' && done) {

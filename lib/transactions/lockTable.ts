@@ -53,7 +53,7 @@ export class LockTable {
     for (const range of ranges) {
       const [table, name] = this.#place(range);
       let holders = table.get(name);
-      if (holders === undefined) table.set(name, (holders = new Map()));
+      if (holders === undefined) table.set(name, (holders = new Map<string, LockMode>()));
       const held = holders.get(owner);
       if (held === 'exclusive' || held === mode) continue;
       if (held === undefined) this.#size++;

@@ -38,7 +38,7 @@ export function encodeImage(image: TransactionsImage): Uint8Array {
 export async function decodeImage(
   chunks: AsyncIterable<Uint8Array>,
 ): Promise<{ image: TransactionsImage; rest: AsyncIterable<Uint8Array> }> {
-  const source = chunks[Symbol.asyncIterator]();
+  const source = chunks[Symbol.asyncIterator]() as AsyncIterator<Uint8Array, undefined>;
   let bytes = new Uint8Array(0);
   const fill = async (length: number): Promise<void> => {
     const parts: Uint8Array[] = [bytes];
@@ -70,7 +70,7 @@ export async function decodeImage(
 
 async function* follow(
   first: Uint8Array,
-  source: AsyncIterator<Uint8Array>,
+  source: AsyncIterator<Uint8Array, undefined>,
 ): AsyncGenerator<Uint8Array, void, undefined> {
   if (first.length > 0) yield first;
   for (;;) {

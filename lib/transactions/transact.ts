@@ -5,7 +5,8 @@ import { checkNumber, configError, QuorateError } from '../errors.js';
 import { cbor } from '../replica/codec.js';
 import { GroupClient } from '../replica/client/groupClient.js';
 import { Replica } from '../replica/replica.js';
-import { asRefused, Attempt, sleep, within, type Asking, type Drive, type Ending } from './attempt.js';
+import { Attempt, type Asking, type Drive, type Ending } from './attempt.js';
+import { asRefused, sleep, within } from './calls.js';
 import { LIMITS, MARK } from './commands.js';
 import { transactionsOf } from './transactions.js';
 import type {
@@ -91,7 +92,7 @@ export async function transact<const P extends TransactionParties, T>(
       }
     },
     warn: (error) => {
-      for (const party of parties) if (party instanceof Replica) return transactionsOf(party).warn(error);
+      if (home instanceof Replica) transactionsOf(home).warn(error);
     },
   };
   try {
@@ -191,7 +192,7 @@ async function keptUnder(
 }
 
 function asking(party: TransactionParty): Asking {
-  return party as unknown as Asking;
+  return party;
 }
 
 function aborted(): QuorateError {
@@ -215,7 +216,7 @@ function checkParties(replicas: unknown): readonly TransactionParty[] {
     throw configError('replicas', parties.length, `1 to ${LIMITS.participants} replicas and clients`);
   const groups = new Set<string>();
   for (const party of parties) {
-    if (party instanceof Replica) transactionsOf(party);
+    if (party instanceof Replica) transactionsOf(party as Replica);
     else if (!(party instanceof GroupClient))
       throw configError('replicas', party, 'replicas made by openReplica, and clients made by openClient');
     if (groups.has(party.group)) throw configError('replicas', party.group, 'replicas of different groups');
@@ -231,7 +232,7 @@ function checkOptions({
   signal,
   onProgress,
 }: TransactOptions) {
-  if (protocol !== 'two-phase') throw configError('protocol', protocol, "'two-phase'");
+  if ((protocol as string) !== 'two-phase') throw configError('protocol', protocol, "'two-phase'");
   checkNumber('timeout', timeout, 1, LIMITS.timeoutMs);
   const known =
     requestId === undefined ||

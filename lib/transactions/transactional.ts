@@ -92,7 +92,7 @@ export class Transactional implements StateMachine, Accompanied {
   readonly #touches: (operation: unknown) => readonly LockRange[];
 
   constructor(machine: StateMachine, options: TransactionalOptions) {
-    const { version } = (machine ?? {}) as Partial<StateMachine>;
+    const { version } = (machine as StateMachine | undefined) ?? { version: undefined };
     if (typeof version !== 'number' || version < 1 || version >= VERSIONS)
       throw configError('machine.version', version, `an integer from 1 to ${VERSIONS - 1}`);
     const own = machine as StateMachine & Partial<Rehearsal>;
@@ -158,7 +158,7 @@ export class Transactional implements StateMachine, Accompanied {
     this.onOpen?.();
     if (command.steps === undefined || this.branches.prepare(command.id, command.steps)) return answer;
     this.decisions.decide(command.id, 'abort', undefined, 0, context.time);
-    return { type: 'abort', why: 'its home has lost its locks' };
+    return { type: 'abort' };
   }
 
   #decide(command: TransactionCommands['decide'], context: ApplyContext): unknown {
@@ -186,7 +186,7 @@ export class Transactional implements StateMachine, Accompanied {
     }
     if (!this.branches.prepare(id, steps)) {
       this.branches.take(id);
-      return { type: 'abort', why: 'the group has lost its locks' };
+      return { type: 'abort' };
     }
     if (request !== undefined) {
       const bytes = result === undefined ? 0 : this.#sizeOf(result, context);
@@ -284,7 +284,9 @@ async function* beforeLater(
 function checkResources(given: unknown): Map<string, TransactionResource> {
   if (typeof given !== 'object' || given === null) throw configError('resources', given, 'an object');
   const out = new Map<string, TransactionResource>();
-  for (const [name, resource] of Object.entries(given as Record<string, Partial<TransactionResource>>)) {
+  for (const [name, resource] of Object.entries(
+    given as Record<string, Partial<TransactionResource> | undefined>,
+  )) {
     if (name.length === 0 || name.length > 128)
       throw configError('resources', name, 'names of 1 to 128 characters');
     for (const method of ['prepare', 'commit', 'abort'] as const)

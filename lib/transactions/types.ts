@@ -42,9 +42,9 @@ export interface TransactionContext {
   /** Fires when the transaction is over before its function is. */
   readonly signal: AbortSignal;
   /** Aborts the transaction: `transact` rejects with `ERR_TRANSACTION_ABORTED` with this reason. Throws. */
-  abort(reason: string, data?: unknown): never;
+  readonly abort: (reason: string, data?: unknown) => never;
   /** Has a resource of the home take part, which its machine has under that name (see {@link transactional}). */
-  enlist(resource: string, payload?: unknown): void;
+  readonly enlist: (resource: string, payload?: unknown) => void;
 }
 
 /** How far a transaction is. */

@@ -126,7 +126,8 @@ export function checkSerializable(
 }
 
 function checkRecords(history: readonly TransactionRecord[]): Map<string, TransactionRecord> {
-  if (!Array.isArray(history)) throw configError('history', history, 'a list of transactions');
+  const given: unknown = history;
+  if (!Array.isArray(given)) throw configError('history', given, 'a list of transactions');
   const all = new Map<string, TransactionRecord>();
   for (const record of history) {
     if (all.has(record.id)) throw configError('id', record.id, 'another one for each transaction');

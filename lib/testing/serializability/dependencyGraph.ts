@@ -66,7 +66,11 @@ export class DependencyGraph {
    * The shortest cycle within a component over edges of these types, with at most `once` edges of type `rw`; as its nodes with the
    * edge that leaves each.
    */
-  cycle(component: readonly number[], types: readonly Dependency[], rw: number): [number, Edge][] | undefined {
+  cycle(
+    component: readonly number[],
+    types: readonly Dependency[],
+    rw: number,
+  ): [number, Edge][] | undefined {
     const inside = new Set(component);
     let best: [number, Edge][] | undefined;
     for (const start of component) {
@@ -101,7 +105,7 @@ export class DependencyGraph {
           const arrived: Visit = { node: edge.to, taken, before: visit, by: edge };
           if (edge.to === start) {
             const path: [number, Edge][] = [];
-            for (let at: Visit | undefined = arrived; at?.before; at = at.before)
+            for (let at = arrived; at.before !== undefined; at = at.before)
               path.unshift([at.before.node, at.by!]);
             return path;
           }

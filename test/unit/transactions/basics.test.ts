@@ -326,7 +326,7 @@ describe('transact', () => {
     expect(await aborted).to.include({ code: 'ERR_ABORTED', name: 'AbortError', fate: 'refused' });
     const late = failure(transact([one, two], () => new Promise(() => undefined), { timeout: 20 }));
     expect(await late).to.include({ code: 'ERR_TIMEOUT', fate: 'refused' });
-    await transact([one, two], async ([x]) => void (await x.submit({ op: 'put', key: 'k', value: 2 })));
+    await transact([one, two], async ([x]) => x.submit({ op: 'put', key: 'k', value: 2 }));
     expect(await one.query({ op: 'get', key: 'k' })).to.equal(2);
     expect(await failure(transact([one], () => 1, { signal: stop.signal }))).to.include({ fate: 'refused' });
   });
@@ -339,7 +339,7 @@ describe('transact', () => {
       transact({}, () => 1),
       transact([one, one], () => 1),
       transact([plain], () => 1),
-      transact([one, {} as typeof one], () => 1),
+      transact([one, 1 as unknown as typeof one], () => 1),
       transact([one], undefined as unknown as () => void),
       transact([one], () => 1, { timeout: 0 }),
       transact([one], () => 1, { timeout: 300_001 }),

@@ -18,7 +18,12 @@ import {
   type TransactionalOptions,
   type TransactOptions,
 } from '../../../lib/index.js';
-import { checkSerializable, createSimulation, type Simulation, type TransactionRecord } from '../../../lib/testing/index.js';
+import {
+  checkSerializable,
+  createSimulation,
+  type Simulation,
+  type TransactionRecord,
+} from '../../../lib/testing/index.js';
 
 /** What is in an account: how much, and for the checker which version this is and who wrote it. */
 export interface Account {
@@ -101,7 +106,9 @@ export class World {
     const up = (): boolean =>
       this.groups.every((group) => {
         const replicas = this.layout[group]!.map((node) => this.replica(node, group));
-        return replicas.every((replica) => replica?.status().quorum === true && replica.status().appliedIndex > 0);
+        return replicas.every(
+          (replica) => replica?.status().quorum === true && replica.status().appliedIndex > 0,
+        );
       });
     expect(await this.simulation.runUntil(up, 30_000), 'all groups have a leader').to.equal(true);
     await this.simulation.run(2000); // each has met each: from now on any one may go
@@ -228,12 +235,20 @@ export class Teller {
   }
 
   /** Reads everything: whatever comes of the transaction, what it sees must add up. */
-  async audit(node: string, accounts: readonly (readonly [string, string])[], options: TransactOptions = {}): Promise<void> {
+  async audit(
+    node: string,
+    accounts: readonly (readonly [string, string])[],
+    options: TransactOptions = {},
+  ): Promise<void> {
     await this.#record('audit', node, options, async (read) => {
       const all = await Promise.all(accounts.map(([group, key]) => read(group, key, false)));
       const total = all.reduce((sum, { balance }) => sum + balance, 0);
       if (total !== this.total)
-        this.world.simulation.report('bank', node, `an audit found ${total}, not ${this.total}: ${JSON.stringify(all)}`);
+        this.world.simulation.report(
+          'bank',
+          node,
+          `an audit found ${total}, not ${this.total}: ${JSON.stringify(all)}`,
+        );
     });
   }
 
@@ -276,7 +291,11 @@ export class Teller {
             },
             async (group, key, { balance, version }) => {
               writes.push({ key, version: version + 1 });
-              await handles[group]!.submit({ op: 'put', key, value: { balance, version: version + 1, by: id } });
+              await handles[group]!.submit({
+                op: 'put',
+                key,
+                value: { balance, version: version + 1, by: id },
+              });
             },
           );
         },
