@@ -153,3 +153,12 @@ export type {
   TransactionProgress,
   TransactOptions,
 } from './transactions/types.js';
+export {
+  CommitSite,
+  type SiteEffects,
+  type SiteMessage,
+  type SiteOptions,
+  type SiteRecord,
+  type SiteState,
+  type ThreePhaseForm,
+} from './transactions/threePhase/protocol.js';
