@@ -154,7 +154,7 @@ class KeyValue<V> implements KeyValueMachine<V>, Rehearsal<Command<V>, Query<V>>
       const { prefix } = operation as ListQuery;
       return [{ prefix: typeof prefix === 'string' ? prefix : '' }];
     }
-    const { key } = (operation ?? {}) as { readonly key?: unknown };
+    const { key } = ((operation as unknown) ?? {}) as { readonly key?: unknown };
     // One that names no key is refused anyway.
     return typeof key === 'string' ? [key] : [];
   }

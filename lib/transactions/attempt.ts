@@ -168,10 +168,12 @@ export class Attempt {
       if (touched.length <= 1 && (request === undefined || only === undefined || only.party === home))
         return this.#single(only ?? this.#parts.get(home.group)!, result);
     }
-    const answer = await this.#prepare(writers);
+    // All locks were granted before, and each group says that it still had them: so there was a moment in which all were held.
+    const preparing = this.#prepare(writers);
+    const verifying = this.#verify(readers);
+    await Promise.allSettled([preparing, verifying]);
+    const [answer, verified] = [await preparing, await verifying];
     if (answer !== undefined) return answer;
-    // Only when all that is written is locked may locks on what was read be given back.
-    const verified = await this.#verify(readers);
     if (verified.type === 'retry') return verified;
     return this.#decide(writers, result);
   }

@@ -12,7 +12,7 @@ class Log {
   now = 1_000_000;
   #index = 0;
 
-  constructor(machine = new Transactional(keyValue<number>() as never, {})) {
+  constructor(machine = new Transactional(keyValue<number>(), {})) {
     this.machine = machine;
   }
 
@@ -220,15 +220,16 @@ describe('a transactional machine', () => {
       version: 1,
       initial: () => ({ seen: [] as unknown[] }),
       commands: {
-        look: (state, _: object, { index, time, origin, random }) => {
-          const seen = [index, time, origin, random(), random()];
+        look: (state, _: object, context) => {
+          const { index, time, origin } = context;
+          const seen = [index, time, origin, context.random(), context.random()];
           state.seen.push(seen);
           return seen;
         },
       },
       queries: { all: (state) => state.seen },
     });
-    const log = new Log(new Transactional(machine as never, {}));
+    const log = new Log(new Transactional(machine, {}));
     const rehearsed = [log.step('a', 1, { op: 'look' }), log.step('a', 1, { op: 'look' })].map(
       ({ value }) => value,
     );
