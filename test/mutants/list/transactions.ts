@@ -115,7 +115,7 @@ export const transactionMutants: readonly Mutant[] = [
     replace: "if (home === '')",
     pitfall: 'two-phase commit blocks when its coordinator dies',
     within: 1,
-    tests: 'transactions/steps.test.ts',
+    tests: 'transactions/ambiguous.test.ts',
   },
   {
     name: 'what the home has not finished nobody ends',
