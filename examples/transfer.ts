@@ -93,7 +93,10 @@ await transact(
     await laptop.close();
   },
   { timeout: 1000 },
-).catch((error: QuorateError) => console.log('the laptop is told:', error.code, error.fate));
+).catch((error: unknown) => {
+  const { code, fate } = error as QuorateError;
+  console.log('the laptop is told:', code, fate);
+});
 await a.east.ready();
 console.log('transactions under way in east:', transactionsOf(a.east).metrics().underWay);
 const began = performance.now();

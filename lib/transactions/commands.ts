@@ -1,5 +1,16 @@
 /** The commands and queries of transactions in the log of a group. They come from other members: every field is checked. @internal */
-import { QuorateError } from '../errors.js';
+import {
+  bad,
+  flagOf,
+  isRecord,
+  listOf,
+  numberOf,
+  oneOf,
+  optional,
+  text,
+  textOf,
+  type Fields,
+} from './fields.js';
 
 /** Begins every command and query of transactions; a machine's own must not be arrays that begin with it. */
 export const MARK = 'quorate:transaction';
@@ -156,8 +167,6 @@ export function readCommand(value: readonly unknown[]): Marked {
   return [MARK, op as Operation, readers[op as Operation](body)] as Marked;
 }
 
-type Fields = Record<string, unknown>;
-
 const readers: { readonly [K in Operation]: (fields: Fields) => TransactionCommands[K] } = {
   step: (fields) => ({
     id: idOf(fields),
@@ -165,9 +174,9 @@ const readers: { readonly [K in Operation]: (fields: Fields) => TransactionComma
     home: textOf(fields, 'home', 128),
     at: numberOf(fields, 'at', 0, 2 ** 53),
     leaseMs: numberOf(fields, 'leaseMs', 1, LIMITS.timeoutMs),
-    opened: fields['opened'] === true,
+    opened: flagOf(fields, 'opened'),
     kind: oneOf(fields, 'kind', ['command', 'query']),
-    exclusive: fields['exclusive'] === true,
+    exclusive: flagOf(fields, 'exclusive'),
     body: fields['body'],
   }),
   prepare: (fields) => ({ id: idOf(fields), steps: numberOf(fields, 'steps', 0, LIMITS.steps) }),
@@ -175,8 +184,8 @@ const readers: { readonly [K in Operation]: (fields: Fields) => TransactionComma
     id: idOf(fields),
     at: numberOf(fields, 'at', 0, 2 ** 53),
     leaseMs: numberOf(fields, 'leaseMs', 1, LIMITS.timeoutMs),
-    groups: listOf(fields, 'groups').map((group) => text('groups', group, 128)),
-    resources: listOf(fields, 'resources').map(enlistedOf),
+    groups: listOf(fields, 'groups', LIMITS.participants).map((group) => text('groups', group, 128)),
+    resources: listOf(fields, 'resources', LIMITS.participants).map(enlistedOf),
     request: optional(fields, 'request', (value) => text('request', value, 256)),
     steps: optional(fields, 'steps', () => numberOf(fields, 'steps', 0, LIMITS.steps)),
   }),
@@ -197,55 +206,16 @@ const readers: { readonly [K in Operation]: (fields: Fields) => TransactionComma
   end: (fields) => ({ id: idOf(fields) }),
 };
 
-function idOf(fields: Fields): string {
+export function idOf(fields: Fields): string {
   return textOf(fields, 'id', 64);
 }
 
-function ageOf(value: unknown): Age {
+export function ageOf(value: unknown): Age {
   if (!isRecord(value)) throw bad('age is no object');
   return { time: numberOf(value, 'time', 0, 2 ** 53), id: textOf(value, 'id', 256) };
 }
 
-function enlistedOf(value: unknown): Enlisted {
+export function enlistedOf(value: unknown): Enlisted {
   if (!isRecord(value)) throw bad('a resource is no object');
   return { name: textOf(value, 'name', 128), payload: value['payload'] };
-}
-
-function optional<T>(fields: Fields, name: string, read: (value: unknown) => T): T | undefined {
-  return fields[name] === undefined ? undefined : read(fields[name]);
-}
-
-function textOf(fields: Fields, name: string, max: number): string {
-  return text(name, fields[name], max);
-}
-
-function text(name: string, value: unknown, max: number): string {
-  if (typeof value === 'string' && value.length > 0 && value.length <= max) return value;
-  throw bad(`${name} is no string of 1 to ${max} characters`);
-}
-
-function numberOf(fields: Fields, name: string, min: number, max: number): number {
-  const value = fields[name];
-  if (typeof value === 'number' && value >= min && value <= max) return value;
-  throw bad(`${name} is no number from ${min} to ${max}`);
-}
-
-function oneOf<const T extends string>(fields: Fields, name: string, allowed: readonly T[]): T {
-  const found = allowed.find((each) => each === fields[name]);
-  if (found === undefined) throw bad(`${name} is none of ${allowed.join(', ')}`);
-  return found;
-}
-
-function listOf(fields: Fields, name: string): readonly unknown[] {
-  const value = fields[name];
-  if (Array.isArray(value) && value.length <= LIMITS.participants) return value;
-  throw bad(`${name} is no list of at most ${LIMITS.participants}`);
-}
-
-function isRecord(value: unknown): value is Fields {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
-function bad(why: string): QuorateError {
-  return new QuorateError('ERR_CODEC', `a command of a transaction makes no sense: ${why}`);
 }

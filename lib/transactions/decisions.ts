@@ -172,7 +172,7 @@ export class Decisions {
     };
   }
 
-  restore(decisions: readonly Decision[], requests: readonly [string, Kept][]): void {
+  restore(decisions: readonly Decision[], requests: readonly (readonly [string, Kept])[]): void {
     this.#decisions.clear();
     this.#requests.clear();
     this.#requestBytes = 0;

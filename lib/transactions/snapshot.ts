@@ -6,20 +6,12 @@ import { ByteReader, ByteWriter } from '../bytes.js';
 import { crc32 } from '../crc.js';
 import { QuorateError } from '../errors.js';
 import { cbor } from '../replica/codec.js';
-import type { Branch } from './branches.js';
-import type { Decision, Kept } from './decisions.js';
+import { readImage, type TransactionsImage } from './image.js';
 
 const FORMAT = 1;
 const HEAD_BYTES = 11;
 /** More than the caps of all tables together. */
 const MAX_BYTES = 2 ** 29;
-
-/** What a machine knows of transactions. */
-export interface TransactionsImage {
-  readonly branches: readonly Branch[];
-  readonly decisions: readonly Decision[];
-  readonly requests: readonly [string, Kept][];
-}
 
 /** The bytes of the transactions, as they are now. */
 export function encodeImage(image: TransactionsImage): Uint8Array {
@@ -63,7 +55,7 @@ export async function decodeImage(
   await fill(HEAD_BYTES + length);
   const body = bytes.subarray(HEAD_BYTES, HEAD_BYTES + length);
   if (crc32(body) !== crc) throw bad('its checksum is wrong');
-  const image = cbor().decode(body) as TransactionsImage;
+  const image = readImage(cbor().decode(body));
   const left = bytes.slice(HEAD_BYTES + length);
   return { image, rest: follow(left, source) };
 }

@@ -108,9 +108,7 @@ describe('a group that has voted', () => {
       ...{ id, at: 1_700_000_000_000 + simulation.now, leaseMs: 1000, groups: ['other'], resources: [] },
       ...{ request: undefined, steps: undefined },
     });
-    const answer = await simulation.settle(
-      world.replica('a', 'home')!.submit(late as never) as Promise<unknown>,
-    );
+    const answer = await simulation.settle(world.replica('a', 'home')!.submit(late as never));
     expect(answer).to.deep.equal({ type: 'abort' });
     simulation.check();
   });
