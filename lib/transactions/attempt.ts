@@ -132,7 +132,9 @@ export class Attempt {
         answer = (await part.party.submit(step, this.#limits())) as StepAnswer;
       } catch (error) {
         if (!saidByMachine(error)) throw this.#fail(this.#refused(error));
-        part.opened = true;
+        // What was refused here never got there.
+        if ((error as QuorateError).fate === 'refused') part.touched = part.opened;
+        else part.opened = true;
         throw error;
       }
       if (answer.type === 'die' || answer.type === 'gone') {

@@ -202,7 +202,12 @@ function aborted(): QuorateError {
 /** Throws where a result cannot be kept under a request id. */
 function checkResult(value: unknown): void {
   if (value === undefined) return;
-  const bytes = cbor().encode(value).length;
+  let bytes: number;
+  try {
+    bytes = cbor().encode(value).length;
+  } catch (error) {
+    throw asRefused(error);
+  }
   if (bytes <= LIMITS.resultBytes) return;
   const message = `the result has ${bytes} bytes, at most ${LIMITS.resultBytes} are kept under a requestId`;
   throw new QuorateError('ERR_TOO_LARGE', message, { fate: 'refused' });

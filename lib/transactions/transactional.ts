@@ -184,16 +184,14 @@ export class Transactional implements StateMachine, Accompanied {
       this.branches.take(id);
       return { type: 'done', result: kept.result };
     }
+    const bytes = request === undefined || result === undefined ? 0 : this.#sizeOf(result, context);
     if (!this.branches.prepare(id, steps)) {
       this.branches.take(id);
       return { type: 'abort' };
     }
-    if (request !== undefined) {
-      const bytes = result === undefined ? 0 : this.#sizeOf(result, context);
-      if (!this.decisions.keep(request, result, bytes, context.time)) {
-        this.branches.take(id);
-        return { type: 'abort', why: 'the group keeps as many results as it can' };
-      }
+    if (request !== undefined && !this.decisions.keep(request, result, bytes, context.time)) {
+      this.branches.take(id);
+      return { type: 'abort', why: 'the group keeps as many results as it can' };
     }
     const { failed } = this.#finish(id, 'commit', context);
     return failed === undefined ? { type: 'commit' } : { type: 'commit', failed };

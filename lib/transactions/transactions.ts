@@ -217,10 +217,12 @@ export class Transactions extends Emitter<TransactionsEvents> {
     if (this.#stopped) return;
     const now = this.environment.now();
     const open = new Set<string>();
+    const { decisions } = this.#machine;
     for (const { id, home, at } of this.#machine.inDoubt())
-      if (home !== this.#replica.group) this.#see(id, open, now, () => this.#inquire(id, home, at));
-    for (const decision of this.#machine.decisions.open())
-      this.#see(decision.id, open, now, () => this.#finish(decision));
+      // What this group knows as its home is seen to below.
+      if (home !== this.#replica.group || decisions.get(id) === undefined)
+        this.#see(id, open, now, () => this.#inquire(id, home, at));
+    for (const decision of decisions.open()) this.#see(decision.id, open, now, () => this.#finish(decision));
     for (const [id, { running }] of this.#work) if (!open.has(id) && !running) this.#work.delete(id);
     let next = Infinity;
     for (const { dueAt, running } of this.#work.values()) if (!running) next = Math.min(next, dueAt);

@@ -172,6 +172,57 @@ describe('transact', () => {
     expect(await money.query({ op: 'get', key: 'till' })).to.equal(20);
   });
 
+  it('goes on after a command that was refused before it was sent', async () => {
+    const mesh = await node();
+    const [one, two] = [await open(mesh, accounts()), await open(mesh, accounts())];
+    const attempts: number[] = [];
+    await transact({ one, two }, async (groups, { attempt }) => {
+      attempts.push(attempt);
+      const invalid = { op: 'put', key: 'x'.repeat(5000), value: 1 } as const;
+      expect(await failure(groups.one.submit(invalid))).to.include({ reason: 'INVALID_KEY' });
+      expect(await failure(groups.two.submit(invalid))).to.include({ reason: 'INVALID_KEY' });
+      await groups.one.submit({ op: 'put', key: 'x', value: 1 });
+    });
+    expect(attempts).to.deep.equal([1]);
+    expect(await one.query({ op: 'get', key: 'x' })).to.equal(1);
+  });
+
+  it('begins anew when what it read was not locked all the time', async () => {
+    const mesh = await node();
+    const [one, two] = [await open(mesh, accounts()), await open(mesh, accounts())];
+    const submit = one.submit.bind(one);
+    let attempts = 0;
+    // The first attempt's locks in the one group last for a moment only.
+    Object.assign(one, {
+      submit: (command: readonly [string, string, object], options: never) => {
+        const short = command[1] === 'step' && attempts === 1;
+        return submit(
+          (short ? [command[0], command[1], { ...command[2], leaseMs: 1 }] : command) as never,
+          options,
+        );
+      },
+    });
+    for (const parties of [
+      { one, two },
+      { two, one },
+    ]) {
+      attempts = 0;
+      const seen = await transact(parties, async (groups) => {
+        attempts++;
+        const n = await groups.one.query({ op: 'get', key: 'k' });
+        await groups.two.submit({ op: 'put', key: 'k', value: 1 });
+        for (let written = attempts > 1; !written;)
+          written = await submit({ op: 'put', key: 'k', value: (n ?? 0) + 1 }).then(
+            () => true,
+            () => false,
+          );
+        return n;
+      });
+      expect(attempts).to.equal(2);
+      expect(seen).to.equal(await one.query({ op: 'get', key: 'k' }));
+    }
+  });
+
   it('keeps others from what is locked: commands are rejected, transactions come one after the other', async () => {
     const mesh = await node();
     const [one, two] = [await open(mesh, accounts()), await open(mesh, accounts())];

@@ -201,6 +201,16 @@ describe('a transactional machine', () => {
     ).to.equal('RESULT_TOO_LARGE');
   });
 
+  it('does not keep a vote of one who cannot be done', () => {
+    const log = new Log();
+    log.step('s', 1, put('k', 1));
+    const large = marked('single', { id: 's', steps: 1, request: 'r', result: 'x'.repeat(70_000) });
+    expect(log.reasonOf(large)).to.equal('RESULT_TOO_LARGE');
+    expect([...log.machine.inDoubt()]).to.deep.equal([]);
+    log.now += 1000;
+    expect(log.reasonOf(put('k', 2))).to.equal(undefined);
+  });
+
   it('has caps', () => {
     const log = new Log();
     for (let i = 0; i < LIMITS.branches; i++) log.step(`t${i}`, 1, put(`k${i}`, i));
