@@ -3,7 +3,7 @@ import { configError, QuorateError } from '../errors.js';
 import type { Mesh } from '../mesh/mesh.js';
 import { cbor, type Codec } from '../replica/codec.js';
 import { companion, type Accompanied } from '../replica/companion.js';
-import type { LockRange, Rehearsal } from '../replica/rehearsal.js';
+import type { LockRange, Rehearsal, RehearsalStep } from '../replica/rehearsal.js';
 import type { Replica } from '../replica/replica.js';
 import type { ApplyContext, CommandOf, QueryOf, StateMachine } from '../replica/stateMachine.js';
 import { Branches, type Branch } from './branches.js';
@@ -15,9 +15,22 @@ import { decodeImage, encodeImage } from './snapshot.js';
 import { beginTransactions } from './transactions.js';
 
 /** What {@link transactional} takes beside the machine. */
-export interface TransactionalOptions<M extends StateMachine = StateMachine> extends Partial<
-  Rehearsal<CommandOf<M>, QueryOf<M>>
-> {
+export interface TransactionalOptions<M extends StateMachine = StateMachine> {
+  /**
+   * How commands will go, without doing them; see {@link Rehearsal}.
+   *
+   * @defaultValue the machine's own
+   */
+  readonly rehearse?: (
+    steps: readonly RehearsalStep<CommandOf<M>>[],
+    query?: { readonly query: QueryOf<M> },
+  ) => unknown;
+  /**
+   * What an operation reads and writes; see {@link Rehearsal}.
+   *
+   * @defaultValue the machine's own; if it has none, every operation touches everything
+   */
+  readonly touches?: (operation: CommandOf<M> | QueryOf<M>) => readonly LockRange[];
   /**
    * Resources of the user's own, by name: 1 to 128 characters. Every member that has one can carry out decisions about it; those
    * that do not leave it to the others.

@@ -168,6 +168,7 @@ export class Transactions extends Emitter<TransactionsEvents> {
     });
   }
 
+  /** Figures, as far as applied here. */
   metrics(): TransactionsMetrics {
     return {
       underWay: this.#machine.branches.size,

@@ -176,6 +176,7 @@ export class CommitSite {
     this.#send(this.#sites[0]!, { type: 'vote' }, now);
   }
 
+  /** A message of another site; its sender is known to be who it says it is. */
   receive(from: string, message: SiteMessage, now: number): void {
     if (!this.#sites.includes(from)) return;
     // Who asks for what is over is told how it ended; whatever else comes late is of no use.
@@ -367,6 +368,7 @@ export class CommitSite {
    * attempt, so that one comes to its end also where messages take longer than the time-out.
    */
   #wait(now: number): void {
+    if (this.#over) return; // what was sent to itself may have ended it
     const place = this.#sites.indexOf(this.id);
     const patience = this.#timeoutMs * 2 ** Math.min(this.#attempts, MAX_DOUBLINGS);
     this.#deadline = now + patience * (1 + place / this.#sites.length);
