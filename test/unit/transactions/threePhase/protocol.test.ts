@@ -1,6 +1,7 @@
 /** Quorum three-phase commit under random loss, delay, partitions and crashes: one outcome, and an end when all is mended. */
 import { expect } from 'chai';
 import fc from 'fast-check';
+import { CommitSite } from '../../../../lib/index.js';
 import { Sites } from './sites.js';
 
 const names = ['C', 'P1', 'P2', 'P3', 'P4'];
@@ -13,12 +14,12 @@ const scripts = fc.record({
   slow: fc.boolean(),
   faults: fc.array(
     fc.record({
-      at: fc.integer({ min: 0, max: 800 }),
+      at: fc.integer({ min: 0, max: 500 }),
       kind: fc.constantFrom('crash', 'partition', 'heal', 'isolate'),
       site: fc.integer({ min: 0, max: 4 }),
       forMs: fc.integer({ min: 1, max: 400 }),
     }),
-    { maxLength: 8 },
+    { maxLength: 10 },
   ),
 });
 
@@ -28,8 +29,10 @@ describe('quorum three-phase commit', () => {
       const world = new Sites({ form: 'quorum', sites: names.slice(0, size), latencyMs: [1, 1] });
       world.begin();
       world.run(60);
-      for (const id of world.sites)
+      for (const id of world.sites) {
         expect(world.outcomes.get(id), `${id} of ${size}`).to.deep.equal(['commit']);
+        expect(world.site(id)!.deadline, 'nothing is waited for').to.equal(Infinity);
+      }
     }
   });
 
@@ -57,6 +60,39 @@ describe('quorum three-phase commit', () => {
     expect(world.outcomes.get('C')).to.deep.equal(['abort']);
   });
 
+  it('what an older attempt asks for is refused once a newer one was promised to', () => {
+    const sites = ['C', 'P1', 'P2'];
+    const [c, p1, p2] = sites.map((id) => new CommitSite({ id, sites, timeoutMs: 100 }, 0)) as [
+      CommitSite,
+      CommitSite,
+      CommitSite,
+    ];
+    const of = (site: CommitSite, to: CommitSite, from = site.id): void => {
+      for (const { to: id, message } of site.drain().messages)
+        if (id === to.id) to.receive(from, message, 10);
+    };
+    const vote = (site: CommitSite): void => {
+      site.receive('C', { type: 'vote?' }, 0);
+      site.voted(true, 0);
+    };
+    c.begin(0);
+    for (const site of [c, p1, p2]) vote(site);
+    of(p1, c);
+    of(p2, c);
+    const late = c.drain().messages.find(({ to, message }) => to === 'P2' && message.type === 'prepare')!;
+    p1.tick(p1.deadline);
+    of(p1, p2);
+    of(p2, p1);
+    // P2 has promised to P1, whose attempt is to abort; now the message of C comes.
+    p2.receive('C', late.message, 20);
+    const answers = p2.drain().messages;
+    expect(answers.map(({ message }) => message.type)).to.deep.equal(['refused']);
+    c.receive('P2', answers[0]!.message, 20);
+    of(p1, p2);
+    of(p2, p1);
+    expect([c.state, p1.state, p2.state]).to.deep.equal(['prepared-commit', 'aborted', 'prepared-abort']);
+  });
+
   it('has one outcome, whatever happens, and everybody learns it when all is mended', () => {
     const seen = { commit: 0, abort: 0 };
     fc.assert(
@@ -68,7 +104,7 @@ describe('quorum three-phase commit', () => {
           sites,
           seed,
           lossRate,
-          latencyMs: slow ? [1, 250] : [1, 10],
+          latencyMs: slow ? [1, 250] : [1, 40],
           votes: refuser === undefined ? {} : { [refuser]: false },
         });
         for (const { at, kind, site, forMs } of faults) {
@@ -99,7 +135,7 @@ describe('quorum three-phase commit', () => {
         for (const id of begun) expect(world.outcomes.get(id)?.length, `${id} ends`).to.be.greaterThan(0);
         for (const outcome of all) seen[outcome]++;
       }),
-      { numRuns: 300 },
+      { numRuns: 800 },
     );
     expect(seen.commit).to.be.greaterThan(20);
     expect(seen.abort).to.be.greaterThan(20);
