@@ -5,7 +5,8 @@ import { transact, transactionsOf, type Replica } from '../../../lib/index.js';
 import { marked } from '../../../lib/transactions/commands.js';
 import { bank, World, type Account, type Bank } from './world.js';
 
-describe('a commit without an answer', () => {
+describe('a commit without an answer', function () {
+  this.timeout(120_000);
   it('is ambiguous, is carried out by others, and has the same outcome under its request id', async () => {
     const world = new World({
       seed: 5,
@@ -70,7 +71,8 @@ describe('a commit without an answer', () => {
   });
 });
 
-describe('a group that has voted', () => {
+describe('a group that has voted', function () {
+  this.timeout(120_000);
   it('asks a home that never heard of the transaction, which from then on is aborted', async () => {
     const layout = { home: ['a', 'b', 'c'], other: ['a', 'b', 'c'], nobody: ['d'] };
     const world = new World({ seed: 6, layout, machine: () => bank() });

@@ -83,7 +83,7 @@ async function run(seed: number): Promise<Teller> {
 }
 
 describe('a bank over three groups', function () {
-  this.timeout(120_000);
+  this.timeout(300_000);
   // More of them: BANK_SEEDS=100-199
   const [first = 1, last = 2] = (process.env['BANK_SEEDS'] ?? '1-2').split('-').map(Number);
   for (let seed = first; seed <= last; seed++)

@@ -48,7 +48,8 @@ class Provider {
   }
 }
 
-describe('a resource of the user', () => {
+describe('a resource of the user', function () {
+  this.timeout(120_000);
   const cases = [
     { name: 'before it has prepared', at: 'registered', outcome: 'aborted' },
     { name: 'while it prepares', at: 'prepare', outcome: 'aborted' },

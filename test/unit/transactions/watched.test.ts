@@ -4,7 +4,8 @@ import { keyValue, transact, transactional, transactionsOf } from '../../../lib/
 import { createSimulation } from '../../../lib/testing/index.js';
 import { dice } from './world.js';
 
-describe('a transactional machine in a simulation', () => {
+describe('a transactional machine in a simulation', function () {
+  this.timeout(120_000);
   it('is the same on every member, through crashes, snapshots and conflicts', async () => {
     const simulation = createSimulation({
       seed: 3,
