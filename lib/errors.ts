@@ -15,6 +15,7 @@ export type ErrorCode =
   | 'ERR_CIRCUIT_OPEN' // a circuit breaker let the call not through; it was never made
   | 'ERR_OUTBOX_FULL' // the outbox holds as much as it may
   | 'ERR_TOO_LARGE' // a command or frame is above its cap
+  | 'ERR_TRANSACTION_ABORTED' // the transaction was aborted; nothing of it took effect anywhere
   | 'ERR_REJECTED' // the state machine rejected the command on purpose
   | 'ERR_COMMAND_FAILED' // apply threw; the command had no effect anywhere
   | 'ERR_QUERY_FAILED' // query threw

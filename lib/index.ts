@@ -148,3 +148,38 @@ export {
 } from './transactions/sagas/definition.js';
 export type { SagaState, SagaStepState } from './transactions/sagas/record.js';
 export type * from './transactions/sagas/sagasTypes.js';
+export type { LockRange, Rehearsal, RehearsalStep } from './replica/rehearsal.js';
+export { transact } from './transactions/transact.js';
+export {
+  transactional,
+  type TransactionalMachine,
+  type TransactionalOptions,
+} from './transactions/transactional.js';
+export {
+  Transactions,
+  transactionsOf,
+  type InDoubt,
+  type TransactionsEvents,
+  type TransactionsMetrics,
+  type Unfinished,
+} from './transactions/transactions.js';
+export type { TransactionResource } from './transactions/resource.js';
+export type {
+  MachineOf,
+  TransactionContext,
+  TransactionHandle,
+  TransactionHandles,
+  TransactionParties,
+  TransactionParty,
+  TransactionProgress,
+  TransactOptions,
+} from './transactions/types.js';
+export {
+  CommitSite,
+  type SiteEffects,
+  type SiteMessage,
+  type SiteOptions,
+  type SiteRecord,
+  type SiteState,
+  type ThreePhaseForm,
+} from './transactions/threePhase/protocol.js';

@@ -2,6 +2,8 @@
 import { checkNumber, configError, QuorateError } from '../errors.js';
 import { kindOf } from '../replica/cbor/values.js';
 import { cbor } from '../replica/codec.js';
+import { detach } from '../replica/detach.js';
+import type { LockRange, Rehearsal, RehearsalStep } from '../replica/rehearsal.js';
 import type { ApplyContext, NoOperations, OperationOf, TypedStateMachine } from '../replica/stateMachine.js';
 import { opOf, unknownOperation } from './operations.js';
 import { readSnapshot, snapshotChunks } from './snapshotFormat.js';
@@ -67,6 +69,16 @@ export interface MachineDefinition<
    * @defaultValue the codec {@link cbor}
    */
   readonly decode?: (bytes: Uint8Array) => State;
+  /**
+   * For transactions: the keys that a command or query reads or changes, or `{ prefix }` for all keys that begin so. A transaction
+   * locks them; those that touch nothing in common go on beside each other. The same for the same operation, always. In a
+   * transaction each command is first done on a copy of the whole state, so keep that small.
+   *
+   * @defaultValue every operation touches everything
+   */
+  readonly touches?: (
+    operation: OperationOf<OperationsOf<Commands>> | OperationOf<OperationsOf<Queries>>,
+  ) => readonly LockRange[];
 }
 
 /**
@@ -114,7 +126,7 @@ type LooseDefinition = MachineDefinition<
 >;
 type Handler = (state: object, operation: unknown, context?: ApplyContext) => unknown;
 
-class DefinedMachine implements TypedStateMachine {
+class DefinedMachine implements TypedStateMachine, Rehearsal {
   readonly version: number;
   readonly #commands: ReadonlyMap<string, Handler>;
   readonly #queries: ReadonlyMap<string, Handler>;
@@ -122,11 +134,13 @@ class DefinedMachine implements TypedStateMachine {
   readonly #encode: (state: object) => Uint8Array;
   readonly #decode: (bytes: Uint8Array) => unknown;
   readonly #definition: LooseDefinition;
+  /** Only where the definition has it: without, all is locked. */
+  readonly touches?: (operation: unknown) => readonly LockRange[];
   #state: object;
 
   constructor(definition: LooseDefinition) {
     this.#definition = definition;
-    const { version, initial, commands, queries = {}, validate, encode, decode } = definition;
+    const { version, initial, commands, queries = {}, validate, encode, decode, touches } = definition;
     this.version = checkNumber('version', version, 1, 2 ** 31 - 1);
     if (typeof initial !== 'function') throw configError('initial', initial, 'a function');
     this.#commands = handlersOf('commands', commands);
@@ -138,6 +152,9 @@ class DefinedMachine implements TypedStateMachine {
     }
     if (encode !== undefined && typeof encode !== 'function')
       throw configError('encode', encode, 'a function');
+    if (touches !== undefined && typeof touches !== 'function')
+      throw configError('touches', touches, 'a function');
+    if (touches !== undefined) this.touches = touches as (operation: unknown) => readonly LockRange[];
     const codec = cbor();
     this.#validate = validate;
     this.#encode = encode ?? ((state) => codec.encode(state));
@@ -152,18 +169,38 @@ class DefinedMachine implements TypedStateMachine {
   }
 
   apply(command: unknown, context: ApplyContext): unknown {
+    return this.#applyTo(this.#state, command, context);
+  }
+
+  rehearse(steps: readonly RehearsalStep<unknown>[], query?: { readonly query: unknown }): unknown {
+    const copy = this.#copy();
+    let result: unknown;
+    for (const { command, context } of steps) result = this.#applyTo(copy, command, context);
+    return query === undefined ? result : this.#ask(copy, query.query);
+  }
+
+  #copy(): object {
+    const custom = this.#definition.encode !== undefined;
+    return (custom ? this.#decoded(this.#encode(this.#state)) : detach(this.#state)) as object;
+  }
+
+  #applyTo(state: object, command: unknown, context: ApplyContext): unknown {
     const handler = this.#commands.get(opOf(command) as string);
     if (handler === undefined) throw unknownOperation('command', command, this.#commands.keys());
-    const result = handler(this.#state, command, context);
+    const result = handler(state, command, context);
     // What an async handler does after its first await would mix with later commands.
     if (result instanceof Promise) throw asyncHandler(result, 'command', command);
     return result;
   }
 
   query(query: unknown): unknown {
+    return this.#ask(this.#state, query);
+  }
+
+  #ask(state: object, query: unknown): unknown {
     const handler = this.#queries.get(opOf(query) as string);
     if (handler === undefined) throw unknownOperation('query', query, this.#queries.keys());
-    const answer = handler(this.#state, query);
+    const answer = handler(state, query);
     if (answer instanceof Promise) throw asyncHandler(answer, 'query', query);
     return answer;
   }

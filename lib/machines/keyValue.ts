@@ -1,10 +1,12 @@
 /** A map from strings to values of any kind. */
 import { configError, QuorateError } from '../errors.js';
 import { batchCodec, cbor } from '../replica/codec.js';
+import type { LockRange, Rehearsal, RehearsalStep } from '../replica/rehearsal.js';
 import type { ApplyContext, OperationOf, TypedStateMachine } from '../replica/stateMachine.js';
 import { CowTable } from './cowTable.js';
 import { equalValues } from './equal.js';
 import { KeyIndex } from './keyIndex.js';
+import { KeyOverlay } from './keyOverlay.js';
 import { opOf, type Problem, refused, unknownOperation } from './operations.js';
 import { readSnapshot, snapshotChunks } from './snapshotFormat.js';
 
@@ -88,7 +90,7 @@ type Query<V> = OperationOf<KeyValueQueries<V>>;
 const OK = { ok: true } as const;
 const NOT_OK = { ok: false } as const;
 
-class KeyValue<V> implements KeyValueMachine<V> {
+class KeyValue<V> implements KeyValueMachine<V>, Rehearsal<Command<V>, Query<V>> {
   readonly version = 1;
   #table = new CowTable<V>();
   readonly #index = new KeyIndex();
@@ -99,11 +101,7 @@ class KeyValue<V> implements KeyValueMachine<V> {
   }
 
   apply(command: Command<V>, context: ApplyContext): unknown {
-    const problem = problemOf(command);
-    if (problem !== undefined) {
-      if (problem === UNKNOWN) throw unknownCommand(command);
-      context.reject(problem.reason, problem.message);
-    }
+    check(command, context);
     switch (command.op) {
       case 'put':
         this.#put(command.key, command.value, context);
@@ -121,12 +119,52 @@ class KeyValue<V> implements KeyValueMachine<V> {
     }
   }
 
+  rehearse(steps: readonly RehearsalStep<Command<V>>[], query?: { readonly query: Query<V> }): unknown {
+    const overlay = new KeyOverlay<V>(this.#table);
+    let result: unknown;
+    for (const { command, context } of steps) {
+      check(command, context);
+      result = this.#rehearseOne(command, context, overlay);
+    }
+    if (query === undefined) return result;
+    const asked = query.query;
+    if (opOf(asked) === 'get') return overlay.get((asked as { key: string }).key);
+    if (opOf(asked) !== 'list') throw unknownOperation('query', asked, ['get', 'list']);
+    const { limit, ...range } = asked as ListQuery;
+    // What the transaction has deleted must not count among the limit.
+    const found = this.#list(overlay.size === 0 ? { ...range, limit } : range);
+    return overlay.size === 0 ? found : overlay.list(found, range.prefix, range.after, limit);
+  }
+
+  #rehearseOne(command: Command<V>, context: ApplyContext, overlay: KeyOverlay<V>): unknown {
+    const current = overlay.get(command.key);
+    if (command.op === 'delete') {
+      overlay.set(command.key, undefined);
+      return current === undefined ? NOT_OK : OK;
+    }
+    if (command.op === 'cas' && !equalValues(current, command.expected)) return { ok: false, current };
+    if (current === undefined && this.#table.size + overlay.size >= MAX_KEYS) rejectFull(context);
+    overlay.set(command.key, command.value);
+    return command.op === 'put' ? OK : { ok: true, current: command.value };
+  }
+
+  /** A key, or what a list goes over. */
+  touches(operation: Command<V> | Query<V>): readonly LockRange[] {
+    if (opOf(operation) === 'list') {
+      const { prefix } = operation as ListQuery;
+      return [{ prefix: typeof prefix === 'string' ? prefix : '' }];
+    }
+    const { key } = ((operation as unknown) ?? {}) as { readonly key?: unknown };
+    // One that names no key is refused anyway.
+    return typeof key === 'string' ? [key] : [];
+  }
+
   query(query: Query<V>): unknown {
     switch (opOf(query)) {
       case 'get':
         return this.#table.get((query as { key: string }).key);
       case 'list':
-        return this.#list(query as OperationOf<Pick<KeyValueQueries<V>, 'list'>>);
+        return this.#list(query as ListQuery);
       default:
         throw unknownOperation('query', query, ['get', 'list']);
     }
@@ -161,17 +199,11 @@ class KeyValue<V> implements KeyValueMachine<V> {
   }
 
   #put(key: string, value: V, context: ApplyContext): void {
-    if (this.#table.size >= MAX_KEYS && !this.#table.has(key)) {
-      context.reject('FULL', `the map holds ${MAX_KEYS} keys, which is its limit`);
-    }
+    if (this.#table.size >= MAX_KEYS && !this.#table.has(key)) rejectFull(context);
     if (this.#table.set(key, value)) this.#index.add(key);
   }
 
-  #list(query: {
-    prefix?: string | undefined;
-    after?: string | undefined;
-    limit?: number | undefined;
-  }): [string, V][] {
+  #list(query: Omit<ListQuery, 'op'>): [string, V][] {
     const { prefix = '', after, limit = 2 ** 32 - 1 } = query;
     checkListOption('prefix', prefix, typeof prefix === 'string', 'a string');
     checkListOption('after', after, after === undefined || typeof after === 'string', 'a string');
@@ -184,6 +216,20 @@ class KeyValue<V> implements KeyValueMachine<V> {
     const keys = this.#index.range(this.#table, prefix, after, limit);
     return keys.map((key) => [key, this.#table.get(key)!]);
   }
+}
+
+type ListQuery = OperationOf<Pick<KeyValueQueries<unknown>, 'list'>>;
+
+/** Throws for a command that is none, and rejects one that is wrong. */
+function check(command: unknown, context: ApplyContext): void {
+  const problem = problemOf(command);
+  if (problem === undefined) return;
+  if (problem === UNKNOWN) throw unknownCommand(command);
+  context.reject(problem.reason, problem.message);
+}
+
+function rejectFull(context: ApplyContext): never {
+  return context.reject('FULL', `the map holds ${MAX_KEYS} keys, which is its limit`);
 }
 
 const UNKNOWN: Problem = { reason: '', message: '' };

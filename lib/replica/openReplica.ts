@@ -5,6 +5,7 @@ import { configError, QuorateError } from '../errors.js';
 import { Mesh, meshEnvironment, onClosing } from '../mesh/mesh.js';
 import { isSoundBatch } from './batch.js';
 import { serveClients } from './client/service.js';
+import { accompany } from './companion.js';
 import { checkOptions, type ReplicaOptions } from './options.js';
 import { Replica } from './replica.js';
 import type { Room } from './room.js';
@@ -54,6 +55,7 @@ export async function openReplica<M extends StateMachine>(options: ReplicaOption
     throw error;
   }
   Replica.let(replica, (room) => serveClients(mesh, replica, room, stateMachine, checked));
+  accompany(stateMachine, replica as unknown as Replica, mesh, checked.codec);
   const onAbort = (): void => {
     // `close` reports through `closed`; what it waits for cannot be told to anybody here.
     replica.close().catch(() => undefined);

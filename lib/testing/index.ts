@@ -28,6 +28,16 @@ export type {
 } from './linearizability/model.js';
 export { registerModel, type RegisterInput } from './linearizability/registerModel.js';
 export { keyValueModel, type KeyValueInput } from './linearizability/keyValueModel.js';
+export {
+  checkSerializable,
+  type Anomaly,
+  type AnomalyType,
+  type SerializabilityOptions,
+  type SerializabilityReport,
+  type TransactionRecord,
+  type VersionRead,
+  type VersionWrite,
+} from './serializability/checkSerializable.js';
 export { createSimulation, Simulation } from './simulation/simulation.js';
 export type { SimulationReport, Violation } from './simulation/violation.js';
 export type { ClockSettings, MessageSettings, SimulationOptions } from './simulation/settings.js';

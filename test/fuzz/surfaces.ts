@@ -20,6 +20,7 @@ import { sagaCommands, sagaSnapshots } from './surfaces/sagas.js';
 import { signalSocket } from './surfaces/signalSocket.js';
 import { setup, signalClient, signalServer } from './surfaces/signaling.js';
 import { entryBlocks, files, states } from './surfaces/storage.js';
+import { transactionCommands, transactionSnapshots } from './surfaces/transactions.js';
 import { candidate, sdp } from './surfaces/webrtc.js';
 
 export const makeSurfaces: Readonly<Record<string, () => Surface | Promise<Surface>>> = {
@@ -70,6 +71,8 @@ export const makeSurfaces: Readonly<Record<string, () => Surface | Promise<Surfa
   keyringFile: keyringFiles,
   sagaCommands,
   sagaSnapshots,
+  transactions: transactionCommands,
+  transactionSnapshots,
 };
 
 export const surfaceNames: readonly string[] = Object.keys(makeSurfaces);

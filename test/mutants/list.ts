@@ -12,6 +12,7 @@ import { operationsMutants } from './list/operations.js';
 import { replicaMutants } from './list/replica.js';
 import { sagaMutants } from './list/sagas.js';
 import { storageMutants } from './list/storage.js';
+import { transactionMutants } from './list/transactions.js';
 import { witnessMutants } from './list/witness.js';
 import type { Mutant } from './mutant.js';
 
@@ -27,6 +28,7 @@ export const mutants: readonly Mutant[] = [
   ...operationsMutants,
   ...witnessMutants,
   ...storageMutants,
+  ...transactionMutants,
   ...meshMutants,
   ...relayMutants,
   ...sagaMutants,

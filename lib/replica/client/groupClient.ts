@@ -1,6 +1,6 @@
 /** The face of a client of a group. */
 import { checkNumber, QuorateError } from '../../errors.js';
-import { randomId } from '../../environment.js';
+import { randomId, type Environment } from '../../environment.js';
 import { checkTimeout } from '../callLimits.js';
 import type { Change } from '../changes.js';
 import { checkConsistency } from '../consistency.js';
@@ -44,6 +44,11 @@ export class GroupClient<M extends StateMachine = StateMachine> {
     this.closed = new Promise((resolve) => {
       this.#settleClosed = resolve;
     });
+  }
+
+  /** The environment that a client takes time from. @internal */
+  static environmentOf<M extends StateMachine>(client: GroupClient<M>): Environment {
+    return client.#desk.environment;
   }
 
   /**

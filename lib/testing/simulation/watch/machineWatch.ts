@@ -8,6 +8,7 @@ import { crc32 } from '../../../crc.js';
 import { QuorateError } from '../../../errors.js';
 import { decodeHeader } from '../../../replica/batch.js';
 import { cbor } from '../../../replica/codec.js';
+import { accompany, companion, type Accompanied } from '../../../replica/companion.js';
 import type { ApplyContext, StateMachine } from '../../../replica/stateMachine.js';
 import type { NodeView } from './coreWatch.js';
 import type { GroupWatch } from './groupWatch.js';
@@ -103,7 +104,7 @@ export function watchMachine(
     for await (const chunk of machine.snapshot()) chunks.push(chunk);
     all.state(view.id, index, digestOf(chunks));
   };
-  const watched: StateMachine = {
+  const watched: StateMachine & Accompanied = {
     version: machine.version,
     apply(command, context: ApplyContext) {
       const { index } = context;
@@ -135,6 +136,7 @@ export function watchMachine(
       await machine.restore(chunks);
       applied = 0;
     },
+    [companion]: (replica, mesh, own) => accompany(machine, replica, mesh, own),
   };
   if (machine.query) watched.query = (query) => machine.query!(query);
   if (machine.validate) watched.validate = (command) => machine.validate!(command);
