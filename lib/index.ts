@@ -120,6 +120,25 @@ export type {
   SnapshotWriter,
   Storage,
 } from './storage/storage.js';
+export {
+  compareTimestamps,
+  HybridLogicalClock,
+  type HybridClockOptions,
+  type HybridTimestamp,
+} from './store/causality/hybridClock.js';
+export { VectorClock, type ClockOrder, type Dot } from './store/causality/vectorClock.js';
+export { crdt, custom, lww, siblings, type Resolution } from './store/resolve/resolution.js';
+export type { CrdtContext, CrdtType } from './store/crdt/crdt.js';
+export { pnCounter, type CounterOperation, type CounterState } from './store/crdt/counter.js';
+export { flag, type FlagOperation, type FlagState } from './store/crdt/flag.js';
+export { orSet, type SetOperation, type SetState } from './store/crdt/orSet.js';
+export {
+  lwwMap,
+  lwwRegister,
+  type MapOperation,
+  type RegisterOperation,
+  type RegistersState,
+} from './store/crdt/registers.js';
 export * from './machines/defineMachine.js';
 export * from './machines/keyValue.js';
 export * from './machines/lock.js';

@@ -22,6 +22,7 @@ export type {
 } from './linearizability/model.js';
 export { registerModel, type RegisterInput } from './linearizability/registerModel.js';
 export { keyValueModel, type KeyValueInput } from './linearizability/keyValueModel.js';
+export { checkResolver, type CheckResolverOptions, type ResolverFinding } from './checkResolver.js';
 export { createSimulation, Simulation } from './simulation/simulation.js';
 export type { SimulationReport, Violation } from './simulation/violation.js';
 export type { ClockSettings, MessageSettings, SimulationOptions } from './simulation/settings.js';

@@ -119,7 +119,8 @@ export class HybridLogicalClock {
       this.#onAhead?.(remote, ahead);
       return this.#advance(physical);
     }
-    if (compareTimestamps(remote, this.#last) > 0) this.#last = { wall: remote.wall, counter: remote.counter };
+    if (compareTimestamps(remote, this.#last) > 0)
+      this.#last = { wall: remote.wall, counter: remote.counter };
     return this.#advance(physical);
   }
 

@@ -39,7 +39,9 @@ export class VectorClock {
    * @throws QuorateError `ERR_CONFIG` for an actor that is no string or is named twice, and for a counter that is no integer from 0
    * to 2^53 - 1.
    */
-  static of(counters: Iterable<readonly [actor: string, counter: number]> | Readonly<Record<string, number>>): VectorClock {
+  static of(
+    counters: Iterable<readonly [actor: string, counter: number]> | Readonly<Record<string, number>>,
+  ): VectorClock {
     const entries: (readonly [string, number])[] = [
       ...(Symbol.iterator in counters
         ? (counters as Iterable<readonly [string, number]>)

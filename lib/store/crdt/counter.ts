@@ -70,7 +70,8 @@ export function pnCounter(): CrdtType<CounterState, number, CounterOperation> {
       const shares = listOf(data).map((item): Share => {
         const [actor, counter, last, sum] = listOf(item, 4);
         const share = { birth: dotOf(actor, counter), last: countOf(last), sum: sum as number };
-        if (!Number.isSafeInteger(sum) || share.last < share.birth.counter) throw malformed('a sum that is none');
+        if (!Number.isSafeInteger(sum) || share.last < share.birth.counter)
+          throw malformed('a sum that is none');
         return share;
       });
       if (shares.some((share, i) => i > 0 && byBirth(shares[i - 1]!, share) >= 0))

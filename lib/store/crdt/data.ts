@@ -11,7 +11,9 @@ export function malformed(what: string): QuorateError {
 /** An array of exactly this many fields, or of any number. */
 export function listOf(data: unknown, length?: number): readonly unknown[] {
   if (!Array.isArray(data) || (length !== undefined && data.length !== length))
-    throw malformed(length === undefined ? 'no list where one is due' : `no list of ${length} where one is due`);
+    throw malformed(
+      length === undefined ? 'no list where one is due' : `no list of ${length} where one is due`,
+    );
   return data as readonly unknown[];
 }
 

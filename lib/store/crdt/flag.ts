@@ -24,7 +24,9 @@ export type FlagState = DotMap<Dotted>;
  * const maintenance = flag({ wins: 'enable' });
  * ```
  */
-export function flag(options: { readonly wins: 'enable' | 'disable' }): CrdtType<FlagState, boolean, FlagOperation> {
+export function flag(options: {
+  readonly wins: 'enable' | 'disable';
+}): CrdtType<FlagState, boolean, FlagOperation> {
   const wins = (options as { wins: unknown } | undefined)?.wins;
   if (wins !== 'enable' && wins !== 'disable') throw configError('wins', wins, "'enable' or 'disable'");
   return {
@@ -35,7 +37,8 @@ export function flag(options: { readonly wins: 'enable' | 'disable' }): CrdtType
       return replace(state, '', op === wins ? [{ dot: context.dot }] : [], context);
     },
     merge: mergeMaps,
-    value: ({ clock, entries }) => (wins === 'enable' ? entries.size > 0 : clock.size > 0 && entries.size === 0),
+    value: ({ clock, entries }) =>
+      wins === 'enable' ? entries.size > 0 : clock.size > 0 && entries.size === 0,
     encode: (state) => mapData(state, () => []),
     decode: (data) =>
       mapOf(data, (dot, fields, key) => {

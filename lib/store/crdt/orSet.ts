@@ -44,7 +44,8 @@ export function orSet<T = unknown>(): CrdtType<SetState<T>, T[], SetOperation<T>
     encode: (state) => mapData(state, ({ value }) => [value]),
     decode: (data) =>
       mapOf(data, (dot, fields, key): Element<T> => {
-        if (fields.length !== 1 || keyOf(codec, fields[0]) !== key) throw malformed('an element with another name');
+        if (fields.length !== 1 || keyOf(codec, fields[0]) !== key)
+          throw malformed('an element with another name');
         return { dot, value: fields[0] as T };
       }),
   };

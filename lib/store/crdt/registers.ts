@@ -71,9 +71,12 @@ export function lwwMap<T = unknown>(): CrdtType<RegistersState<T>, Map<string, T
       if (operation.op === 'clear') return replace(state, '', [], context, true);
       const { key } = operation;
       if (!isKey(key)) throw configError('key', key, 'a string of 1 to 65536 characters');
-      return operation.op === 'set' ? write(state, key, operation.value, context) : replace(state, key, [], context);
+      return operation.op === 'set'
+        ? write(state, key, operation.value, context)
+        : replace(state, key, [], context);
     },
-    value: ({ entries }) => new Map([...entries.keys()].sort().map((key) => [key, latest(entries.get(key)) as T])),
+    value: ({ entries }) =>
+      new Map([...entries.keys()].sort().map((key) => [key, latest(entries.get(key)) as T])),
     decode: (data) => decode(data, isKey),
   };
 }
@@ -83,7 +86,7 @@ function registers<T>(): Pick<CrdtType<RegistersState<T>>, 'initial' | 'merge'> 
 } {
   return {
     initial: emptyMap,
-    merge: mergeMaps as CrdtType<RegistersState<T>>['merge'],
+    merge: mergeMaps,
     encode: (state) => mapData(state, ({ stamp, value }) => [stamp.wall, stamp.counter, value]),
   };
 }

@@ -45,7 +45,8 @@ export class MerkleTree {
   /** Throws ERR_CONFIG unless `leaves` is a power of two from 2 to 65536. */
   constructor(leaves: number) {
     checkNumber('merkleLeaves', leaves, 2, 65_536);
-    if ((leaves & (leaves - 1)) !== 0) throw configError('merkleLeaves', leaves, 'a power of two from 2 to 65536');
+    if ((leaves & (leaves - 1)) !== 0)
+      throw configError('merkleLeaves', leaves, 'a power of two from 2 to 65536');
     this.leaves = leaves;
     this.depth = Math.log2(leaves);
     this.#nodes = new Uint32Array(2 * leaves * LANES);

@@ -6,13 +6,7 @@
 import { ByteWriter, type ByteReader } from '../../bytes.js';
 import { QuorateError } from '../../errors.js';
 import type { HybridTimestamp } from '../causality/hybridClock.js';
-import {
-  decodeStamp,
-  decodeVersions,
-  encodeStamp,
-  isActor,
-  type Versions,
-} from '../causality/version.js';
+import { decodeStamp, decodeVersions, encodeStamp, isActor, type Versions } from '../causality/version.js';
 import { MAX_KEY_BYTES } from './limits.js';
 
 const FORMAT = 1;
@@ -69,7 +63,10 @@ export function decodeRecord(reader: ByteReader): StoreRecord {
   if (type === IDENTITY) {
     const format = reader.u8();
     if (format !== FORMAT)
-      throw new QuorateError('ERR_STORAGE_VERSION', `the store has format ${format}; this version reads ${FORMAT}`);
+      throw new QuorateError(
+        'ERR_STORAGE_VERSION',
+        `the store has format ${format}; this version reads ${FORMAT}`,
+      );
     const actor = reader.string(256);
     if (!isActor(actor)) throw new QuorateError('ERR_CODEC', 'the record names no actor');
     return { type: 'identity', identity: { actor, counter: reader.varint(), clock: decodeStamp(reader) } };

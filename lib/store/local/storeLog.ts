@@ -43,6 +43,8 @@ export class StoreLog {
   #next: Index = 1;
   #time = 0;
   #waiting: Done[] = [];
+  /** Who waits for a flush, beside those whose records are in it. */
+  readonly #later = new Map<number, Done[]>();
   #scheduled = false;
   /** Flushes are counted; a record belongs to the one that is being gathered. */
   #gathering = 1;
@@ -73,9 +75,13 @@ export class StoreLog {
       await log.#loadEntries(load, from + 1, recovered.lastIndex);
     } catch (cause) {
       if (!(cause instanceof QuorateError) || cause.code !== 'ERR_CODEC') throw cause;
-      throw new QuorateError('ERR_STORAGE_CORRUPT', `what ${group} wrote does not make sense: ${cause.message}`, {
-        cause,
-      });
+      throw new QuorateError(
+        'ERR_STORAGE_CORRUPT',
+        `what ${group} wrote does not make sense: ${cause.message}`,
+        {
+          cause,
+        },
+      );
     }
     log.#next = recovered.lastIndex + 1;
     log.#time = recovered.lastTime;
@@ -95,7 +101,10 @@ export class StoreLog {
         held = held.length === 0 ? chunk : Buffer.concat([held, chunk]);
         if (first) {
           if (new ByteReader(held).u32() !== CHECKPOINT_MAGIC)
-            throw new QuorateError('ERR_STORAGE_VERSION', `the checkpoint of ${this.#group} has another format`);
+            throw new QuorateError(
+              'ERR_STORAGE_VERSION',
+              `the checkpoint of ${this.#group} has another format`,
+            );
           held = held.subarray(4);
           first = false;
         }
@@ -150,15 +159,7 @@ export class StoreLog {
   whenDurable(flush: number, done: Done): void {
     if (this.#error) done(this.#error);
     else if (flush <= this.#durable) done();
-    else this.#awaited(flush, done);
-  }
-
-  readonly #later = new Map<number, Done[]>();
-
-  #awaited(flush: number, done: Done): void {
-    const list = this.#later.get(flush);
-    if (list) list.push(done);
-    else this.#later.set(flush, [done]);
+    else this.#later.set(flush, [...(this.#later.get(flush) ?? []), done]);
   }
 
   #schedule(): void {
@@ -201,8 +202,9 @@ export class StoreLog {
   #fail(error: Error): void {
     if (this.#error) return;
     this.#error = error;
-    const waiting = this.#waiting;
+    const waiting = [...this.#waiting, ...[...this.#later.values()].flat()];
     this.#waiting = [];
+    this.#later.clear();
     for (const done of waiting) done(error);
     this.#failed(error);
   }
@@ -257,8 +259,7 @@ export class StoreLog {
       // For want of space, say: the log is as good as it was, and the next try comes when as much again was written.
       if (this.#store.failed) this.#fail(this.#store.failed);
       else this.#sinceCheckpoint = 0;
-      if (this.#error) throw error;
-      return;
+      throw error;
     }
     this.#sinceCheckpoint -= before;
     this.#store.write([{ group: this.#group, compactTo: index }], (error) => {
@@ -290,12 +291,16 @@ function loadWhole(bytes: Uint8Array, load: (record: ByteReader) => void): numbe
     const record = reader.bytes();
     const body = new ByteReader(record);
     load(body);
-    if (body.remaining > 0) throw new QuorateError('ERR_CODEC', `a record is ${body.remaining} bytes too long`);
+    if (body.remaining > 0)
+      throw new QuorateError('ERR_CODEC', `a record is ${body.remaining} bytes too long`);
   }
 }
 
 /** The length of a record, if it is there as a whole. */
-function lengthAt(bytes: Uint8Array, at: number): { readonly value: number; readonly end: number } | undefined {
+function lengthAt(
+  bytes: Uint8Array,
+  at: number,
+): { readonly value: number; readonly end: number } | undefined {
   let end = at;
   while (end < bytes.length && bytes[end]! >= 0x80) end++;
   if (end >= bytes.length) return undefined;

@@ -113,14 +113,25 @@ export class StoreTable {
     const { environment, store, group, node, events } = setup;
     const loaded = new Loaded();
     const load = (record: ByteReader): void => loaded.take(record);
-    const log = await StoreLog.open({ environment, store, group, node, load, failed: (error) => events.failed(error) });
+    const log = await StoreLog.open({
+      environment,
+      store,
+      group,
+      node,
+      load,
+      failed: (error) => events.failed(error),
+    });
     if (loaded.actor !== '' && nodeOf(loaded.actor) !== node)
-      throw new QuorateError('ERR_STORAGE_FOREIGN', `${group} was written by ${nodeOf(loaded.actor)}, not by ${node}`);
+      throw new QuorateError(
+        'ERR_STORAGE_FOREIGN',
+        `${group} was written by ${nodeOf(loaded.actor)}, not by ${node}`,
+      );
     const fresh = loaded.actor === '';
     if (fresh) loaded.actor = newActor(environment, node);
     const table = new StoreTable(setup, loaded, log);
     // Known to the disk before the first event is: whoever forgot its events must not write under the same name.
-    if (fresh) await new Promise<void>((resolve, reject) => table.#logIdentity((e) => (e ? reject(e) : resolve())));
+    if (fresh)
+      await new Promise<void>((resolve, reject) => table.#logIdentity((e) => (e ? reject(e) : resolve())));
     return table;
   }
 
@@ -161,7 +172,12 @@ export class StoreTable {
    * Writes a key: what `make` gives, undefined for a deletion, replaces what was `seen`. Throws, with nothing changed,
    * ERR_TOO_LARGE, ERR_OVERLOADED, ERR_STORAGE_FULL, ERR_STORAGE_FAILED, ERR_CLOSED and what `make` throws.
    */
-  write(key: string, seen: Seen, make: (context: CrdtContext) => Uint8Array | undefined, done: Done): Outcome {
+  write(
+    key: string,
+    seen: Seen,
+    make: (context: CrdtContext) => Uint8Array | undefined,
+    done: Done,
+  ): Outcome {
     this.#checkOpen();
     this.#notice(seen.clock);
     const before = this.get(key);
@@ -172,7 +188,10 @@ export class StoreTable {
     const value = make({ dot, seen: seen.clock, stamp });
     const { maxValueBytes, maxSiblings } = this.#setup.limits;
     if (value !== undefined && value.length > maxValueBytes)
-      throw refused('ERR_TOO_LARGE', `the value of ${shown(key)} has ${value.length} bytes, at most ${maxValueBytes} are allowed`);
+      throw refused(
+        'ERR_TOO_LARGE',
+        `the value of ${shown(key)} has ${value.length} bytes, at most ${maxValueBytes} are allowed`,
+      );
     const { set, losers } = this.#prune(put(before, seen.clock, { dot, stamp, value }));
     if (set.versions.length > maxSiblings && set.versions.length > before.versions.length)
       throw refused(
@@ -184,7 +203,7 @@ export class StoreTable {
     return { changed: true, set, losers };
   }
 
-  /** Takes in what somebody else knows of a key. Throws as {@link write} does. */
+  /** Takes in what somebody else knows of a key. Throws as {@link write} does, and ERR_CODEC for what cannot be. */
   merge(key: string, theirs: Versions, done: Done): Outcome {
     this.#checkOpen();
     this.#notice(theirs.context);
@@ -194,6 +213,8 @@ export class StoreTable {
       this.whenDurable(key, done);
       return { changed: false, set: before, losers: [] };
     }
+    if (joined.versions.length === 0)
+      throw new QuorateError('ERR_CODEC', `the versions of ${shown(key)} contradict those that are here`);
     for (const { dot, stamp } of theirs.versions) if (!before.context.covers(dot)) this.clock.receive(stamp);
     const { set, losers } = this.#prune(joined);
     this.#replace(key, set, done);
@@ -230,7 +251,8 @@ export class StoreTable {
   #checkOpen(): void {
     if (this.#closed) throw refused('ERR_CLOSED', 'the store was closed');
     const { failed } = this.#log;
-    if (failed) throw new QuorateError('ERR_STORAGE_FAILED', failed.message, { fate: 'refused', cause: failed });
+    if (failed)
+      throw new QuorateError('ERR_STORAGE_FAILED', failed.message, { fate: 'refused', cause: failed });
   }
 
   /** Somebody has seen this: events of this node that it knows nothing of were lost with its disk. */
@@ -266,7 +288,10 @@ export class StoreTable {
       );
     const { pendingBytes } = this.#log;
     if (pendingBytes > 0 && pendingBytes + written > maxPendingBytes)
-      throw refused('ERR_OVERLOADED', `${pendingBytes} bytes wait for the disk, at most ${maxPendingBytes} may`);
+      throw refused(
+        'ERR_OVERLOADED',
+        `${pendingBytes} bytes wait for the disk, at most ${maxPendingBytes} may`,
+      );
     if (this.#setup.store.headroom() < written) throw refused('ERR_STORAGE_FULL', 'the disk is nearly full');
   }
 
@@ -347,7 +372,10 @@ function sizeOf(key: string, content: Uint8Array): number {
   return KEY_OVERHEAD + key.length + content.length;
 }
 
-function refused(code: 'ERR_TOO_LARGE' | 'ERR_OVERLOADED' | 'ERR_STORAGE_FULL' | 'ERR_CLOSED', why: string): QuorateError {
+function refused(
+  code: 'ERR_TOO_LARGE' | 'ERR_OVERLOADED' | 'ERR_STORAGE_FULL' | 'ERR_CLOSED',
+  why: string,
+): QuorateError {
   return new QuorateError(code, why, { fate: 'refused' });
 }
 

@@ -55,7 +55,13 @@ export function siblings<V = unknown>(): Resolution<V[], V>;
 export function siblings<V = unknown>(resolve: (values: readonly V[]) => V): Resolution<V>;
 export function siblings<V>(resolve?: (values: readonly V[]) => V): Resolution<V[] | V, V> {
   if (resolve === undefined)
-    return { kind: 'siblings', name: 'siblings', keeps: 'all', blind: 'concurrent', read: (values) => values as V[] };
+    return {
+      kind: 'siblings',
+      name: 'siblings',
+      keeps: 'all',
+      blind: 'concurrent',
+      read: (values) => values as V[],
+    };
   checkFunction('siblings', resolve);
   const read = (values: readonly unknown[]): V =>
     values.length === 1 ? (values[0] as V) : guarded(() => resolve(values as readonly V[]));
@@ -107,14 +113,15 @@ export function crdt<State, Value, Operation>(
     keeps: 'all',
     blind: 'replaces',
     read,
-    type: type as CrdtType<unknown, unknown, Operation>,
+    type: type,
   };
 }
 
 /** Throws ERR_CONFIG for what none of these functions made. @internal */
 export function checkResolution<R>(resolve: R): R {
   const { kind, read } = (resolve ?? {}) as Partial<Record<keyof Resolution, unknown>>;
-  if (['lww', 'siblings', 'crdt', 'custom'].includes(kind as string) && typeof read === 'function') return resolve;
+  if (['lww', 'siblings', 'crdt', 'custom'].includes(kind as string) && typeof read === 'function')
+    return resolve;
   throw configError('resolve', resolve, 'what lww(), siblings(), crdt() or custom() makes');
 }
 
@@ -127,6 +134,8 @@ function guarded<T>(run: () => T): T {
     return run();
   } catch (cause) {
     const why = cause instanceof Error ? cause.message : String(cause);
-    throw new QuorateError('ERR_RESOLVER_FAILED', `the function that resolves conflicts threw: ${why}`, { cause });
+    throw new QuorateError('ERR_RESOLVER_FAILED', `the function that resolves conflicts threw: ${why}`, {
+      cause,
+    });
   }
 }

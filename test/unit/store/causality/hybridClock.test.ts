@@ -41,13 +41,19 @@ describe('a hybrid logical clock', () => {
     expect(told).to.deep.equal([]);
     expect(clock.receive(at(1051, 0))).to.deep.equal(at(1050, 3));
     expect(told).to.deep.equal([[at(1051, 0), 51]]);
-    expect(new HybridLogicalClock({ wallClock: () => 0 }).receive(at(500, 0)), 'by default').to.deep.equal(at(500, 1));
+    expect(new HybridLogicalClock({ wallClock: () => 0 }).receive(at(500, 0)), 'by default').to.deep.equal(
+      at(500, 1),
+    );
     expect(new HybridLogicalClock({ wallClock: () => 0 }).receive(at(501, 0))).to.deep.equal(at(0, 1));
   });
 
   it('goes on after an earlier life, though the wall clock was set back', () => {
     const clock = new HybridLogicalClock({ wallClock: () => 5, after: at(100, 2 ** 32 - 2) });
-    expect([clock.now(), clock.now(), clock.now()]).to.deep.equal([at(100, 2 ** 32 - 1), at(101, 0), at(101, 1)]);
+    expect([clock.now(), clock.now(), clock.now()]).to.deep.equal([
+      at(100, 2 ** 32 - 1),
+      at(101, 0),
+      at(101, 1),
+    ]);
     expect(timestampAfter(at(1, 2 ** 32 - 1))).to.deep.equal(at(2, 0));
   });
 
@@ -62,7 +68,10 @@ describe('a hybrid logical clock', () => {
     };
     const clock = new HybridLogicalClock({ wallClock: () => 1 });
     for (const bad of [undefined, 5, at(-1, 0), at(1.5, 0), at(2 ** 48 + 1, 0), at(1, 2 ** 32), at(NaN, 0)])
-      expect(codeOf(() => clock.receive(bad as HybridTimestamp)), JSON.stringify(bad)).to.equal('ERR_CONFIG');
+      expect(
+        codeOf(() => clock.receive(bad as HybridTimestamp)),
+        JSON.stringify(bad),
+      ).to.equal('ERR_CONFIG');
     expect(clock.last).to.deep.equal(at(0, 0));
     expect(codeOf(() => new HybridLogicalClock({ maxOffsetMs: -1 }))).to.equal('ERR_CONFIG');
     expect(codeOf(() => new HybridLogicalClock({ after: at(0, -1) }))).to.equal('ERR_CONFIG');
@@ -86,7 +95,8 @@ describe('a hybrid logical clock', () => {
           const [mine, theirs] = [clocks[node]!.last, clocks[from]!.last];
           const next = node === from ? clocks[node]!.now() : clocks[node]!.receive(theirs);
           expect(compareTimestamps(next, mine)).to.be.greaterThan(0);
-          if (theirs.wall - walls[node]! <= 500) expect(compareTimestamps(next, theirs)).to.be.greaterThan(node === from ? -1 : 0);
+          if (theirs.wall - walls[node]! <= 500)
+            expect(compareTimestamps(next, theirs)).to.be.greaterThan(node === from ? -1 : 0);
           expect(next.wall).to.be.at.most(fastest);
         }
       }),

@@ -6,7 +6,9 @@ import { VectorClock } from '../../../../lib/store/causality/vectorClock.js';
 
 const counters = fc.dictionary(fc.constantFrom('a', 'b', 'c', 'd'), fc.nat(3));
 const events = (clock: Record<string, number>): Set<string> =>
-  new Set(Object.entries(clock).flatMap(([actor, n]) => Array.from({ length: n }, (_, i) => `${actor}${i + 1}`)));
+  new Set(
+    Object.entries(clock).flatMap(([actor, n]) => Array.from({ length: n }, (_, i) => `${actor}${i + 1}`)),
+  );
 
 describe('a vector clock', () => {
   it('increments, merges and compares', () => {
@@ -17,8 +19,15 @@ describe('a vector clock', () => {
     expect(ab.compare(a)).to.equal('after');
     expect(a.increment('a').compare(ab)).to.equal('concurrent');
     expect(a.compare(VectorClock.of({ a: 1, z: 0 }))).to.equal('equal');
-    expect([a.happensBefore(ab), ab.happensBefore(a), a.happensBefore(a)]).to.deep.equal([true, false, false]);
-    expect([...VectorClock.of({ b: 2, a: 1, c: 0 }).entries()]).to.deep.equal([['a', 1], ['b', 2]]);
+    expect([a.happensBefore(ab), ab.happensBefore(a), a.happensBefore(a)]).to.deep.equal([
+      true,
+      false,
+      false,
+    ]);
+    expect([...VectorClock.of({ b: 2, a: 1, c: 0 }).entries()]).to.deep.equal([
+      ['a', 1],
+      ['b', 2],
+    ]);
     expect(ab.covers({ actor: 'b', counter: 1 })).to.equal(true);
     expect(ab.covers({ actor: 'b', counter: 2 })).to.equal(false);
     expect(ab.with({ actor: 'b', counter: 1 })).to.equal(ab);
@@ -26,8 +35,19 @@ describe('a vector clock', () => {
   });
 
   it('refuses bad counters and names', () => {
-    for (const bad of [{ a: -1 }, { a: 1.5 }, { a: 2 ** 53 }, [['a', 1], ['a', 2]], [[5, 1]]] as never[])
-      expect(() => VectorClock.of(bad), JSON.stringify(bad)).to.throw(QuorateError).with.property('code', 'ERR_CONFIG');
+    for (const bad of [
+      { a: -1 },
+      { a: 1.5 },
+      { a: 2 ** 53 },
+      [
+        ['a', 1],
+        ['a', 2],
+      ],
+      [[5, 1]],
+    ] as never[])
+      expect(() => VectorClock.of(bad), JSON.stringify(bad))
+        .to.throw(QuorateError)
+        .with.property('code', 'ERR_CONFIG');
   });
 
   it('stands to others as the sets of events do', () => {

@@ -20,7 +20,8 @@ type Set_ = VersionSet<Named>;
 
 const write = (set: Set_, seen: VectorClock, actor: string, name: string): Set_ =>
   put(set, seen, { dot: { actor, counter: Math.max(set.context.get(actor), seen.get(actor)) + 1 }, name });
-const shown = (set: Set_): unknown => triples(set).map(([actor, n, own]) => [actor, n, own.map(({ name }) => name)]);
+const shown = (set: Set_): unknown =>
+  triples(set).map(([actor, n, own]) => [actor, n, own.map(({ name }) => name)]);
 const blind = VectorClock.empty;
 
 describe('a dotted version vector set', () => {
@@ -63,13 +64,15 @@ describe('a dotted version vector set', () => {
       fc.property(fc.array(command, { maxLength: 60 }), (commands) => {
         const real: Set_[] = replicas.map(() => emptySet());
         /** The oracle: live writes by name, each with all writes it follows from, itself among them. */
-        const model: Map<string, Set<string>>[] = replicas.map(() => new Map());
+        const model: Map<string, Set<string>>[] = replicas.map(() => new Map<string, Set<string>>());
         const seen = [0, 1, 2, 3].map(() => ({ clock: blind, history: new Set<string>() }));
         let count = 0;
         for (const command of commands) {
           const { at } = command;
           if (command.op === 'put') {
-            const { clock, history } = command.blind ? { clock: blind, history: new Set<string>() } : seen[command.client]!;
+            const { clock, history } = command.blind
+              ? { clock: blind, history: new Set<string>() }
+              : seen[command.client]!;
             const name = `w${count++}`;
             real[at] = write(real[at]!, clock, replicas[at]!, name);
             for (const other of model[at]!.keys()) if (history.has(other)) model[at]!.delete(other);
@@ -88,7 +91,9 @@ describe('a dotted version vector set', () => {
               [...all].some(([other, history]) => other !== name && history.has(name));
             model[at] = new Map([...all].filter(([name]) => !replaced(name)));
           }
-          expect(new Set(real[at]!.versions.map(({ name }) => name))).to.deep.equal(new Set(model[at]!.keys()));
+          expect(new Set(real[at]!.versions.map(({ name }) => name))).to.deep.equal(
+            new Set(model[at]!.keys()),
+          );
         }
         const [x, y, z] = real as [Set_, Set_, Set_];
         expect(join(join(x, y), z)).to.deep.equal(join(x, join(y, z)));

@@ -39,7 +39,12 @@ interface Past {
 }
 
 export type Command<Op> =
-  | { readonly kind: 'update'; readonly at: number; readonly operations: readonly Op[]; readonly wallMs: number }
+  | {
+      readonly kind: 'update';
+      readonly at: number;
+      readonly operations: readonly Op[];
+      readonly wallMs: number;
+    }
   | { readonly kind: 'delete'; readonly at: number }
   | { readonly kind: 'sync'; readonly at: number; readonly from: number }
   | { readonly kind: 'loss'; readonly at: number };
@@ -116,7 +121,8 @@ export class Cluster<State, Value, Op> {
       for (const operation of operations) {
         state = type.apply(state, operation, { dot, seen, stamp });
         const { place, value: written, adds = false } = effect(operation);
-        for (const id of counts) if (!adds && (place === undefined || this.#events[id]!.place === place)) counts.delete(id);
+        for (const id of counts)
+          if (!adds && (place === undefined || this.#events[id]!.place === place)) counts.delete(id);
         const id = this.#events.push({ place: place ?? '', value: written, stamp, actor: replica.actor }) - 1;
         history.add(id);
         if (written !== undefined) counts.add(id);
@@ -133,7 +139,12 @@ export class Cluster<State, Value, Op> {
     const all = new Map([...into.past, ...from.past]);
     const last = ({ history }: Past): number => Math.max(...history);
     for (const [dot, past] of all)
-      if ([...all.values()].some((other) => other !== past && last(other) !== last(past) && other.history.has(last(past)))) all.delete(dot);
+      if (
+        [...all.values()].some(
+          (other) => other !== past && last(other) !== last(past) && other.history.has(last(past)),
+        )
+      )
+        all.delete(dot);
     into.past = all;
   }
 
@@ -142,7 +153,9 @@ export class Cluster<State, Value, Op> {
     const live = [...past.values()].filter(({ counts }) => counts !== undefined);
     const ids = new Set(live.flatMap(({ counts }) => [...counts!]));
     const { union = false } = this.#case;
-    return [...ids].filter((id) => union || live.every(({ counts, history }) => counts!.has(id) || !history.has(id)));
+    return [...ids].filter(
+      (id) => union || live.every(({ counts, history }) => counts!.has(id) || !history.has(id)),
+    );
   }
 
   #merged(versions: readonly Version[]): State {
@@ -162,7 +175,9 @@ export class Cluster<State, Value, Op> {
       .map((id) => this.#events[id]!)
       .sort((a, b) => compareTimestamps(a.stamp, b.stamp) || (a.actor < b.actor ? -1 : 1));
     const exists = [...past.values()].some(({ counts }) => counts !== undefined);
-    const states = set.versions.flatMap(({ value }) => (value === undefined ? [] : [type.decode(codec.decode(value))]));
+    const states = set.versions.flatMap(({ value }) =>
+      value === undefined ? [] : [type.decode(codec.decode(value))],
+    );
     return { real: type.value(this.#merged(set.versions)), expected: expected(counting, exists), states };
   }
 

@@ -19,7 +19,12 @@ const codec = cbor();
 const commands = <Op>(operation: fc.Arbitrary<Op>): fc.Arbitrary<Command<Op>[]> => {
   const at = fc.nat(2);
   const operations = fc.array(operation, { minLength: 1, maxLength: 3 });
-  const update = fc.record({ kind: fc.constant('update' as const), at, operations, wallMs: fc.integer({ min: -3, max: 3 }) });
+  const update = fc.record({
+    kind: fc.constant('update' as const),
+    at,
+    operations,
+    wallMs: fc.integer({ min: -3, max: 3 }),
+  });
   return fc.array(
     fc.oneof(
       { weight: 12, arbitrary: update },
@@ -31,7 +36,11 @@ const commands = <Op>(operation: fc.Arbitrary<Op>): fc.Arbitrary<Command<Op>[]> 
   );
 };
 
-function agrees<State, Value, Op>(name: string, given: Case<State, Value, Op>, operation: fc.Arbitrary<Op>): void {
+function agrees<State, Value, Op>(
+  name: string,
+  given: Case<State, Value, Op>,
+  operation: fc.Arbitrary<Op>,
+): void {
   it(`${name}: reads what the histories say, and converges`, () => {
     fc.assert(
       fc.property(commands(operation), (list) => {
@@ -81,11 +90,17 @@ describe('replicated data types', () => {
       effect: ({ by = 1 }) => ({ place: '', value: by, adds: true }),
       expected: (counting) => counting.reduce((sum, { value }) => sum + (value as number), 0),
     },
-    fc.record({ op: fc.constant('add' as const), by: fc.option(fc.integer({ min: -9, max: 9 }), { nil: undefined }) }),
+    fc.record({
+      op: fc.constant('add' as const),
+      by: fc.option(fc.integer({ min: -9, max: 9 }), { nil: undefined }),
+    }),
   );
 
   const setOperation: fc.Arbitrary<SetOperation<unknown>> = fc.oneof(
-    fc.record({ op: fc.constantFrom('add' as const, 'add' as const, 'remove' as const), value: fc.oneof(word, fc.constant({ deep: [1] })) }),
+    fc.record({
+      op: fc.constantFrom('add' as const, 'add' as const, 'remove' as const),
+      value: fc.oneof(word, fc.constant({ deep: [1] })),
+    }),
     fc.constant({ op: 'clear' as const }),
   );
   agrees<never, unknown[], SetOperation<unknown>>(
@@ -128,7 +143,11 @@ describe('replicated data types', () => {
   agrees<never, number | undefined, RegisterOperation<number>>(
     'a register',
     {
-      type: lwwRegister<number>() as unknown as CrdtType<never, number | undefined, RegisterOperation<number>>,
+      type: lwwRegister<number>() as unknown as CrdtType<
+        never,
+        number | undefined,
+        RegisterOperation<number>
+      >,
       effect: ({ value }) => ({ place: '', value }),
       expected: (counting) => counting.at(-1)?.value as number | undefined,
     },
