@@ -18,6 +18,7 @@ import { crowd, gossip, rows } from './surfaces/rows.js';
 import { signalSocket } from './surfaces/signalSocket.js';
 import { setup, signalClient, signalServer } from './surfaces/signaling.js';
 import { entryBlocks, files, states } from './surfaces/storage.js';
+import { storeContext, storeRecords, storeStates, storeVersions } from './surfaces/stores.js';
 import { candidate, sdp } from './surfaces/webrtc.js';
 
 export const makeSurfaces: Readonly<Record<string, () => Surface | Promise<Surface>>> = {
@@ -64,6 +65,10 @@ export const makeSurfaces: Readonly<Record<string, () => Surface | Promise<Surfa
   keyring: keyringCommands,
   keyringSnapshots,
   keyringFile: keyringFiles,
+  storeVersions,
+  storeContext,
+  storeStates,
+  storeRecords,
 };
 
 export const surfaceNames: readonly string[] = Object.keys(makeSurfaces);

@@ -10,6 +10,7 @@ import { pitfallMutants } from './list/pitfalls.js';
 import { operationsMutants } from './list/operations.js';
 import { replicaMutants } from './list/replica.js';
 import { storageMutants } from './list/storage.js';
+import { storeMutants } from './list/store.js';
 import { witnessMutants } from './list/witness.js';
 import type { Mutant } from './mutant.js';
 
@@ -24,6 +25,7 @@ export const mutants: readonly Mutant[] = [
   ...operationsMutants,
   ...witnessMutants,
   ...storageMutants,
+  ...storeMutants,
   ...meshMutants,
   ...relayMutants,
 ];

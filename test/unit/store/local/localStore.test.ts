@@ -126,6 +126,7 @@ describe('the local part of a store', () => {
     await meet(a.local, b.local);
     expect(ahead).to.deep.equal([3_600_000]);
     await b.local.put('k', 'from now');
+    c.wall.ms += 10;
     await c.local.put('k', 'unaware');
     await meet(b.local, c.local);
     await meet(c.local, a.local);
