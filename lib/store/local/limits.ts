@@ -16,7 +16,7 @@ export interface StoreLimits {
    */
   readonly maxBytes?: number | undefined;
   /**
-   * The most bytes of one encoded value, from 1 to 2^28 (256 MiB).
+   * The most bytes of one encoded value, from 1 to 2^24 (16 MiB).
    *
    * @defaultValue 1048576 (1 MiB)
    */
@@ -53,7 +53,7 @@ export function checkLimits(given: StoreLimits = {}): Limits {
   return {
     maxKeys: checkNumber('limits.maxKeys', maxKeys, 1, 10_000_000),
     maxBytes: checkNumber('limits.maxBytes', maxBytes, 65_536, 2 ** 36),
-    maxValueBytes: checkNumber('limits.maxValueBytes', maxValueBytes, 1, 2 ** 28),
+    maxValueBytes: checkNumber('limits.maxValueBytes', maxValueBytes, 1, 2 ** 24),
     maxSiblings: checkNumber('limits.maxSiblings', maxSiblings, 1, 4096),
     maxPendingBytes: checkNumber('limits.maxPendingBytes', maxPendingBytes, 65_536, 2 ** 30),
   };

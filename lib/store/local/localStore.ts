@@ -65,7 +65,7 @@ export class LocalStore<V, Input = V, Op = never> extends Emitter<LocalStoreEven
   readonly #codec: Codec;
   readonly #resolve: Resolution<V, Input, Op>;
   readonly #maxValueBytes: number;
-  readonly #watchers = new Watchers<V>((key) => this.#value(this.table.get(key)));
+  readonly #watchers = new Watchers<V>((key) => this.valueIn(this.table.get(key)));
   readonly #writer = new ByteWriter(1024);
 
   private constructor(setup: LocalStoreSetup<V, Input, Op>, table: StoreTable, maxValueBytes: number) {
@@ -111,7 +111,7 @@ export class LocalStore<V, Input = V, Op = never> extends Emitter<LocalStoreEven
     checkKey(key);
     const set = this.table.get(key);
     const entry = {
-      value: this.#value(set),
+      value: this.valueIn(set),
       context: formatContext(seenOf(set)),
       versions: set.versions.length,
     };
@@ -119,8 +119,8 @@ export class LocalStore<V, Input = V, Op = never> extends Emitter<LocalStoreEven
     return entry;
   }
 
-  /** Writes a value; resolves once it is durable here. */
-  async put(key: string, value: Input, options: WriteOptions = {}): Promise<void> {
+  /** Writes a value; resolves to what the key holds then, once it is durable here. */
+  async put(key: string, value: Input, options: WriteOptions = {}): Promise<Versions> {
     checkKey(key);
     if (this.#resolve.kind === 'crdt')
       throw configError('put', value, 'an update: the keys hold replicated data types');
@@ -128,38 +128,35 @@ export class LocalStore<V, Input = V, Op = never> extends Emitter<LocalStoreEven
     const bytes = this.#codec.encode(value);
     const held = this.table.get(key);
     const blind = this.#resolve.blind === 'replaces' ? seenOf(held) : NOTHING_SEEN;
-    await this.#write(key, options, blind, () => bytes);
+    return this.#write(key, options, blind, () => bytes);
   }
 
   /** Deletes a key; resolves once that is durable here. Does nothing for a key that nothing is known of. */
-  async delete(key: string, options: WriteOptions = {}): Promise<void> {
+  async delete(key: string, options: WriteOptions = {}): Promise<Versions> {
     checkKey(key);
     const held = this.table.get(key);
-    if (held.versions.length === 0 && options.context === undefined) return;
-    await this.#write(key, options, seenOf(held), () => undefined);
+    if (held.versions.length === 0 && options.context === undefined) return held;
+    return this.#write(key, options, seenOf(held), () => undefined);
   }
 
   /**
    * Reads and writes in one step: nobody else on this node comes between, and what other nodes write meanwhile stays beside it.
-   * Resolves to what is read afterwards, once it is durable here.
+   * Resolves once it is durable here.
    */
-  async update(key: string, update: Update<V, Input, Op>): Promise<V | undefined> {
+  async update(key: string, update: Update<V, Input, Op>): Promise<Versions> {
     checkKey(key);
     const held = this.table.get(key);
     if (this.#resolve.type) {
       const operations = (Array.isArray(update) ? update : [update]) as readonly Op[];
       if (operations.length === 0) throw configError('operations', operations, 'one operation at least');
       const make = (context: CrdtContext): Uint8Array => this.#operate(held, operations, context);
-      return this.#value(await this.#write(key, {}, seenOf(held), make));
+      return this.#write(key, {}, seenOf(held), make);
     }
     if (typeof update !== 'function') throw configError('update', update, 'a function');
-    const value = (update as (value: V | undefined) => Input | undefined)(this.#value(held));
-    if (value === undefined) {
-      await this.delete(key);
-      return undefined;
-    }
+    const value = (update as (value: V | undefined) => Input | undefined)(this.valueIn(held));
+    if (value === undefined) return this.delete(key);
     const bytes = this.#codec.encode(value);
-    return this.#value(await this.#write(key, {}, seenOf(held), () => bytes));
+    return this.#write(key, {}, seenOf(held), () => bytes);
   }
 
   /** Keys that are there with their values, in the order of the keys. Looks at all keys of the store. */
@@ -177,7 +174,7 @@ export class LocalStore<V, Input = V, Op = never> extends Emitter<LocalStoreEven
     const out: [string, V][] = [];
     for (const key of keys.sort()) {
       if (++looked % KEYS_A_TURN === 0) await this.#turn();
-      const value = this.#value(this.table.get(key));
+      const value = this.valueIn(this.table.get(key));
       if (value !== undefined) out.push([key, value]);
       if (out.length === limit) break;
     }
@@ -198,10 +195,16 @@ export class LocalStore<V, Input = V, Op = never> extends Emitter<LocalStoreEven
     return { keys: size, bytes, actor, root: Buffer.from(tree.root()).toString('hex') };
   }
 
-  /** What is known of a key, for another node; undefined where that is nothing. */
-  versionsOf(key: string): Uint8Array | undefined {
+  /** What is known of a key, for another node; undefined where that is nothing. Waits until that is durable: before, it must not leave. */
+  async versionsOf(key: string): Promise<Uint8Array | undefined> {
     const set = this.table.get(key);
     if (set.versions.length === 0) return undefined;
+    const bytes = this.encode(set);
+    await done((callback) => this.table.whenDurable(key, callback));
+    return bytes;
+  }
+
+  encode(set: Versions): Uint8Array {
     encodeVersions(this.#writer, set);
     return this.#writer.take();
   }
@@ -269,7 +272,8 @@ export class LocalStore<V, Input = V, Op = never> extends Emitter<LocalStoreEven
     return this.#resolve.type ? this.#resolve.type.decode(data) : data;
   }
 
-  #value(set: Versions): V | undefined {
+  /** What is read where a key holds this. */
+  valueIn(set: Versions): V | undefined {
     if (isTombstone(set)) return undefined;
     return this.#resolve.read(live(set).map(({ value }) => this.#decode(value!)));
   }

@@ -27,6 +27,13 @@ export function digestOf(key: string, content: Uint8Array): Digest {
   return lanesOf(hash);
 }
 
+/** A hash as bytes. @internal */
+export function bytesOf(lanes: Uint32Array): Uint8Array {
+  const out = Buffer.alloc(4 * lanes.length);
+  for (const [i, lane] of lanes.entries()) out.writeUInt32LE(lane, 4 * i);
+  return new Uint8Array(out.buffer, out.byteOffset, out.length);
+}
+
 function lanesOf(hash: Buffer): Digest {
   return Uint32Array.from({ length: LANES }, (_, i) => hash.readUInt32LE(4 * i));
 }
@@ -77,10 +84,8 @@ export class MerkleTree {
     checkNumber('from', from, 0, 2 ** depth);
     checkNumber('count', count, 0, 2 ** depth - from);
     this.#settle();
-    const out = Buffer.alloc(count * DIGEST_BYTES);
     const first = (2 ** depth + from) * LANES;
-    for (let i = 0; i < count * LANES; i++) out.writeUInt32LE(this.#nodes[first + i]!, 4 * i);
-    return new Uint8Array(out.buffer, out.byteOffset, out.length);
+    return bytesOf(this.#nodes.subarray(first, first + count * LANES));
   }
 
   /** Which of the nodes at a depth, from `from` on, differ from those of another tree with these hashes. */
@@ -109,8 +114,6 @@ export class MerkleTree {
 
   #hash(node: number): void {
     const children = this.#nodes.subarray(2 * node * LANES, (2 * node + 2) * LANES);
-    const bytes = Buffer.alloc(2 * DIGEST_BYTES);
-    for (const [i, lane] of children.entries()) bytes.writeUInt32LE(lane, 4 * i);
-    this.#nodes.set(lanesOf(createHash('sha256').update(bytes).digest()), node * LANES);
+    this.#nodes.set(lanesOf(createHash('sha256').update(bytesOf(children)).digest()), node * LANES);
   }
 }

@@ -31,7 +31,7 @@ import {
 import { emptySet, join, keepNewest, put } from '../causality/versionSet.js';
 import type { CrdtContext } from '../crdt/crdt.js';
 import type { Limits } from './limits.js';
-import { digestOf, MerkleTree, type Digest } from './merkleTree.js';
+import { bytesOf, digestOf, MerkleTree, type Digest } from './merkleTree.js';
 import { decodeRecord, encodeForget, encodeIdentity, encodeSet } from './records.js';
 import { StoreLog } from './storeLog.js';
 
@@ -161,6 +161,12 @@ export class StoreTable {
   /** The keys of a leaf of the tree. */
   keysOf(leaf: number): IterableIterator<string> {
     return (this.#leaves[leaf] ?? new Set<string>()).values();
+  }
+
+  /** The hash of what a key holds; undefined where nothing is known of it. */
+  digest(key: string): Uint8Array | undefined {
+    const held = this.#held.get(key);
+    return held && bytesOf(held.digest);
   }
 
   /** Calls back once what a key holds now is durable, or has failed. */

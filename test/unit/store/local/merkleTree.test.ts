@@ -96,7 +96,7 @@ describe('a Merkle tree', () => {
       await openLocal(lww<number>(), { node: 'b', merkleLeaves: 16 }),
     ];
     for (let n = 0; n < 50; n++) await a.local.put(`k${n}`, n);
-    for (let n = 49; n >= 0; n--) await b.local.merge(`k${n}`, a.local.versionsOf(`k${n}`)!);
+    for (let n = 49; n >= 0; n--) await b.local.merge(`k${n}`, (await a.local.versionsOf(`k${n}`))!);
     expect(b.local.status().root).to.equal(a.local.status().root);
     const keys = Array.from({ length: 16 }, (_, leaf) => [...a.local.table.keysOf(leaf)]);
     expect(keys.flat().sort()).to.deep.equal([...a.local.table.keys()].sort());

@@ -62,7 +62,7 @@ export async function meet<V, Input, Op>(
     [one, other],
     [other, one],
   ] as const)
-    for (const key of [...from.table.keys()]) await into.merge(key, from.versionsOf(key)!);
+    for (const key of [...from.table.keys()]) await into.merge(key, (await from.versionsOf(key))!);
 }
 
 export async function failure(promise: Promise<unknown>): Promise<QuorateError> {
