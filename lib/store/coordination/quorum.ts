@@ -38,18 +38,25 @@ export function gather({ environment, needed, timeoutMs, steps, what, fate }: Ga
       timer?.cancel();
       settle();
     };
-    const fail = (code: 'ERR_TIMEOUT' | 'ERR_NOT_READY', why: string): void => {
+    let late = false;
+    const fail = (): void => {
+      const [code, why] = late
+        ? (['ERR_TIMEOUT', `took part within ${timeoutMs} ms`] as const)
+        : (['ERR_NOT_READY', 'can be reached and took part'] as const);
       const data: QuorumShortfall = { needed, answered, members };
       const message = `${what}: ${answered} of ${members} members ${why}, ${needed} were needed`;
       end(() => reject(new QuorateError(code, message, { data, fate })));
     };
     const look = (): void => {
       if (answered >= needed) end(resolve);
-      else if (answered + open < needed) fail('ERR_NOT_READY', 'can be reached and took part');
+      else if (answered + open < needed) fail();
     };
     const timer =
       needed > 1
-        ? environment.setTimer(timeoutMs, () => fail('ERR_TIMEOUT', `took part within ${timeoutMs} ms`))
+        ? environment.setTimer(timeoutMs, () => {
+            late = true;
+            fail();
+          })
         : undefined;
     for (const step of steps)
       step.then(
@@ -58,8 +65,9 @@ export function gather({ environment, needed, timeoutMs, steps, what, fate }: Ga
           answered++;
           look();
         },
-        () => {
+        (error: unknown) => {
           open--;
+          if (error instanceof QuorateError && error.code === 'ERR_TIMEOUT') late = true;
           look();
         },
       );

@@ -109,7 +109,9 @@ export async function exchange(local: AnyStore, keys: readonly string[], ask: As
     const asked = new Set(batch.map(([key]) => key));
     const answer = decodeKeys(await ask(RequestType.exchange, encodeKeys(batch)));
     // All at once: they become durable together.
-    const news = answer.map(([key, versions]) => versions && asked.has(key) && local.merge(key, versions));
+    const news = answer.flatMap(([key, versions]) =>
+      versions && asked.has(key) ? [local.merge(key, versions)] : [],
+    );
     for (const changed of await Promise.all(news)) if (changed) received++;
   }
   return received;
@@ -132,7 +134,7 @@ export async function serveRepair(local: AnyStore, type: RequestType, body: Uint
     return encodeLeaf(keys.map((key) => [key, table.digest(key)!]));
   }
   const asked = decodeKeys(body);
-  await Promise.all(asked.map(([key, theirs]) => theirs && local.merge(key, theirs)));
+  await Promise.all(asked.flatMap(([key, theirs]) => (theirs ? [local.merge(key, theirs)] : [])));
   const news: KeyVersions[] = [];
   // What does not fit, the next comparison finds.
   for (let at = 0, bytes = 0; at < asked.length && bytes < ANSWER_BYTES; at++) {

@@ -294,7 +294,7 @@ export class Store<V = unknown, Input = V, Op = never> extends Emitter<StoreEven
   }
 
   get #anyLocal(): LocalStore<unknown, unknown, unknown> {
-    return this.#local as unknown as LocalStore<unknown, unknown, unknown>;
+    return this.#local;
   }
 
   #schedule(): void {

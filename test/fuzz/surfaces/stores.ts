@@ -96,7 +96,7 @@ function statesOf<State, Op>(type: CrdtType<State, unknown, Op>, operations: rea
   });
 }
 
-const types: readonly [CrdtType<unknown>, unknown[]][] = [
+const types: readonly [CrdtType, unknown[]][] = [
   made(pnCounter(), [{ op: 'add' }, { op: 'add', by: -7 }, { op: 'add', by: 2 ** 40 }]),
   made(flag({ wins: 'enable' }), [{ op: 'enable' }, { op: 'disable' }, { op: 'enable' }]),
   made(orSet(), [
@@ -115,8 +115,8 @@ const types: readonly [CrdtType<unknown>, unknown[]][] = [
 function made<State, Op>(
   type: CrdtType<State, unknown, Op>,
   operations: readonly Op[],
-): [CrdtType<unknown>, unknown[]] {
-  return [type as unknown as CrdtType<unknown>, statesOf(type, operations)];
+): [CrdtType, unknown[]] {
+  return [type, statesOf(type, operations)];
 }
 
 /** The first byte says which type. */

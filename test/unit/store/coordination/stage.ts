@@ -19,7 +19,7 @@ export class Stage<V, Input, Op> {
 
   async ready(): Promise<this> {
     await this.simulation.ready();
-    await Promise.all(NODES.map((id) => this.open(id)));
+    for (const id of NODES) await this.open(id);
     await this.simulation.run(1000);
     return this;
   }
