@@ -153,15 +153,18 @@ export type {
 } from './store/local/localTypes.js';
 export { crdt, custom, lww, siblings, type Resolution } from './store/resolve/resolution.js';
 export type { CrdtContext, CrdtType } from './store/crdt/crdt.js';
-export { pnCounter, type CounterOperation, type CounterState } from './store/crdt/counter.js';
+export type { DotMap } from './store/crdt/dotMap.js';
+export type { Dotted } from './store/causality/versionSet.js';
+export { pnCounter, type CounterOperation, type CounterShare, type CounterState } from './store/crdt/counter.js';
 export { flag, type FlagOperation, type FlagState } from './store/crdt/flag.js';
-export { orSet, type SetOperation, type SetState } from './store/crdt/orSet.js';
+export { orSet, type SetElement, type SetOperation, type SetState } from './store/crdt/orSet.js';
 export {
   lwwMap,
   lwwRegister,
   type MapOperation,
   type RegisterOperation,
   type RegistersState,
+  type WrittenValue,
 } from './store/crdt/registers.js';
 export * from './machines/defineMachine.js';
 export * from './machines/keyValue.js';

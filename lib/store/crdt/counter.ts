@@ -14,14 +14,14 @@ export interface CounterOperation {
  * What one actor added since `birth`, by its events up to `last`. Only that actor writes it, one event after the other, so of two
  * copies that with the later event has all of the other one's; that is why one signed number does where the textbook keeps two.
  */
-interface Share {
+export interface CounterShare {
   readonly birth: Dot;
   readonly last: number;
   readonly sum: number;
 }
 
 /** The state of {@link pnCounter}. */
-export type CounterState = readonly Share[];
+export type CounterState = readonly CounterShare[];
 
 /**
  * A counter: adds up what was added anywhere, in either direction (PN-counter; Shapiro et al.: "A comprehensive study of Convergent
@@ -47,7 +47,7 @@ export function pnCounter(): CrdtType<CounterState, number, CounterOperation> {
       // A share goes on only from the actor's newest event at this key. An older copy of it was brought back after a delete: to go on
       // from that would make a second history with the same events.
       const newest = seen.get(dot.actor);
-      const goesOn = ({ birth, last }: Share): boolean =>
+      const goesOn = ({ birth, last }: CounterShare): boolean =>
         birth.actor === dot.actor && (last === newest || last === dot.counter);
       const own = state.find(goesOn) ?? { birth: dot, last: dot.counter, sum: 0 };
       const after = { birth: own.birth, last: dot.counter, sum: own.sum + by };
@@ -67,7 +67,7 @@ export function pnCounter(): CrdtType<CounterState, number, CounterOperation> {
     value,
     encode: (state) => state.map(({ birth, last, sum }) => [birth.actor, birth.counter, last, sum]),
     decode(data) {
-      const shares = listOf(data).map((item): Share => {
+      const shares = listOf(data).map((item): CounterShare => {
         const [actor, counter, last, sum] = listOf(item, 4);
         const share = { birth: dotOf(actor, counter), last: countOf(last), sum: sum as number };
         if (!Number.isSafeInteger(sum) || share.last < share.birth.counter)
@@ -81,10 +81,10 @@ export function pnCounter(): CrdtType<CounterState, number, CounterOperation> {
   };
 }
 
-function idOf({ birth }: Share): string {
+function idOf({ birth }: CounterShare): string {
   return `${birth.actor} ${birth.counter}`;
 }
 
-function byBirth(a: Share, b: Share): number {
+function byBirth(a: CounterShare, b: CounterShare): number {
   return compareDots(a.birth, b.birth);
 }

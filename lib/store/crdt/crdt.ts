@@ -14,7 +14,7 @@ export interface CrdtContext {
 
 /**
  * A convergent replicated data type by states (Shapiro, Preguiça, Baquero, Zawirski: "Conflict-free Replicated Data Types", SSS 2011).
- * States are never changed; `merge` has to be commutative, associative and idempotent ({@link checkResolver} in `quorate/testing`
+ * States are never changed; `merge` has to be commutative, associative and idempotent (`checkResolver` in `quorate/testing`
  * tries that), and what an operation makes has to contain the state that it began with.
  */
 export interface CrdtType<State = unknown, Value = unknown, Operation = unknown> {

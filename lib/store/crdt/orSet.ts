@@ -11,12 +11,13 @@ export type SetOperation<T> =
   | { readonly op: 'remove'; readonly value: T }
   | { readonly op: 'clear' };
 
-interface Element<T> extends Dotted {
+/** An element, and the write that added it. */
+export interface SetElement<T> extends Dotted {
   readonly value: T;
 }
 
 /** The state of {@link orSet}. */
-export type SetState<T> = DotMap<Element<T>>;
+export type SetState<T> = DotMap<SetElement<T>>;
 
 /**
  * A set; empty before the first update. A removal takes away what its node had seen: an element that somebody else adds meanwhile
@@ -43,7 +44,7 @@ export function orSet<T = unknown>(): CrdtType<SetState<T>, T[], SetOperation<T>
     value: ({ entries }) => [...entries.keys()].sort().map((key) => entries.get(key)![0]!.value),
     encode: (state) => mapData(state, ({ value }) => [value]),
     decode: (data) =>
-      mapOf(data, (dot, fields, key): Element<T> => {
+      mapOf(data, (dot, fields, key): SetElement<T> => {
         if (fields.length !== 1 || keyOf(codec, fields[0]) !== key)
           throw malformed('an element with another name');
         return { dot, value: fields[0] as T };

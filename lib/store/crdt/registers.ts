@@ -19,7 +19,8 @@ export type MapOperation<T> =
   | { readonly op: 'remove'; readonly key: string }
   | { readonly op: 'clear' };
 
-interface Written<T> extends Dotted {
+/** A value, and the write that set it. */
+export interface WrittenValue<T> extends Dotted {
   readonly stamp: HybridTimestamp;
   readonly value: T;
 }
@@ -29,7 +30,7 @@ interface Written<T> extends Dotted {
  * them, and the latest is what is read: if the others were dropped, a removal of the latest would remove them too at some replicas and
  * not at others.
  */
-export type RegistersState<T> = DotMap<Written<T>>;
+export type RegistersState<T> = DotMap<WrittenValue<T>>;
 
 /**
  * A value; undefined before the first update. Of writes that do not know of each other the latest wins, by hybrid logical time and
@@ -95,8 +96,8 @@ function write<T>(state: RegistersState<T>, key: string, value: T, context: Crdt
   return replace(state, key, [{ dot: context.dot, stamp: context.stamp, value }], context);
 }
 
-function latest<T>(written: readonly Written<T>[] = []): T | undefined {
-  let best: Written<T> | undefined;
+function latest<T>(written: readonly WrittenValue<T>[] = []): T | undefined {
+  let best: WrittenValue<T> | undefined;
   for (const one of written) {
     const order = best && (compareTimestamps(one.stamp, best.stamp) || compareDots(one.dot, best.dot));
     if (order === undefined || order > 0) best = one;
@@ -109,7 +110,7 @@ function isKey(key: unknown): key is string {
 }
 
 function decode<T>(data: unknown, allowed: (key: string) => boolean): RegistersState<T> {
-  return mapOf(data, (dot, fields, key): Written<T> => {
+  return mapOf(data, (dot, fields, key): WrittenValue<T> => {
     const [wall, counter, value] = fields;
     if (fields.length !== 3 || !allowed(key)) throw malformed('a value with a wrong key');
     return { dot, stamp: stampOf(wall, counter), value: value as T };

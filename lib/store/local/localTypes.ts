@@ -32,7 +32,7 @@ export interface ListOptions {
   readonly limit?: number | undefined;
 }
 
-/** Options of {@link LocalStore.watch}. */
+/** Options of watching. */
 export interface WatchOptions {
   /** Only keys that begin with it. @defaultValue '' */
   readonly prefix?: string | undefined;
@@ -73,7 +73,7 @@ export interface LocalStatus {
   readonly root: string;
 }
 
-/** The events of {@link LocalStore}. */
+/** What the part of a store on this node tells. */
 export interface LocalStoreEvents {
   /** Versions were dropped for a newer one whose writer did not know of them (`lww`). */
   conflict: [StoreConflict];
