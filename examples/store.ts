@@ -32,7 +32,8 @@ for (const id of ['kitchen', 'office']) network.cut('phone', id);
 await phone.lists.update('shopping', { op: 'add', value: 'milk' });
 await phone.lists.update('shopping', { op: 'remove', value: 'bread' });
 await office.lists.update('shopping', { op: 'add', value: 'tea' });
-for (const { id, lists } of [kitchen, office, phone]) console.log(' ', id, (await lists.get('shopping')).value);
+for (const { id, lists } of [kitchen, office, phone])
+  console.log(' ', id, (await lists.get('shopping')).value);
 
 console.log('and comes back');
 for (const id of ['kitchen', 'office']) network.heal('phone', id);

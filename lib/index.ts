@@ -155,7 +155,12 @@ export { crdt, custom, lww, siblings, type Resolution } from './store/resolve/re
 export type { CrdtContext, CrdtType } from './store/crdt/crdt.js';
 export type { DotMap } from './store/crdt/dotMap.js';
 export type { Dotted } from './store/causality/versionSet.js';
-export { pnCounter, type CounterOperation, type CounterShare, type CounterState } from './store/crdt/counter.js';
+export {
+  pnCounter,
+  type CounterOperation,
+  type CounterShare,
+  type CounterState,
+} from './store/crdt/counter.js';
 export { flag, type FlagOperation, type FlagState } from './store/crdt/flag.js';
 export { orSet, type SetElement, type SetOperation, type SetState } from './store/crdt/orSet.js';
 export {
