@@ -101,4 +101,22 @@ export const storeMutants: readonly Mutant[] = [
     within: 0,
     tests: 'store/local/merkleTree.test.ts',
   },
+  {
+    name: 'a read asks this node alone',
+    file: 'store/coordination/store.ts',
+    find: '    if (needed === 1) return entry;',
+    replace: '    if (needed >= 1) return entry;',
+    pitfall: 'stale reads though R + W > N',
+    within: 0,
+    tests: 'store/coordination/store.test.ts',
+  },
+  {
+    name: 'who lags is not told before a read answers',
+    file: 'store/coordination/store.ts',
+    find: '    await this.#call(peer, RequestType.write, encodeKeys([[key, versions]]), timeoutMs);',
+    replace: '',
+    pitfall: 'a later read with the same R finds less',
+    within: 0,
+    tests: 'store/coordination/store.test.ts',
+  },
 ];
