@@ -19,6 +19,7 @@ export type ErrorCode =
   | 'ERR_REJECTED' // the state machine rejected the command on purpose
   | 'ERR_COMMAND_FAILED' // apply threw; the command had no effect anywhere
   | 'ERR_QUERY_FAILED' // query threw
+  | 'ERR_RESOLVER_FAILED' // the function that resolves conflicts of a store threw
   | 'ERR_UNKNOWN_OPERATION' // the machine has no such command or query
   | 'ERR_AMBIGUOUS' // the fate of a command could not be learned
   | 'ERR_LEADER_CHANGED' // a read's leader lost its leadership before confirming it

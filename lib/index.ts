@@ -122,6 +122,57 @@ export type {
   SnapshotWriter,
   Storage,
 } from './storage/storage.js';
+export {
+  compareTimestamps,
+  HybridLogicalClock,
+  type HybridClockOptions,
+  type HybridTimestamp,
+} from './store/causality/hybridClock.js';
+export { VectorClock, type ClockOrder, type Dot } from './store/causality/vectorClock.js';
+export { openStore } from './store/coordination/openStore.js';
+export { Store, type StoreEvents, type StoreStatus } from './store/coordination/store.js';
+export type {
+  Level,
+  StoreOptions,
+  StoreReadOptions,
+  StoreWriteOptions,
+} from './store/coordination/storeOptions.js';
+export type { QuorumShortfall } from './store/coordination/quorum.js';
+export type { RepairReport } from './store/coordination/repair.js';
+export type { StoreContext } from './store/causality/context.js';
+export type { StoreLimits } from './store/local/limits.js';
+export type { Update } from './store/local/localStore.js';
+export type {
+  ConflictVersion,
+  ListOptions,
+  LocalStatus,
+  LocalStoreEvents,
+  StoreChange,
+  StoreConflict,
+  StoreEntry,
+  WatchOptions,
+  WriteOptions,
+} from './store/local/localTypes.js';
+export { crdt, custom, lww, siblings, type Resolution } from './store/resolve/resolution.js';
+export type { CrdtContext, CrdtType } from './store/crdt/crdt.js';
+export type { DotMap } from './store/crdt/dotMap.js';
+export type { Dotted } from './store/causality/versionSet.js';
+export {
+  pnCounter,
+  type CounterOperation,
+  type CounterShare,
+  type CounterState,
+} from './store/crdt/counter.js';
+export { flag, type FlagOperation, type FlagState } from './store/crdt/flag.js';
+export { orSet, type SetElement, type SetOperation, type SetState } from './store/crdt/orSet.js';
+export {
+  lwwMap,
+  lwwRegister,
+  type MapOperation,
+  type RegisterOperation,
+  type RegistersState,
+  type WrittenValue,
+} from './store/crdt/registers.js';
 export * from './machines/defineMachine.js';
 export * from './machines/keyValue.js';
 export * from './machines/lock.js';

@@ -192,6 +192,15 @@ export class Engine {
     return group;
   }
 
+  /** The storage, opened for this node, for somebody else who lives on it; `release` gives it back. */
+  async borrow(
+    storage: Storage,
+  ): Promise<{ readonly store: NodeStore; readonly release: () => Promise<void> }> {
+    const store = await this.#openStore(storage);
+    let released: Promise<void> | undefined;
+    return { store, release: () => (released ??= this.#releaseStore(storage)) };
+  }
+
   async #close(group: Group, storage: Storage): Promise<void> {
     await group.close();
     this.#outbox.flush();

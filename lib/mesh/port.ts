@@ -15,6 +15,8 @@ export const FrameKind = {
   gossip: 4,
   /** Clients of groups, and the members that serve them. */
   client: 5,
+  /** Multi-primary stores. */
+  store: 6,
 } as const;
 export type FrameKind = (typeof FrameKind)[keyof typeof FrameKind];
 

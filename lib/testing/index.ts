@@ -38,6 +38,7 @@ export {
   type VersionRead,
   type VersionWrite,
 } from './serializability/checkSerializable.js';
+export { checkResolver, type CheckResolverOptions, type ResolverFinding } from './checkResolver.js';
 export { createSimulation, Simulation } from './simulation/simulation.js';
 export type { SimulationReport, Violation } from './simulation/violation.js';
 export type { ClockSettings, MessageSettings, SimulationOptions } from './simulation/settings.js';

@@ -21,6 +21,7 @@ import { signalSocket } from './surfaces/signalSocket.js';
 import { setup, signalClient, signalServer } from './surfaces/signaling.js';
 import { entryBlocks, files, states } from './surfaces/storage.js';
 import { transactionCommands, transactionSnapshots } from './surfaces/transactions.js';
+import { storeContext, storeRecords, storeStates, storeVersions } from './surfaces/stores.js';
 import { candidate, sdp } from './surfaces/webrtc.js';
 
 export const makeSurfaces: Readonly<Record<string, () => Surface | Promise<Surface>>> = {
@@ -73,6 +74,10 @@ export const makeSurfaces: Readonly<Record<string, () => Surface | Promise<Surfa
   sagaSnapshots,
   transactions: transactionCommands,
   transactionSnapshots,
+  storeVersions,
+  storeContext,
+  storeStates,
+  storeRecords,
 };
 
 export const surfaceNames: readonly string[] = Object.keys(makeSurfaces);

@@ -13,6 +13,7 @@ import { replicaMutants } from './list/replica.js';
 import { sagaMutants } from './list/sagas.js';
 import { storageMutants } from './list/storage.js';
 import { transactionMutants } from './list/transactions.js';
+import { storeMutants } from './list/store.js';
 import { witnessMutants } from './list/witness.js';
 import type { Mutant } from './mutant.js';
 
@@ -29,6 +30,7 @@ export const mutants: readonly Mutant[] = [
   ...witnessMutants,
   ...storageMutants,
   ...transactionMutants,
+  ...storeMutants,
   ...meshMutants,
   ...relayMutants,
   ...sagaMutants,

@@ -1,0 +1,81 @@
+/**
+ * What the log and the checkpoints of a store are made of.
+ *
+ * @internal
+ */
+import { ByteWriter, type ByteReader } from '../../bytes.js';
+import { QuorateError } from '../../errors.js';
+import type { HybridTimestamp } from '../causality/hybridClock.js';
+import { decodeStamp, decodeVersions, encodeStamp, isActor, type Versions } from '../causality/version.js';
+import { MAX_KEY_BYTES } from './limits.js';
+
+const FORMAT = 1;
+
+/** Who writes here, and how far its clocks are. */
+export interface Identity {
+  readonly actor: string;
+  /** The number of its last event. */
+  readonly counter: number;
+  readonly clock: HybridTimestamp;
+}
+
+export type StoreRecord =
+  | { readonly type: 'identity'; readonly identity: Identity }
+  /** What a key holds, and the clock when that was written. */
+  | { readonly type: 'set'; readonly key: string; readonly set: Versions; readonly clock: HybridTimestamp }
+  /** A key is forgotten. */
+  | { readonly type: 'forget'; readonly key: string };
+
+const IDENTITY = 1;
+const SET = 2;
+const FORGET = 3;
+
+export function encodeIdentity({ actor, counter, clock }: Identity): Uint8Array {
+  const writer = new ByteWriter(64);
+  writer.u8(IDENTITY);
+  writer.u8(FORMAT);
+  writer.string(actor);
+  writer.varint(counter);
+  encodeStamp(writer, clock);
+  return writer.take();
+}
+
+/** `versions` are encoded already. */
+export function encodeSet(key: string, versions: Uint8Array, clock: HybridTimestamp): Uint8Array {
+  const writer = new ByteWriter(versions.length + key.length * 3 + 32);
+  writer.u8(SET);
+  encodeStamp(writer, clock);
+  writer.string(key);
+  writer.raw(versions);
+  return writer.take();
+}
+
+export function encodeForget(key: string): Uint8Array {
+  const writer = new ByteWriter(key.length * 3 + 8);
+  writer.u8(FORGET);
+  writer.string(key);
+  return writer.take();
+}
+
+/** Throws ERR_CODEC. */
+export function decodeRecord(reader: ByteReader): StoreRecord {
+  const type = reader.u8();
+  if (type === IDENTITY) {
+    const format = reader.u8();
+    if (format !== FORMAT)
+      throw new QuorateError(
+        'ERR_STORAGE_VERSION',
+        `the store has format ${format}; this version reads ${FORMAT}`,
+      );
+    const actor = reader.string(256);
+    if (!isActor(actor)) throw new QuorateError('ERR_CODEC', 'the record names no actor');
+    return { type: 'identity', identity: { actor, counter: reader.varint(), clock: decodeStamp(reader) } };
+  }
+  if (type === SET) {
+    const clock = decodeStamp(reader);
+    const key = reader.string(MAX_KEY_BYTES);
+    return { type: 'set', key, clock, set: decodeVersions(reader, Number.MAX_SAFE_INTEGER) };
+  }
+  if (type === FORGET) return { type: 'forget', key: reader.string(MAX_KEY_BYTES) };
+  throw new QuorateError('ERR_CODEC', `there is no record of type ${type}`);
+}

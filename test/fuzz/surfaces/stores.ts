@@ -1,0 +1,159 @@
+/** What comes to a store from other members, and from its disk: versions of keys, contexts, states of data types, records. */
+import { isDeepStrictEqual } from 'node:util';
+import { ByteReader, ByteWriter } from '../../../lib/bytes.js';
+import { cbor } from '../../../lib/replica/codec.js';
+import { formatContext, parseContext, seenOf } from '../../../lib/store/causality/context.js';
+import { VectorClock } from '../../../lib/store/causality/vectorClock.js';
+import {
+  actorOf,
+  decodeVersions,
+  encodeVersions,
+  type Version,
+  type Versions,
+} from '../../../lib/store/causality/version.js';
+import { emptySet, join, put } from '../../../lib/store/causality/versionSet.js';
+import { pnCounter } from '../../../lib/store/crdt/counter.js';
+import type { CrdtType } from '../../../lib/store/crdt/crdt.js';
+import { flag } from '../../../lib/store/crdt/flag.js';
+import { orSet } from '../../../lib/store/crdt/orSet.js';
+import { lwwMap, lwwRegister } from '../../../lib/store/crdt/registers.js';
+import { decodeRecord, encodeForget, encodeIdentity, encodeSet } from '../../../lib/store/local/records.js';
+import { must, sameBytes, stateless, TAKEN, type Surface } from '../surface.js';
+import { written } from './group.js';
+
+const actors = ['a', 'b', 'node:3'].map((node, i) => actorOf(node, `${i}`.padStart(16, '0')));
+const stamp = { wall: 1.7e12, counter: 3 };
+
+function setOf(count: number): Versions {
+  let set: Versions = emptySet();
+  for (let i = 1; i <= count; i++) {
+    const value = i % 3 === 0 ? undefined : new Uint8Array(i * 7).fill(i);
+    const dot = { actor: actors[i % 3]!, counter: i * 50 };
+    set = put(set, i % 4 === 0 ? set.context : VectorClock.empty, {
+      dot,
+      stamp: { ...stamp, counter: i },
+      value,
+    });
+  }
+  return set;
+}
+
+const keyOf = ({ dot }: Version): string => `${dot.actor} ${dot.counter}`;
+const sets = [1, 2, 5, 9].map(setOf);
+const encoded = (set: Versions): Uint8Array => written((writer) => encodeVersions(writer, set));
+
+export function storeVersions(): Surface {
+  return stateless(
+    'storeVersions',
+    'the versions of a key, as members exchange them',
+    sets.map(encoded),
+    (input) => {
+      const reader = new ByteReader(input);
+      const set = decodeVersions(reader, 1 << 20);
+      must(set.versions.length > 0, 'versions of nothing');
+      must(
+        set.versions.every(({ dot }) => set.context.covers(dot)),
+        'a version that its context does not cover',
+      );
+      must(
+        sameBytes(encoded(decodeVersions(new ByteReader(encoded(set)), 1 << 20)), encoded(set)),
+        'it reads otherwise',
+      );
+      for (const mine of sets) {
+        // A dot is one write: what was changed under the same dot is another story, and only a member could tell it.
+        const known = new Map(mine.versions.map((version) => [keyOf(version), version]));
+        if (set.versions.some((version) => !isDeepStrictEqual(known.get(keyOf(version)) ?? version, version)))
+          continue;
+        const both = join(mine, set);
+        must(sameBytes(encoded(both), encoded(join(set, mine))), 'who joins first matters');
+        must(join(both, set) === both, 'joining twice matters');
+      }
+      return TAKEN;
+    },
+  );
+}
+
+export function storeContext(): Surface {
+  const corpus = sets.map((set) => Buffer.from(formatContext(seenOf(set)), 'base64url'));
+  return stateless('storeContext', 'the context of a read, handed back with a write', corpus, (input) => {
+    const seen = parseContext(Buffer.from(input).toString('base64url'));
+    const again = parseContext(formatContext(seen));
+    must(again.clock.compare(seen.clock) === 'equal', 'a context that reads otherwise');
+    return TAKEN;
+  });
+}
+
+const codec = cbor();
+
+function statesOf<State, Op>(type: CrdtType<State, unknown, Op>, operations: readonly Op[]): unknown[] {
+  let state = type.initial();
+  let seen = VectorClock.empty;
+  return operations.map((operation, i) => {
+    const dot = { actor: actors[i % 3]!, counter: i + 1 };
+    state = type.apply(state, operation, { dot, seen, stamp: { ...stamp, counter: i } });
+    seen = seen.with(dot);
+    return type.encode(state);
+  });
+}
+
+const types: readonly [CrdtType, unknown[]][] = [
+  made(pnCounter(), [{ op: 'add' }, { op: 'add', by: -7 }, { op: 'add', by: 2 ** 40 }]),
+  made(flag({ wins: 'enable' }), [{ op: 'enable' }, { op: 'disable' }, { op: 'enable' }]),
+  made(orSet(), [
+    { op: 'add', value: 'x' },
+    { op: 'add', value: { deep: [1] } },
+    { op: 'remove', value: 'x' },
+  ]),
+  made(lwwMap(), [
+    { op: 'set', key: 'k', value: 1 },
+    { op: 'set', key: 'l', value: null },
+    { op: 'remove', key: 'k' },
+  ]),
+  made(lwwRegister(), [{ op: 'set', value: [1, 2] }]),
+];
+
+function made<State, Op>(
+  type: CrdtType<State, unknown, Op>,
+  operations: readonly Op[],
+): [CrdtType, unknown[]] {
+  return [type, statesOf(type, operations)];
+}
+
+/** The first byte says which type. */
+export function storeStates(): Surface {
+  const corpus = types.flatMap(([, states], i) =>
+    states.map((state) => Buffer.concat([Uint8Array.of(i), codec.encode(state)])),
+  );
+  return stateless('storeStates', 'the states of replicated data types', corpus, (input) => {
+    const [type, states] = types[(input[0] ?? 0) % types.length]!;
+    const state = type.decode(codec.decode(input.subarray(1)));
+    type.value(state);
+    const bytes = (one: unknown): Uint8Array => codec.encode(type.encode(one));
+    must(
+      sameBytes(bytes(type.decode(codec.decode(bytes(state)))), bytes(state)),
+      'a state that reads otherwise',
+    );
+    must(sameBytes(bytes(type.merge(state, state)), bytes(state)), 'merging with itself matters');
+    for (const data of states) type.value(type.merge(type.decode(data), state));
+    return TAKEN;
+  });
+}
+
+export function storeRecords(): Surface {
+  const corpus = [
+    encodeIdentity({ actor: actors[0]!, counter: 5, clock: stamp }),
+    encodeForget('some key'),
+    ...sets.map((set) => encodeSet('some key', encoded(set), stamp)),
+  ];
+  return stateless('storeRecords', 'the records of a store on its disk', corpus, (input) => {
+    const reader = new ByteReader(input);
+    const record = decodeRecord(reader);
+    if (record.type === 'set') {
+      const writer = new ByteWriter();
+      encodeVersions(writer, record.set);
+      const again = decodeRecord(new ByteReader(encodeSet(record.key, writer.take(), record.clock)));
+      must(again.type === 'set' && again.key === record.key, 'a record that reads otherwise');
+    }
+    return TAKEN;
+  });
+}
