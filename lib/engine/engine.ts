@@ -196,9 +196,9 @@ export class Engine {
   async borrow(
     storage: Storage,
   ): Promise<{ readonly store: NodeStore; readonly release: () => Promise<void> }> {
-    const store = await this.#openStore(storage);
+    const store = await this.#stores.open(storage);
     let released: Promise<void> | undefined;
-    return { store, release: () => (released ??= this.#releaseStore(storage)) };
+    return { store, release: () => (released ??= this.#stores.release(storage)) };
   }
 
   async #close(group: Group, storage: Storage): Promise<void> {
