@@ -101,16 +101,15 @@ export class Group {
       sound: setup.soundProposal,
     });
     this.pace = new TransferPace(setup.snapshotBytesPerSecond, environment.now());
-    const stands = setup.snapshot?.index ?? 0;
     this.#handover = new Handover(
       setup.name,
       setup.core,
       setup.store,
-      stands,
+      setup.snapshot?.index ?? 0,
       wake,
       (error) => this.fail(error),
     );
-    this.snapshots = new LocalSnapshots(setup.name, setup.store, setup.snapshotLogBytes, stands, {
+    this.snapshots = new LocalSnapshots(setup.name, setup.store, setup.snapshotLogBytes, {
       tell: (notice) => this.tell(notice),
       saved: (meta, bytes, done) => this.#snapshotSaved(meta, bytes, setup.keepEntries, done),
       receiving: () => host.receives(this),

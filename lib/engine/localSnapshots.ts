@@ -41,7 +41,7 @@ export class LocalSnapshots {
   /** Bytes that the log held after the last snapshot: what grows from there counts. */
   #baseline = 0;
   /** The index of the newest snapshot that the app's side made or stands at. */
-  #newest: Index;
+  #newest: Index = 0;
   /** What the app asked for last, unless it was answered. */
   #asked: { readonly token: number; readonly index: Index } | undefined;
   /** Before so much is handed over there is no use in trying again what was asked for. */
@@ -51,12 +51,10 @@ export class LocalSnapshots {
   #work: Promise<void> = Promise.resolve();
   #closed = false;
 
-  /** `newest`: the index of the snapshot that the storage holds, or 0. */
-  constructor(group: string, store: NodeStore, threshold: number, newest: Index, events: SnapshotEvents) {
+  constructor(group: string, store: NodeStore, threshold: number, events: SnapshotEvents) {
     this.#group = group;
     this.#store = store;
     this.#threshold = threshold;
-    this.#newest = newest;
     this.#events = events;
   }
 

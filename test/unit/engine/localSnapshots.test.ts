@@ -38,7 +38,7 @@ class Rig {
       openSnapshot: (group) => store.openSnapshot(group),
       createSnapshot: async (group) => this.wrap(await store.createSnapshot(group)),
     };
-    this.snapshots = new LocalSnapshots('g', seen as NodeStore, 1000, 0, {
+    this.snapshots = new LocalSnapshots('g', seen as NodeStore, 1000, {
       tell: (notice) => this.said.push(notice),
       saved: ({ index }, _bytes, done) => {
         this.saved.push(index);
@@ -234,7 +234,7 @@ describe('local snapshots', () => {
     const ask = (token: number, index: number): void => rig.snapshots.take({ type: 'compact', token, index });
     const wanted = (): number => rig.types.filter((type) => type === 'snapshotWanted').length;
     const answers = (): unknown[] =>
-      rig.said.flatMap((notice) => {
+      rig.said.flatMap((notice): unknown[] => {
         if (notice.type === 'compacted') return [notice.index];
         if (notice.type === 'compactFailed') return [[notice.token, (notice.error as QuorateError).code]];
         return [];
