@@ -236,8 +236,9 @@ describe('local snapshots', () => {
     const answers = (): unknown[] =>
       rig.said.flatMap((notice): unknown[] => {
         if (notice.type === 'compacted') return [notice.index];
-        if (notice.type === 'compactFailed') return [[notice.token, (notice.error as QuorateError).code]];
-        return [];
+        if (notice.type !== 'compactFailed') return [];
+        const { token, error } = notice;
+        return [[token, error instanceof QuorateError ? error.code : error.message]];
       });
     async function start(index: number): Promise<void> {
       rig.snapshots.take({ type: 'snapshotBegin', meta: metaAt(index) });

@@ -1,6 +1,7 @@
 /** When members take snapshots, and where their logs begin then. */
 import { expect } from 'chai';
-import { brokenRaft, elected, three, untilEqual, type KeyValueSimulation } from './support.js';
+import { createSimulation } from '../../../../lib/testing/index.js';
+import { brokenRaft, elected, thrown, three, untilEqual, type KeyValueSimulation } from './support.js';
 
 const VALUE = 'v'.repeat(1000);
 const ENTRY_BYTES = 1100;
@@ -84,6 +85,23 @@ describe('simulation: snapshots', function () {
     }
     await untilEqual(other);
     other.check();
+    simulation.check();
+  });
+
+  it('are not there to be asked for before anything is applied, after a fault of the disk, or on a node that is down', async () => {
+    const simulation = createSimulation({ seed: 1, nodes: three });
+    for (const id of ['b', 'c']) simulation.crash(id);
+    await simulation.run(2000);
+    const compact = (id: string) => simulation.settle(simulation.replica(id).compact());
+    await thrown(() => compact('a'), 'ERR_NOT_READY');
+    await thrown(() => compact('b'), 'ERR_CLOSED');
+    for (const id of ['b', 'c']) simulation.restart(id);
+    await simulation.ready();
+    await write(simulation, simulation.leader()!, 1, () => undefined);
+    const id = three.find((one) => one !== simulation.leader())!;
+    simulation.setDisk(id, { errors: { sync: 1 } });
+    await thrown(() => compact(id), 'ERR_REPLICA_FAILED');
+    expect(simulation.state(id)).to.equal('failed');
     simulation.check();
   });
 });
