@@ -49,6 +49,8 @@ await pipeline(a!.backup(), createWriteStream(file));
 const info = await verifyBackup(createReadStream(file));
 console.log(`backed up ${info.group} up to index ${info.index}, members ${info.members.join(', ')}`);
 await a!.submit({ op: 'put', key: 'theme', value: 'after the backup' });
+// From here on a starts from its own snapshot, not from the log; the backup has nothing to do with that.
+console.log(`a has a snapshot of index ${(await a!.compact()).index}`);
 
 // b and c are lost for good: their machines, with their disks. What a has is all there is.
 await leave(...members);

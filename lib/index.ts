@@ -55,6 +55,7 @@ export type {
   CloseOptions,
   CloseReason,
   Consistency,
+  Compaction,
   MemberProgress,
   MemberStatus,
   MembersChange,

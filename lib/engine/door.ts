@@ -79,6 +79,11 @@ export type AppNotice =
   /** Ready for the next chunk of the snapshot that is being restored. */
   | { readonly type: 'restorePull' }
   | { readonly type: 'restored' }
+  /**
+   * There should be a snapshot of this member's own state that covers `index`, and the log behind it should go. Answered with
+   * `compacted`, or with `compactFailed`; both answer all that were asked before as well. `token` and `index` never fall.
+   */
+  | { readonly type: 'compact'; readonly token: number; readonly index: Index }
   /** Answered with `requestRefused`, or by its effect: another leader, another membership. */
   | { readonly type: 'request'; readonly token: number; readonly request: LeaderRequest }
   /** The app's side broke; the replica is over. */
@@ -104,6 +109,10 @@ export type EngineNotice =
   /** Capture the state at the next entry's bound, and answer with `snapshotBegin`. */
   | { readonly type: 'snapshotWanted' }
   | { readonly type: 'snapshotPull' }
+  /** Whatever `compact` asked for up to this index is there. */
+  | { readonly type: 'compacted'; readonly index: Index }
+  /** What was asked for by `compact` with this token, or before, came to nothing. */
+  | { readonly type: 'compactFailed'; readonly token: number; readonly error: Error }
   /** The snapshot is durable, or was given up. */
   | { readonly type: 'snapshotDone'; readonly index: Index; readonly ok: boolean }
   /** Replace the state: chunks follow, one for each `restorePull`. Nothing else is delivered until `restored`. */

@@ -165,6 +165,7 @@ export class Engine {
         this.#transfers.send(group, to, request, atLeast, sources, bare),
       snapshotProgress: (group, to) => this.#transfers.progressOf(group, to),
       keepFrom: (group) => this.#transfers.holds.keepFrom(group, environment.now()),
+      receives: (group) => this.#transfers.receives(group),
       voters: (group, voters) => this.#port.expect(group.name, voters),
       ended: (group) => {
         this.#port.expect(group.name, undefined);

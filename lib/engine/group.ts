@@ -111,7 +111,8 @@ export class Group {
     );
     this.snapshots = new LocalSnapshots(setup.name, setup.store, setup.snapshotLogBytes, {
       tell: (notice) => this.tell(notice),
-      saved: (meta, bytes) => this.#snapshotSaved(meta, bytes, setup.keepEntries),
+      saved: (meta, bytes, done) => this.#snapshotSaved(meta, bytes, setup.keepEntries, done),
+      receiving: () => host.receives(this),
       restored: (meta, bytes) => {
         this.core.compacted(meta, 1, bytes); // the log stays; what a snapshot costs is known from now on
         this.#handover.resume(meta.index);
@@ -170,9 +171,14 @@ export class Group {
     this.#host.schedule(this);
   }
 
-  /** Takes what the app's side gathered. */
+  /** Takes what the app's side gathered, and looks whether the log has grown enough for a snapshot, whoever made it grow. */
   collect(now: number): void {
-    if (!this.#appWoke || this.#over) return;
+    if (this.#over) return;
+    if (this.#appWoke) this.#take(now);
+    this.snapshots.consider(this.#handover.handedIndex);
+  }
+
+  #take(now: number): void {
     this.#appWoke = false;
     const batch = this.#app.collect();
     if (!batch) return;
@@ -185,7 +191,6 @@ export class Group {
       if (!this.core.read(now, context).ok) this.#deliveries.readFailed(context);
     }
     for (const notice of batch.notices) this.#takeNotice(now, notice);
-    this.snapshots.consider(batch.applied);
   }
 
   #takeNotice(now: number, notice: AppNotice): void {
@@ -345,7 +350,7 @@ export class Group {
     this.snapshots.restore();
   }
 
-  #snapshotSaved(meta: SnapshotMeta, bytes: number, keepEntries: number): void {
+  #snapshotSaved(meta: SnapshotMeta, bytes: number, keepEntries: number, done: () => void): void {
     if (this.#over) return;
     const held = this.#host.keepFrom(this);
     const keepFrom = Math.max(1, Math.min(held, meta.index + 1 - keepEntries));
@@ -354,6 +359,7 @@ export class Group {
     this.store.write([{ group: this.name, compactTo: keepFrom - 1 }], (error) => {
       this.#flushes.end();
       if (error) this.fail(error);
+      else done();
     });
     this.#host.schedule(this);
   }

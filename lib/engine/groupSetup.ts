@@ -24,6 +24,8 @@ export interface GroupHost {
   snapshotProgress(group: Group, to: NodeId): MemberReport['snapshot'];
   /** The first index of the log that transfers still need; Infinity when they need none. */
   keepFrom(group: Group): Index;
+  /** Whether a peer sends a snapshot. */
+  receives(group: Group): boolean;
   /** Who votes in the group now. */
   voters(group: Group, voters: readonly NodeId[]): void;
   /** The group is over on this node. */

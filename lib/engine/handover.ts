@@ -13,7 +13,6 @@ export class Handover {
   readonly #store: NodeStore;
   readonly #wake: () => void;
   readonly #fail: (error: Error) => void;
-  /** The last index that was handed over. */
   #handed: Index;
   #commit: Index;
   /** Set while a snapshot is being restored. */
@@ -41,6 +40,11 @@ export class Handover {
     this.#commit = from;
     this.#wake = wake;
     this.#fail = fail;
+  }
+
+  /** The last index that was handed over. */
+  get handedIndex(): Index {
+    return this.#handed;
   }
 
   get commitIndex(): Index {

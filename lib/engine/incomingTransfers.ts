@@ -101,6 +101,11 @@ export class IncomingTransfers {
     return true;
   }
 
+  /** Whether a snapshot is on its way to a group. */
+  receives(group: Group): boolean {
+    return this.#incoming.has(group);
+  }
+
   /** Contact of a group with a peer ended: what it was sending may go on later. */
   lost(group: Group, peer: NodeId): void {
     const incoming = this.#incoming.get(group);

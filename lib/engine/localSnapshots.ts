@@ -12,8 +12,10 @@ const passing: readonly ErrorCode[] = ['ERR_CLOSED', 'ERR_COMPACTED', 'ERR_STORA
 /** What happens around snapshots. */
 export interface SnapshotEvents {
   tell(notice: EngineNotice): void;
-  /** A snapshot of this node's own state is durable, and of so many bytes. */
-  saved(meta: SnapshotMeta, bytes: number): void;
+  /** A snapshot of this node's own state is durable, and of so many bytes; `done` once the log behind it is gone, durably. */
+  saved(meta: SnapshotMeta, bytes: number, done: () => void): void;
+  /** Whether a peer sends one. */
+  receiving(): boolean;
   /** The app's side stands at this snapshot of so many bytes. */
   restored(meta: SnapshotMeta, bytes: number): void;
   failed(error: Error): void;
@@ -38,6 +40,12 @@ export class LocalSnapshots {
   #state: State = { type: 'idle' };
   /** Bytes that the log held after the last snapshot: what grows from there counts. */
   #baseline = 0;
+  /** The index of the newest snapshot that the app's side made or stands at. */
+  #newest: Index = 0;
+  /** What the app asked for last, unless it was answered. */
+  #asked: { readonly token: number; readonly index: Index } | undefined;
+  /** Before so much is handed over there is no use in trying again what was asked for. */
+  #retryAt: Index = 0;
   #waiting: ((ok: boolean) => void)[] = [];
   /** One step after another; the storage is slow. */
   #work: Promise<void> = Promise.resolve();
@@ -50,10 +58,43 @@ export class LocalSnapshots {
     this.#events = events;
   }
 
-  /** Asks for a snapshot if the log has grown enough. */
-  consider(applied: Index): void {
-    if (this.#state.type !== 'idle' || applied === 0) return;
-    if (this.#store.logBytes(this.#group) - this.#baseline >= this.#threshold) this.#want();
+  /** Asks for a snapshot if the log has grown enough, or if one is owed. `handed`: the app's side was given entries up to here. */
+  consider(handed: Index): void {
+    if (this.#closed || this.#state.type !== 'idle' || handed === 0) return;
+    const grown = this.#store.logBytes(this.#group) - this.#baseline >= this.#threshold;
+    if (grown || this.#owes(handed)) this.#want();
+  }
+
+  /** Whether what was asked for was pushed aside, and there is room for it again. */
+  #owes(handed: Index): boolean {
+    return this.#asked !== undefined && handed >= this.#retryAt && !this.#events.receiving();
+  }
+
+  /** The app asks for a snapshot that covers `index`. */
+  #compact(token: number, index: Index): void {
+    if (this.#newest >= index) {
+      this.#events.tell({ type: 'compacted', index: this.#newest });
+      return;
+    }
+    this.#asked = { token, index };
+    this.#retryAt = 0;
+    if (this.#state.type === 'idle') this.#want();
+  }
+
+  /** There is a snapshot at `index`. Returns what says so to who asked for it. */
+  #covered(index: Index): () => void {
+    this.#newest = index;
+    const asked = this.#asked;
+    if (asked === undefined) return () => undefined;
+    if (asked.index <= index) this.#asked = undefined;
+    // Those who asked before the last one may be content with less than that.
+    return () => this.#events.tell({ type: 'compacted', index });
+  }
+
+  #refuse(error: QuorateError): void {
+    const asked = this.#asked;
+    this.#asked = undefined;
+    if (asked) this.#events.tell({ type: 'compactFailed', token: asked.token, error });
   }
 
   /** Resolves once a snapshot of this node's own making is there; `false` if that fails. */
@@ -84,7 +125,12 @@ export class LocalSnapshots {
         if (this.#state.type === 'saving') this.#save(this.#state, notice.chunk);
         return;
       case 'snapshotFailed':
-        if (this.#state.type === 'saving' || this.#state.type === 'wanted') this.#giveUp(this.#state);
+        if (this.#state.type !== 'saving' && this.#state.type !== 'wanted') return;
+        this.#refuse(new QuorateError('ERR_NOT_READY', `no snapshot could be taken: ${notice.message}`));
+        this.#giveUp(this.#state);
+        return;
+      case 'compact':
+        this.#compact(notice.token, notice.index);
         return;
       case 'restorePull':
         if (this.#state.type === 'restoring') this.#feed(this.#state);
@@ -116,20 +162,24 @@ export class LocalSnapshots {
       await state.writer.commit(state.meta);
       if (!this.#isCurrent(state)) return;
       this.#state = { type: 'idle' };
-      this.#events.saved(state.meta, state.bytes);
+      this.#events.saved(state.meta, state.bytes, this.#covered(state.meta.index));
       this.#baseline = this.#store.logBytes(this.#group);
       this.#settleWaiting(true);
       this.#events.tell({ type: 'snapshotDone', index: state.meta.index, ok: true });
     });
   }
 
-  #saveStep(state: State, work: () => Promise<void>): void {
+  #saveStep(state: Extract<State, { type: 'saving' }>, work: () => Promise<void>): void {
     this.#step(async () => {
       try {
         await work();
       } catch (error) {
         if (!(error instanceof QuorateError && passing.includes(error.code))) throw error;
-        if (this.#isCurrent(state)) this.#giveUp(state);
+        if (!this.#isCurrent(state)) return;
+        if (error.code === 'ERR_STORAGE_FULL') this.#refuse(error);
+        // A newer one is there, and is about to be restored.
+        else if (error.code === 'ERR_COMPACTED') this.#retryAt = state.meta.index + 1;
+        this.#giveUp(state);
       }
     });
   }
@@ -192,6 +242,7 @@ export class LocalSnapshots {
         return;
       }
       this.#baseline = this.#store.logBytes(this.#group);
+      this.#covered(state.reader.meta.index)();
       this.#events.restored(state.reader.meta, state.reader.size);
       this.#settleWaiting(true);
     });
@@ -212,6 +263,7 @@ export class LocalSnapshots {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
+    this.#asked = undefined;
     const state = this.#state;
     this.#state = { type: 'idle' };
     this.#settleWaiting(false);

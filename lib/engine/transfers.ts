@@ -332,6 +332,11 @@ export class Transfers {
     return undefined;
   }
 
+  /** Whether a peer sends a snapshot to a group. */
+  receives(group: Group): boolean {
+    return this.#incoming.receives(group);
+  }
+
   /** Contact of a group with a peer ended: what was under way between them, or for it, is void. */
   lost(group: Group, peer: NodeId): void {
     for (const exchange of this.#exchanges.values()) {

@@ -70,7 +70,7 @@ interface Asker {
 /** What the engine says of snapshots. */
 export type SnapshotNotice = Exclude<
   EngineNotice,
-  { type: 'failed' | 'removed' | 'warning' | 'autopilot' | 'progress' }
+  { type: 'failed' | 'removed' | 'warning' | 'autopilot' | 'progress' | 'compacted' | 'compactFailed' }
 >;
 
 /** The app's end of snapshots, of a member that holds the state, or of one that does not. */

@@ -11,6 +11,12 @@ export interface CallOptions {
   readonly signal?: AbortSignal;
 }
 
+/** What `compact` answers. */
+export interface Compaction {
+  /** The snapshot holds the state as it was after this index. */
+  readonly index: number;
+}
+
 /** What `submit` takes. */
 export interface SubmitOptions extends CallOptions {
   /**

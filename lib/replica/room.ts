@@ -18,6 +18,7 @@ import { Applier } from './applier.js';
 import { AppSnapshots, type AppSnapshotHost, type RoomSnapshots } from './appSnapshots.js';
 import { ChangeFeed } from './changes.js';
 import { batchCodec, type BatchCodec, type Codec } from './codec.js';
+import { Compactions } from './compactions.js';
 import type { SubmitLimits } from './load.js';
 import { LeaderCalls } from './leaderCalls.js';
 import { Failure } from './outcome.js';
@@ -63,6 +64,7 @@ export class Room implements AppSide {
   readonly leaderCalls: LeaderCalls;
   readonly applier: Applier;
   readonly snapshots: RoomSnapshots;
+  readonly compactions: Compactions;
   readonly changes: ChangeFeed;
   readonly outbox: OutboxQueue;
   readonly #replay: Replay;
@@ -111,6 +113,7 @@ export class Room implements AppSide {
       },
       failed: (error) => this.#fail(error),
     });
+    this.compactions = new Compactions(environment, this.applier, (notice) => this.#say(notice));
     this.applier.protocol = setup.protocol;
     this.applier.witness = setup.witness === true;
     const { maxCommandBytes } = limits;
@@ -227,6 +230,8 @@ export class Room implements AppSide {
       else if (notice.type === 'autopilot') this.#events.autopilot(notice.step);
       else if (notice.type === 'progress') this.leaderCalls.answered(notice.token, notice.report);
       else if (notice.type === 'warning') this.#warn(notice.error);
+      else if (notice.type === 'compacted') this.compactions.done(notice.index);
+      else if (notice.type === 'compactFailed') this.compactions.failed(notice.token, notice.error);
       else if (notice.type === 'requestRefused') this.leaderCalls.refused(notice.token, notice.why);
       else if (!this.#failed) this.snapshots.take(notice);
     }
@@ -291,6 +296,7 @@ export class Room implements AppSide {
     this.submitter.close(code, why);
     this.reads.close(code, why);
     this.leaderCalls.close(code, why);
+    this.compactions.close(code, why);
     this.snapshots.close();
     this.changes.close();
   }

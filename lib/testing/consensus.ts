@@ -3,6 +3,7 @@ import type { RaftOptions } from '../consensus/raft/options.js';
 import type { ConsensusOption } from '../replica/consensus.js';
 import { Bench } from './consensus/bench.js';
 import { commandsTests } from './consensus/commands.js';
+import { compactTests } from './consensus/compact.js';
 import { electionTests } from './consensus/election.js';
 import { explorationTests } from './consensus/exploration.js';
 import { flowTests } from './consensus/flow.js';
@@ -139,6 +140,7 @@ export function testConsensus(subject: ConsensusUnderTest, { describe, it }: Tes
     room('restarts', restartTests);
     room('partitions', partitionsTests);
     room('snapshots', snapshotsTests);
+    room('compact', compactTests);
     room('members', membershipTests);
     room('removed members', removalTests);
     room('lost storages', wipedTests);

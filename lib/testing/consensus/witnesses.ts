@@ -68,6 +68,27 @@ export function witnessesTests({ where, test, features }: Suite): void {
     assert.equal(await get(group, 'b', 'k'), 'both');
   });
 
+  where(
+    'witnesses',
+    'have their log go when they are asked to, and hold nothing after that',
+    async (bench) => {
+      const group = await pairWithWitness(bench);
+      for (let n = 0; n < 30; n++) await put(group, 'a', 'k', 'v'.repeat(1000));
+      await group.run(1000);
+      const { appliedIndex } = group.replica('w').status();
+      const { index } = await group.settle(group.replica('w').compact());
+      assert.ok(index >= appliedIndex && index >= 30, `${index} of ${appliedIndex}`);
+      assert.ok(group.disk('w').usedBytes > 0);
+      group.crash('w');
+      group.restart('w');
+      await put(group, 'b', 'k', 'again');
+      group.crash('a');
+      await put(group, 'b', 'k', 'with the witness');
+      assert.equal(await get(group, 'b', 'k'), 'with the witness');
+      group.restart('a');
+    },
+  );
+
   if (features.witnesses === true) return;
   test('are refused by a consensus that has none, and members do not become any', async (bench) => {
     const mesh = await joinMesh({

@@ -58,6 +58,7 @@ class DownReplica extends Emitter<ReplicaEvents> {
     changeMembers: (): Promise<never> => Promise.reject(this.#refusal()),
     addMember: (): Promise<never> => Promise.reject(this.#refusal()),
     removeMember: (): Promise<never> => Promise.reject(this.#refusal()),
+    compact: (): Promise<never> => Promise.reject(this.#refusal()),
     digest: (): Promise<never> => Promise.reject(this.#refusal()),
     peek: (): never => this.#throw(),
     changes: (): never => this.#throw(),

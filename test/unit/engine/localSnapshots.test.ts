@@ -22,6 +22,10 @@ class Rig {
   readonly restored: number[] = [];
   readonly failures: Error[] = [];
   logBytes = 0;
+  /** A peer sends a snapshot. */
+  receiving = false;
+  /** What ends the compaction of the log behind a snapshot, once it is to take long. */
+  held: (() => void)[] | undefined;
   /** Stands between the snapshots and the store's writers. */
   wrap: (writer: SnapshotWriter) => SnapshotWriter = (writer) => writer;
   readonly store: NodeStore;
@@ -36,7 +40,12 @@ class Rig {
     };
     this.snapshots = new LocalSnapshots('g', seen as NodeStore, 1000, {
       tell: (notice) => this.said.push(notice),
-      saved: ({ index }) => this.saved.push(index),
+      saved: ({ index }, _bytes, done) => {
+        this.saved.push(index);
+        if (this.held) this.held.push(done);
+        else done();
+      },
+      receiving: () => this.receiving,
       restored: ({ index }) => this.restored.push(index),
       // As the group does.
       failed: (error) => {
@@ -219,5 +228,143 @@ describe('local snapshots', () => {
     expect(aborted).to.equal(1);
     expect(rig.said).to.have.length(said);
     expect(rig.failures).to.deep.equal([]);
+  });
+
+  describe('that the app asks for', () => {
+    const ask = (token: number, index: number): void => rig.snapshots.take({ type: 'compact', token, index });
+    const wanted = (): number => rig.types.filter((type) => type === 'snapshotWanted').length;
+    const answers = (): unknown[] =>
+      rig.said.flatMap((notice): unknown[] => {
+        if (notice.type === 'compacted') return [notice.index];
+        if (notice.type !== 'compactFailed') return [];
+        const { token, error } = notice;
+        return [[token, error instanceof QuorateError ? error.code : error.message]];
+      });
+    async function start(index: number): Promise<void> {
+      rig.snapshots.take({ type: 'snapshotBegin', meta: metaAt(index) });
+      await rig.snapshots.settled();
+    }
+    async function finish(): Promise<void> {
+      rig.snapshots.take({ type: 'snapshotChunk', chunk: end });
+      await rig.snapshots.settled();
+    }
+
+    it('are taken however little the log has grown, and answered when that behind them is gone', async () => {
+      rig.held = [];
+      ask(1, 5);
+      await start(5);
+      rig.snapshots.take({ type: 'snapshotChunk', chunk: bytes('x') });
+      await finish();
+      expect(rig.saved).to.deep.equal([5]);
+      rig.snapshots.consider(5);
+      expect(wanted(), 'it is done, but for the log').to.equal(1);
+      expect(answers()).to.deep.equal([]);
+      rig.held[0]!();
+      expect(answers()).to.deep.equal([5]);
+    });
+
+    it('are there already where the newest covers the index, own or restored, and nothing is taken', async () => {
+      ask(1, 5);
+      await start(7);
+      await finish();
+      ask(2, 7);
+      expect(answers()).to.deep.equal([7, 7]);
+      await rig.commitIncoming(9, 'theirs');
+      rig.snapshots.restore();
+      await rig.snapshots.settled();
+      await pull();
+      await pull();
+      rig.snapshots.take({ type: 'restored' });
+      await rig.snapshots.settled();
+      ask(3, 9);
+      expect(answers()).to.deep.equal([7, 7, 9]);
+      expect(wanted()).to.equal(1);
+      ask(4, 10);
+      expect(wanted()).to.equal(2);
+    });
+
+    it('are taken anew behind one that began before; who asked for less has it first', async () => {
+      await begin(5);
+      ask(1, 5);
+      ask(2, 6);
+      await finish();
+      expect(answers(), 'for the first').to.deep.equal([5]);
+      expect(rig.saved).to.deep.equal([5]);
+      rig.snapshots.consider(6);
+      expect(wanted()).to.equal(2);
+      await start(6);
+      await finish();
+      expect(answers()).to.deep.equal([5, 6]);
+      rig.snapshots.consider(6);
+      expect(wanted()).to.equal(2);
+    });
+
+    it('share one, and fail together', async () => {
+      ask(1, 5);
+      ask(2, 6);
+      ask(3, 6);
+      expect(wanted()).to.equal(1);
+      const refuse = (): Promise<void> => Promise.reject(new QuorateError('ERR_STORAGE_FULL', 'scripted'));
+      rig.wrap = (writer) => ({ write: refuse, commit: refuse, abort: () => writer.abort() });
+      await start(6);
+      await finish();
+      expect(answers()).to.deep.equal([[3, 'ERR_STORAGE_FULL']]);
+      expect(rig.failures).to.deep.equal([]);
+      rig.snapshots.consider(6);
+      expect(wanted(), 'nobody waits any more').to.equal(1);
+      rig.snapshots.take({ type: 'snapshotFailed', message: 'late' });
+      expect(answers()).to.have.length(1);
+    });
+
+    it('fail where the app has nothing', () => {
+      ask(1, 5);
+      rig.snapshots.take({ type: 'snapshotFailed', message: 'nothing' });
+      expect(answers()).to.deep.equal([[1, 'ERR_NOT_READY']]);
+    });
+
+    it('wait behind one that comes in, and are taken when that came to nothing', async () => {
+      ask(1, 5);
+      await start(5);
+      const incoming = await store.createSnapshot('g');
+      rig.receiving = true;
+      await finish();
+      expect(rig.types.at(-1)).to.equal('snapshotDone');
+      expect(answers()).to.deep.equal([]);
+      rig.snapshots.consider(5);
+      expect(wanted()).to.equal(1);
+      await incoming.abort();
+      rig.receiving = false;
+      rig.snapshots.consider(5);
+      expect(wanted()).to.equal(2);
+      await start(5);
+      await finish();
+      expect(answers()).to.deep.equal([5]);
+    });
+
+    it('are answered by one that came in and is restored', async () => {
+      ask(1, 5);
+      await rig.commitIncoming(9, 'theirs');
+      await start(5);
+      await finish();
+      rig.snapshots.consider(5);
+      expect(wanted(), 'it would be older than what is there').to.equal(1);
+      rig.snapshots.restore();
+      await rig.snapshots.settled();
+      await pull();
+      await pull();
+      expect(answers()).to.deep.equal([]);
+      rig.snapshots.take({ type: 'restored' });
+      await rig.snapshots.settled();
+      expect(answers()).to.deep.equal([9]);
+    });
+
+    it('are forgotten at the end', async () => {
+      ask(1, 5);
+      rig.snapshots.close();
+      rig.snapshots.consider(5);
+      await rig.snapshots.settled();
+      expect(wanted()).to.equal(1);
+      expect(answers()).to.deep.equal([]);
+    });
   });
 });

@@ -123,6 +123,33 @@ for (const thread of ['main', 'worker'] as const) {
       await watching;
     });
 
+    it('compacts when it is told to, and says what came in between', async () => {
+      const a = replicas.get('a')!;
+      await put(a, 'k', 'v');
+      const { appliedIndex } = a.status();
+      const [one, other] = await Promise.all([a.compact(), a.compact()]);
+      expect(one.index).to.be.at.least(appliedIndex);
+      expect(other).to.deep.equal(one);
+      const again = await a.compact();
+      expect(again.index).to.be.at.least(one.index);
+      const code = (work: Promise<unknown>): Promise<unknown> =>
+        work.then(
+          () => 'nothing',
+          (error: unknown) => (error as { code?: string }).code,
+        );
+      expect(await code(a.compact({ timeout: -1 }))).to.equal('ERR_CONFIG');
+      expect(await code(a.compact({ signal: AbortSignal.abort() }))).to.equal('ERR_ABORTED');
+      // It stands at the snapshot, and the log goes on behind it.
+      await a.close();
+      const reopened = await open('a');
+      await reopened.ready();
+      expect(await reopened.query({ op: 'get', key: 'k' })).to.equal('v');
+      await put(reopened, 'k', 'more');
+      const closing = reopened.compact();
+      await Promise.all([reopened.close(), code(closing).then((end) => expect(end).to.equal('ERR_CLOSED'))]);
+      expect(await code(reopened.compact())).to.equal('ERR_CLOSED');
+    });
+
     it('hears of cuts and repairs of links, and refuses without a quorum', async () => {
       const lead = leader()!;
       const others = ids.filter((id) => id !== lead.id);

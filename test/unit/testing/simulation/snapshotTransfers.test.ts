@@ -16,24 +16,28 @@ interface Stage {
 describe('simulation: snapshot transfers', function () {
   this.timeout(60_000);
 
-  /** One member was down while the others wrote 600 kB and compacted their logs; it comes up again now. */
-  async function behind(maxBytesPerSecond = RATE): Promise<Stage> {
+  /** One member was down, or cut off, while the others wrote 600 kB and compacted their logs; it comes back now. */
+  async function behind(away: 'down' | 'cut' = 'down'): Promise<Stage> {
     const simulation = await elected({
       seed: 3,
-      snapshot: { logBytes: 64 * 1024, keepEntries: 0, maxBytesPerSecond },
+      snapshot: { logBytes: 64 * 1024, keepEntries: 0, maxBytesPerSecond: RATE },
     });
     const leader = simulation.leader()!;
     const [laggard, source] = three.filter((id) => id !== leader) as [string, string];
-    simulation.crash(laggard, { power: false });
+    if (away === 'down') simulation.crash(laggard, { power: false });
+    else {
+      await untilEqual(simulation);
+      simulation.partition([[laggard], [leader, source]]);
+    }
     for (let n = 0; n < KEYS; n += 20) {
       const puts = Array.from({ length: 20 }, (_, i) =>
-        // By both: a member without commands of its own takes a snapshot only when a mebibyte has come.
-        simulation.replica(i % 2 ? leader : source).submit({ op: 'put', key: String(n + i), value: VALUE }),
+        simulation.replica(leader).submit({ op: 'put', key: String(n + i), value: VALUE }),
       );
       await simulation.settle(Promise.all(puts));
     }
     await simulation.run(3000);
-    simulation.restart(laggard);
+    if (away === 'down') simulation.restart(laggard);
+    else simulation.heal();
     const met = (): boolean =>
       [leader, source].every((id) =>
         simulation
@@ -92,6 +96,22 @@ describe('simulation: snapshot transfers', function () {
     expect(sentBy(stage, stage.source) - before[1]).to.be.greaterThan(400_000);
     expect(sentBy(stage, stage.leader) - before[0], 'heartbeats').to.be.lessThan(100_000);
     await allIsWell(stage);
+  });
+
+  it('begin anew when the one who gets them takes one of its own, and come to their end', async () => {
+    const stage = await behind('cut');
+    const { simulation, laggard, source } = stage;
+    const before = sentBy(stage, source);
+    await simulation.run(3000);
+    expect(sentBy(stage, source) - before, 'it is on its way').to.be.greaterThan(50_000);
+    const replica = simulation.replica(laggard);
+    const { appliedIndex } = replica.status();
+    const { index } = await simulation.settle(replica.compact());
+    expect(index).to.equal(appliedIndex);
+    expect(installs(stage)).to.equal(0);
+    await untilInstalled(stage, 30_000);
+    await allIsWell(stage);
+    expect((await simulation.settle(replica.compact())).index).to.be.at.least(KEYS);
   });
 
   it('go on with the same snapshot after a break although there is a newer one by then', async () => {
