@@ -27,9 +27,10 @@ export class SnapshotChoice {
    * window, it gets the log: that is under way sooner, and no disk is read for it.
    */
   isCheaper(progress: Progress, log: Log, windowBytes: number): boolean {
-    if (progress.next > this.index) return false;
+    if (progress.next > this.index && !progress.logOnly) return false;
     const missing = log.bytesAfter(progress.next - 1);
     if (missing <= windowBytes) progress.logOnly = false;
+    if (progress.next > this.index) return false;
     return (
       missing > windowBytes &&
       !progress.logOnly &&
