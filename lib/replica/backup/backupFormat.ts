@@ -10,6 +10,7 @@ import { ByteReader, ByteWriter } from '../../bytes.js';
 import type { Epoch } from '../../consensus/consensus.js';
 import { crc32 } from '../../crc.js';
 import { QuorateError } from '../../errors.js';
+import { decodeEpoch, encodeEpoch } from '../../storage/entryCodec.js';
 
 const MAGIC = new TextEncoder().encode('QRTBACK');
 const FORMAT = 1;
@@ -195,14 +196,10 @@ class Input {
 }
 
 function encodeHead(info: BackupInfo): Uint8Array {
-  const { epoch } = info;
   const writer = new ByteWriter();
   for (const text of [info.group, info.genesis, info.node, info.protocol]) writer.string(text);
   writer.varint(info.index);
-  writer.varint(epoch.config);
-  writer.varint(epoch.n);
-  writer.varint(epoch.priority);
-  writer.string(epoch.node);
+  encodeEpoch(writer, info.epoch);
   writer.f64(info.time);
   writer.f64(info.createdAt);
   writer.varint(info.machineVersion);
@@ -217,12 +214,7 @@ function decodeHead(head: Uint8Array, at: number): BackupInfo {
     const text = (): string => reader.string(MAX_NAME);
     const [group, genesis, node, protocol] = [text(), text(), text(), text()];
     const index = reader.varint();
-    const epoch = {
-      config: reader.varint(),
-      n: reader.varint(),
-      priority: reader.varint(),
-      node: text(),
-    };
+    const epoch = decodeEpoch(reader);
     const time = reader.f64();
     const createdAt = reader.f64();
     const machineVersion = reader.varint();
