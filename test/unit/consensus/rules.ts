@@ -28,11 +28,11 @@ export interface Rules {
 export const raftRules: Rules = {
   reignOf: ({ n }) => `${n}`,
   compare: (a, b) => a.n - b.n,
-  checkHard({ check }, id, before, { epoch: { n }, vote }) {
+  checkHard(sight, id, before, { epoch: { n }, vote }) {
     const term = before?.epoch.n ?? 0;
-    check(n >= term, `${id} went from term ${term} back to ${n}`);
+    sight.check(n >= term, `${id} went from term ${term} back to ${n}`);
     const voted = before?.vote ?? '';
-    check(n > term || voted === '' || voted === vote, `${id} changed its vote in ${n} to ${vote}`);
+    sight.check(n > term || voted === '' || voted === vote, `${id} changed its vote in ${n} to ${vote}`);
   },
   checkSent(sight, node, to, message) {
     const m = message as RaftMessage;
@@ -64,11 +64,11 @@ export const raftRules: Rules = {
 export const paxosRules: Rules = {
   reignOf: ({ config, n, priority, node }) => `${config}.${n}.${priority}.${node}`,
   compare: compareEpochs,
-  checkHard({ check }, id, before, { epoch, config, commit }) {
+  checkHard(sight, id, before, { epoch, config, commit }) {
     const was = before?.epoch ?? NO_EPOCH;
-    check(compareEpochs(epoch, was) >= 0, `${id} went from ballot ${show(was)} back to ${show(epoch)}`);
-    check(config >= (before?.config ?? 0), `${id} went back to configuration ${config}`);
-    check(commit >= (before?.commit ?? 0), `${id} went back to commit ${commit}`);
+    sight.check(compareEpochs(epoch, was) >= 0, `${id} went from ballot ${show(was)} back to ${show(epoch)}`);
+    sight.check(config >= (before?.config ?? 0), `${id} went back to configuration ${config}`);
+    sight.check(commit >= (before?.commit ?? 0), `${id} went back to commit ${commit}`);
   },
   checkSent(sight, node, to, message) {
     const m = message as PaxosMessage;

@@ -27,7 +27,7 @@ class Neighbourhood {
   constructor(ids: string, links: string, seed = 1, priorities: Record<NodeId, number> = {}) {
     this.#random = seeded(seed);
     this.nodes = new Map(
-      [...ids].map((id) => {
+      Array.from(ids, (id) => {
         const election = new BallotElection(id, priorities[id] ?? 0);
         return [id, { id, election, promised: NO_EPOCH, leads: false, able: true, config: 0 }];
       }),
