@@ -41,11 +41,11 @@ export class Clients {
     await Promise.all(this.#running);
   }
 
-  /** Works through a member until a command was answered and it is ready (which is all that a witness can be), or until `until`. */
-  async serve(id: string, until: number): Promise<boolean> {
+  /** Works through a member until a command was answered and it is ready (which is all that a witness can be), or until `until`, which may move. */
+  async serve(id: string, until: () => number): Promise<boolean> {
     const simulation = this.#simulation;
     const random = new Random(`quorate serve ${id}`);
-    while (simulation.now < until) {
+    while (simulation.now < until()) {
       try {
         const replica = simulation.replica(id);
         const silent = simulation.witnesses.includes(id);

@@ -98,13 +98,13 @@ export class MemberNemesis {
     return true;
   }
 
-  /** Has the members be exactly these, until they are, or until `until`; the group has to manage that. */
-  async settle(core: readonly string[], until: number): Promise<boolean> {
+  /** Has the members be exactly these, until they are, or until `until`, which may move; the group has to manage that. */
+  async settle(core: readonly string[], until: () => number): Promise<boolean> {
     const simulation = this.#simulation;
     const { members } = simulation.group;
     // What was asked for before may still come about until it is given up.
     await simulation.sleep(CHANGE_MS);
-    for (let tries = 0; simulation.now < until; tries++) {
+    for (let tries = 0; simulation.now < until(); tries++) {
       for (const id of core) if (this.isOut(id)) this.enter(id);
       const { membership } = members;
       const others = membership === undefined ? [] : allMembers(membership).map(({ id }) => id);

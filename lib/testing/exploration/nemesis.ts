@@ -23,7 +23,7 @@ export class Nemesis {
   readonly #rotten = new Set<string>();
   #over = false;
   /** Who is to serve in the end. */
-  #core: readonly string[] = [];
+  #core: string[] = [];
 
   constructor(simulation: Simulation, plan: RunPlan) {
     this.#simulation = simulation;
@@ -38,19 +38,14 @@ export class Nemesis {
 
   /**
    * Mends the core, and leaves the rest as the plan says, for good. Answers who the core is: who was planned, and as many more as
-   * it takes to elect a leader; undefined if nobody can.
+   * it takes to elect a leader; undefined if nobody can. It grows when {@link Nemesis.widen} is called.
    */
   settle(): readonly string[] | undefined {
     this.#over = true;
     const { rest, nodes, disk } = this.#plan;
     const simulation = this.#simulation;
-    const { members } = simulation.group;
-    const core = [...this.#plan.core];
-    for (const id of nodes) {
-      if (this.#mayServe(core)) break;
-      if (!core.includes(id) && !this.#rotten.has(id)) core.push(id);
-    }
-    if (!this.#mayServe(core)) return undefined;
+    const core = this.#enough(this.#plan.core);
+    if (core === undefined) return undefined;
     this.#core = core;
     const { network } = simulation;
     network.heal();
@@ -60,19 +55,53 @@ export class Nemesis {
       network.rendezvous(id, true);
       simulation.disk(id).settings = disk;
     }
-    for (const id of core) {
-      // Who is to serve has to be a member, or to ask for it.
-      if (members.membership !== undefined && !members.has(id)) this.#members.enter(id);
-      else if (!this.#members.stays(id)) this.#members.start(id);
-    }
+    for (const id of core) this.#bringBack(id);
     for (const id of simulation.clients) if (simulation.state(id) !== 'up') simulation.restart(id);
     for (const [id, fate] of Object.entries(rest)) if (!core.includes(id)) this.#abandon(id, fate, core);
     return core;
   }
 
+  /**
+   * A change of the members that was asked for before the end may come about after it, and need somebody who was left as broken as
+   * the plan says. Mends those as well, and answers who they are.
+   */
+  widen(): readonly string[] {
+    const wider = this.#mayServe(this.#core) ? undefined : this.#enough(this.#core);
+    if (wider === undefined) return [];
+    const added = wider.slice(this.#core.length);
+    this.#core.push(...added);
+    const { network } = this.#simulation;
+    network.heal();
+    network.resetShapes();
+    for (const id of added) {
+      this.#bringBack(id);
+      this.#simulation.count('nodes needed by a change that was under way');
+    }
+    for (const [id, fate] of Object.entries(this.#plan.rest))
+      if (!this.#core.includes(id) && fate !== 'down') this.#abandon(id, fate, this.#core);
+    return added;
+  }
+
   /** Has the core be all the members there are. Answers whether it came to that before `until`. */
-  reachMembers(core: readonly string[], until: number): Promise<boolean> {
+  reachMembers(core: readonly string[], until: () => number): Promise<boolean> {
     return this.#members.settle(core, until);
+  }
+
+  /** These, and as many more as it takes to elect a leader; undefined if there are not so many. */
+  #enough(ids: readonly string[]): string[] | undefined {
+    const core = [...ids];
+    for (const id of this.#plan.nodes) {
+      if (this.#mayServe(core)) break;
+      if (!core.includes(id) && !this.#rotten.has(id)) core.push(id);
+    }
+    return this.#mayServe(core) ? core : undefined;
+  }
+
+  /** Who is to serve has to run, and to be a member, or to ask for it. */
+  #bringBack(id: string): void {
+    const { members } = this.#simulation.group;
+    if (members.membership !== undefined && !members.has(id)) this.#members.enter(id);
+    else if (!this.#members.stays(id)) this.#members.start(id);
   }
 
   /** Whether these can elect a leader, and be all the members there are: witnesses alone must be no quorum. */

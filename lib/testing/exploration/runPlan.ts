@@ -22,6 +22,8 @@ const CONVERGES_WITHIN_MS = 30_000;
 /** The same where members change: newcomers wait for snapshots, which may be paced. */
 const CHANGES_WITHIN_MS = 90_000;
 const CALL_TIMEOUT_MS = 3000;
+/** How often it is looked whether a change of the members needs others than were mended. */
+const LOOK_MS = 100;
 /** A mesh that has settled is watched for so long. */
 const SETTLED_MS = 1500;
 /** With an election time-out from here on no cut that leaves a way over others causes an election. */
@@ -147,13 +149,29 @@ async function liveness(
   const served = new Set<string>();
   clients.calm();
   const within = changes ? CHANGES_WITHIN_MS : SERVES_WITHIN_MS;
-  const until = simulation.now + within;
+  let until = simulation.now + within;
   const { members } = simulation.group;
   let reached = !changes;
-  if (changes) void nemesis.reachMembers(core, until).then((done) => (reached = done));
-  for (const id of core) void clients.serve(id, until).then((done) => done && served.add(id));
+  if (changes) void nemesis.reachMembers(core, () => until).then((done) => (reached = done));
+  const serve = (id: string): void =>
+    void clients.serve(id, () => until).then((done) => done && served.add(id));
+  core.forEach(serve);
   const strangers = members.strangers(core).length;
-  const allServed = await simulation.runUntil(() => served.size === core.length, within);
+  const runUntil = async (done: () => boolean): Promise<boolean> => {
+    const began = simulation.now;
+    let left = within;
+    while (!(await simulation.runUntil(done, changes ? Math.min(left, LOOK_MS) : left))) {
+      if (broken(simulation)) return false;
+      // Whom a change needs that was asked for before is mended too, and all have as long again.
+      const added = changes ? nemesis.widen() : [];
+      if (added.length > 0) until = simulation.now + within;
+      added.forEach(serve);
+      left = Math.max(until, began + within) - simulation.now;
+      if (left <= 0) return false;
+    }
+    return true;
+  };
+  const allServed = await runUntil(() => served.size === core.length);
   if (broken(simulation)) return false;
   if (!allServed) {
     const late = core.filter((id) => !served.has(id));
@@ -167,7 +185,7 @@ async function liveness(
   }
   const settled = (): boolean =>
     reached && (changes ? members.settled(core) : members.strangers(core).length === 0);
-  if (!(await simulation.runUntil(settled, within))) {
+  if (!(await runUntil(settled))) {
     if (broken(simulation)) return false;
     const states = core.map((id) => describe(simulation, id)).join(', ');
     const membership = JSON.stringify(members.membership);

@@ -95,10 +95,15 @@ export class MemberWatch {
       rotten.has(voter.id) ||
       !this.#knows(voter.id, voter.incarnation) ||
       !this.#isTold(voter.id);
-    return [membership, ...this.#newer(running)].every(({ voters, outgoing }) =>
-      [voters, outgoing].every(
-        (half) => !half.some((voter) => voter.id === id) || 2 * half.filter(dead).length < half.length,
-      ),
+    const outlives = (half: readonly Member[]): boolean =>
+      !half.some((voter) => voter.id === id) || 2 * half.filter(dead).length < half.length;
+    // Who is about to vote and on record may do so at once. Who is not has to come first, so it is not dead.
+    const onRecord = ({ incarnation }: Member): boolean => incarnation !== '';
+    const outlivesAsNext = (half: readonly Member[]): boolean =>
+      !half.some((voter) => voter.id === id && onRecord(voter)) ||
+      2 * half.filter((voter) => onRecord(voter) && dead(voter)).length < half.length;
+    return [membership, ...this.#newer(running)].every(
+      (one) => outlives(one.voters) && outlives(one.outgoing) && outlivesAsNext(nextVoters(one)),
     );
   }
 
@@ -196,6 +201,13 @@ export class MemberWatch {
     for (const disk of this.#group.disks.values()) if (disk.node === id) newest = disk;
     return newest;
   }
+}
+
+/** Who is to vote when the change that waits comes about. */
+function nextVoters(membership: Membership): Member[] {
+  const all = allMembers(membership);
+  const { voters = [] } = membership.next ?? {};
+  return voters.map((id) => all.find((member) => member.id === id) ?? { id, incarnation: '' });
 }
 
 /** Whether what one disk certainly holds is at least as far as what another may hold. */

@@ -152,6 +152,32 @@ describe('the watch over the members', () => {
     expect(lab.found).to.deep.equal([]);
   });
 
+  it('lets a minority of those who are about to vote lose its disk, once they are on record', () => {
+    const none = new Set<string>();
+    const toBe = (voters: string, learners: string, next: string): Membership => {
+      return {
+        ...membership(voters),
+        learners: membersOf(learners),
+        next: { voters: next.split(' '), learners: [] },
+      };
+    };
+    const lab = new Lab('a', 'b', 'c', 'd');
+    lab.commit(membership('a')).commit(toBe('a', 'b0', 'b'));
+    expect(lab.members.mayLoseDisk('b', none), 'it is waited for').to.equal(true);
+    lab.commit(toBe('a', 'b', 'b'));
+    expect(lab.members.mayLoseDisk('b', none), 'it may be all there is').to.equal(false);
+    lab.commit(toBe('a', 'b c0 d0', 'b c d'));
+    expect(lab.members.mayLoseDisk('b', none), 'c and d have to come first').to.equal(true);
+    lab.members.wiped('b');
+    lab.commit(toBe('a', 'b c d', 'b c d'));
+    expect(lab.members.mayLoseDisk('c', none), 'b has lost its own').to.equal(false);
+    const other = new Lab('a', 'b', 'c').commit(membership('a b c'));
+    other.pending('b', toBe('a b c', '', 'a b'));
+    expect(other.members.mayLoseDisk('c', none), 'it is to go').to.equal(true);
+    expect(other.members.mayLoseDisk('a', none), 'it is to be one of two').to.equal(false);
+    expect([...lab.found, ...other.found]).to.deep.equal([]);
+  });
+
   it('lets nobody found a group again whose founders have forgotten it', () => {
     const lab = new Lab('a', 'b', 'c');
     expect(lab.members.mayFound('a'), 'there is none yet').to.equal(true);
