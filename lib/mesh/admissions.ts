@@ -9,7 +9,7 @@ import type { ResolvedLimits } from './limits.js';
 import type { LinkPath } from './link.js';
 import type { MeshCounters } from './metrics.js';
 import type { Peer } from './peer.js';
-import { isNeedless, isOlder, isOutdone } from './rivals.js';
+import { isNeedless, isOlder, isOutdone, isOvertaken } from './rivals.js';
 import type { Rival } from './rivals.js';
 import type { RawLink } from './transport.js';
 
@@ -30,7 +30,7 @@ export interface AdmissionsOptions {
 }
 
 /** Told how a handshake ended. */
-type Finished = (peer: Peer, raw: RawLink, path: LinkPath, outcome: Admitted) => void;
+type Finished = (peer: Peer, raw: RawLink, path: LinkPath, began: number, outcome: Admitted) => void;
 
 export class Admissions {
   readonly #options: AdmissionsOptions;
@@ -59,6 +59,7 @@ export class Admissions {
     const [oldest] = admissions;
     if (admissions.size >= maxHalfOpenPerPeer) oldest?.cancel();
     this.#halfOpen[path]++;
+    const began = environment.now();
     const admission = new Admission(
       raw,
       {
@@ -70,12 +71,12 @@ export class Admissions {
         nonce: environment.randomBytes(32),
         environment,
         timeoutMs: handshakeTimeoutMs,
-        admit: (hello) => this.#objection(peer, { raw, path, hello }),
+        admit: (hello) => this.#objection(peer, { raw, path, hello, began }),
       },
       (outcome) => {
         this.#halfOpen[path]--;
         admissions.delete(admission);
-        this.#finished(peer, raw, path, outcome);
+        this.#finished(peer, raw, path, began, outcome);
       },
     );
     admissions.add(admission);
@@ -85,7 +86,10 @@ export class Admissions {
   #objection(peer: Peer, rival: Rival): Refusal | undefined {
     const { link } = peer;
     if (isOlder(rival.hello, link)) return 'ERR_PEER_DUPLICATE';
-    const redundant = isOutdone(this.#options.id, rival, link) || isNeedless(rival, link, peer.bad);
+    const redundant =
+      isOutdone(this.#options.id, rival, link) ||
+      isNeedless(rival, link, peer.bad) ||
+      isOvertaken(rival, link, peer.bad);
     return redundant ? 'ERR_PEER_REDUNDANT' : undefined;
   }
 }

@@ -12,7 +12,7 @@ import type { LinkEnd, LinkPath } from './link.js';
 import type { ResolvedLimits } from './limits.js';
 import type { MeshCounters } from './metrics.js';
 import type { Peer } from './peer.js';
-import { isOlder, isOutdone } from './rivals.js';
+import { isOlder, isOutdone, isOvertaken } from './rivals.js';
 import { Roster } from './roster.js';
 import type { RawLink } from './transport.js';
 
@@ -228,14 +228,16 @@ export class Peers {
     this.#sessions.clear();
   }
 
-  #admitted(peer: Peer, raw: RawLink, path: LinkPath, outcome: Admitted): void {
+  #admitted(peer: Peer, raw: RawLink, path: LinkPath, began: number, outcome: Admitted): void {
     if (this.#closed) {
       if (outcome.kind === 'done') raw.close();
     } else if (outcome.kind === 'refused') {
       this.#refused(peer, path, outcome.error, outcome.told);
     } else if (outcome.kind === 'done') {
-      const rival = { raw, path, hello: outcome.hello };
-      if (isOlder(outcome.hello, peer.link) || isOutdone(this.#options.id, rival, peer.link)) raw.close();
+      const { link, bad } = peer;
+      const rival = { raw, path, hello: outcome.hello, began };
+      const outdone = isOutdone(this.#options.id, rival, link) || isOvertaken(rival, link, bad);
+      if (isOlder(outcome.hello, link) || outdone) raw.close();
       else this.#up(peer, raw, path, outcome);
     }
   }

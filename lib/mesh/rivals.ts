@@ -9,6 +9,8 @@ export interface Rival {
   readonly raw: RawLink;
   readonly path: LinkPath;
   readonly hello: Hello;
+  /** When its set-up began at this end. */
+  readonly began: number;
 }
 
 /** A newer run of the peer is linked already. */
@@ -33,4 +35,13 @@ export function isOutdone(self: NodeId, { raw, path, hello }: Rival, link: Link 
 export function isNeedless({ raw, path, hello }: Rival, link: Link | undefined, bad: boolean): boolean {
   if (path !== 'relayed' || !raw.offerer || link?.path !== 'direct') return false;
   return !bad && link.incarnation === hello.incarnation;
+}
+
+/**
+ * A relayed link was asked for when there was no direct one, and that came up meanwhile: it stays, as it would if it had come last.
+ * The other end judges alike. Who finds its direct link bad asks later than that.
+ */
+export function isOvertaken({ path, hello, began }: Rival, link: Link | undefined, bad: boolean): boolean {
+  if (path !== 'relayed' || link?.path !== 'direct') return false;
+  return !bad && link.incarnation === hello.incarnation && began < link.since;
 }
