@@ -175,7 +175,9 @@ export class MeshJudge {
         const healthy = view.state === 'healthy';
         // Where packets are lost links fall silent now and then, and each time it takes a while until all is said to be well.
         const heals = this.#options.lossy && view.state === 'healing';
-        if (whole ? !healthy && !heals : healthy && (!this.#uncut(part) || this.#isMissed(nodes, part, meshes)))
+        if (
+          whole ? !healthy && !heals : healthy && (!this.#uncut(part) || this.#isMissed(nodes, part, meshes))
+        )
           return { node: id, text: `${id} sees ${textOf(view)}, ${whole ? 'nothing is' : 'links are'} cut` };
       }
     }

@@ -3,6 +3,15 @@ import type { Mutant } from '../mutant.js';
 
 export const relayMutants: readonly Mutant[] = [
   {
+    name: 'a relayed link takes the place of a direct one that came up meanwhile',
+    file: 'mesh/rivals.ts',
+    find: ' && began < link.since',
+    replace: ' && began < -1',
+    pitfall: 'each end of two links that cross keeps another one',
+    within: 0,
+    tests: 'mesh/crossing.test.ts',
+  },
+  {
     name: 'a router passes on what it has seen',
     file: 'mesh/relay/router.ts',
     find: 'if (from === id || !this.#seen.add(`${from} ${number}`)) {',

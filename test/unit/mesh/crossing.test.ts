@@ -111,6 +111,21 @@ describe('a direct and a relayed link that are set up at the same time', () => {
     expect(relayedA.closed).to.equal(true);
   });
 
+  it('leave the relayed one when the direct one fails before that is finished', async () => {
+    const [a, b] = await nodes();
+    const [relayedA, relayedB] = [a.admit('relayed'), b.admit('relayed')];
+    prove(relayedA, relayedB);
+    environment.stall(10);
+    const [directA, directB] = [a.admit('direct'), b.admit('direct')];
+    prove(directA, directB);
+    bring(directB, directA);
+    bring(directA, directB);
+    for (const end of [a, b]) end.peers.failing(end.peers.get(end.other)!);
+    bring(relayedB, relayedA);
+    bring(relayedA, relayedB);
+    expect([a.path, b.path]).to.deep.equal(['relayed', 'relayed']);
+  });
+
   it('leave the relayed one when it was asked for later: to one end the direct one may be bad', async () => {
     const [a, b] = await nodes();
     const [directA, directB] = [a.admit('direct'), b.admit('direct')];

@@ -5,7 +5,7 @@ import { PieceWriter } from '../../../../lib/mesh/framing.js';
 import { FrameKind, type MeshPort } from '../../../../lib/mesh/port.js';
 import { encodeDatagram } from '../../../../lib/mesh/relay/router.js';
 import { createSimulation } from '../../../../lib/testing/index.js';
-import { MeshJudge, REACHED_MS } from '../../../../lib/testing/exploration/meshJudge.js';
+import { DIRECT_MS, MeshJudge, REACHED_MS } from '../../../../lib/testing/exploration/meshJudge.js';
 import { Disturbances } from '../../../../lib/testing/simulation/disturbances.js';
 import { ConvictionWatch } from '../../../../lib/testing/simulation/watch/convictionWatch.js';
 import { DatagramWatch } from '../../../../lib/testing/simulation/watch/datagramWatch.js';
@@ -171,6 +171,21 @@ describe('simulation: the watch over the mesh', () => {
       else for (const other of others.slice(1)) simulation.cut(leader, other);
       await simulation.run(REACHED_MS + 1000);
       expect(simulation.violation?.invariant).to.equal(invariant);
+    }
+  });
+
+  it('takes a mesh that heals all the time for well only where packets are lost', async () => {
+    for (const lossy of [false, true]) {
+      const simulation = createSimulation({ seed: 1, nodes: ['a', 'b', 'c'] });
+      await simulation.ready();
+      new MeshJudge(simulation, { relay: true, lossy, cutsOnly: false, strict: false });
+      for (const id of simulation.nodes) {
+        const mesh = simulation.mesh(id);
+        const partition = mesh.partition.bind(mesh);
+        mesh.partition = () => ({ ...partition(), state: 'healing' });
+      }
+      await simulation.run(DIRECT_MS + 2000);
+      expect(simulation.violation?.invariant).to.equal(lossy ? undefined : 'mesh healing');
     }
   });
 });
