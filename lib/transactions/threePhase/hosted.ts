@@ -142,7 +142,8 @@ export class Hosted {
 
   /** A site has carried out the outcome. */
   doneBy(node: string): void {
-    if (this.#outcome === undefined || !this.plan.sites.some((site) => site.node === node)) return;
+    // It may come before this site's own outcome is durable.
+    if (!this.plan.sites.some((site) => site.node === node)) return;
     this.#doneBy.add(node);
     this.#host.progressed(this);
     this.#forgetIfComplete();
