@@ -261,8 +261,7 @@ function checkParties(replicas: unknown): readonly TransactionParty[] {
   const groups = new Set<string>();
   for (const party of parties) {
     if (party instanceof Replica) transactionsOf(party as Replica);
-    else if (party instanceof Site)
-      throw configError('protocol', 'two-phase', "'three-phase' for sites");
+    else if (party instanceof Site) throw configError('protocol', 'two-phase', "'three-phase' for sites");
     else if (!(party instanceof GroupClient))
       throw configError('replicas', party, 'replicas made by openReplica, and clients made by openClient');
     if (groups.has(party.group)) throw configError('replicas', party.group, 'replicas of different groups');
@@ -278,7 +277,8 @@ function checkOptions({
   signal,
   onProgress,
 }: TransactOptions) {
-  if ((protocol as string) !== 'two-phase') throw configError('protocol', protocol, "'two-phase' or 'three-phase'");
+  if ((protocol as string) !== 'two-phase')
+    throw configError('protocol', protocol, "'two-phase' or 'three-phase'");
   checkNumber('timeout', timeout, 1, LIMITS.timeoutMs);
   const known =
     requestId === undefined ||

@@ -72,10 +72,7 @@ export class Hosted {
     this.#untold = new Set(kept.done ? [] : kept.tasks.map(({ resource }) => resource));
     const isNew = kept.record === INITIAL;
     const options = { id: node, sites: sites.map((site) => site.node), form, timeoutMs };
-    this.#site = new CommitSite(
-      isNew ? options : { ...options, stored: kept.record },
-      environment.now(),
-    );
+    this.#site = new CommitSite(isNew ? options : { ...options, stored: kept.record }, environment.now());
     if (isNew) host.append({ type: 'begun', kept }, (error) => this.#begun(error));
     else this.#started = true;
   }

@@ -79,7 +79,15 @@ export async function openSites(options: SitesOptions): Promise<TransactionSites
       try {
         const records = new SiteRecords(file);
         const { incarnation } = store;
-        sites = new TransactionSites({ node: mesh.id, incarnation, desk, records, resources, codec, release });
+        sites = new TransactionSites({
+          node: mesh.id,
+          incarnation,
+          desk,
+          records,
+          resources,
+          codec,
+          release,
+        });
       } catch (error) {
         await file.close();
         throw error;

@@ -8,7 +8,17 @@ import { ByteReader, ByteWriter } from '../../bytes.js';
 import { QuorateError } from '../../errors.js';
 import type { RecordFile } from '../../storage/storage.js';
 import { MAX_ID, SLACK_BYTES } from './limits.js';
-import { bad, decodePlan, decodeTasks, encodePlan, encodeTasks, end, nonEmpty, type Plan, type Task } from './plan.js';
+import {
+  bad,
+  decodePlan,
+  decodeTasks,
+  encodePlan,
+  encodeTasks,
+  end,
+  nonEmpty,
+  type Plan,
+  type Task,
+} from './plan.js';
 import type { SiteRecord } from './siteTypes.js';
 import { decodeRecord, encodeRecord } from './wire.js';
 
@@ -133,9 +143,13 @@ export class SiteRecords {
       for (const kept of replay(file.records).values()) this.#keep(kept);
     } catch (cause) {
       if (!(cause instanceof QuorateError) || cause.code !== 'ERR_CODEC') throw cause;
-      throw new QuorateError('ERR_STORAGE_CORRUPT', `the records of sites do not make sense: ${cause.message}`, {
-        cause,
-      });
+      throw new QuorateError(
+        'ERR_STORAGE_CORRUPT',
+        `the records of sites do not make sense: ${cause.message}`,
+        {
+          cause,
+        },
+      );
     }
   }
 

@@ -169,7 +169,11 @@ async function planOf({ sites, form, patience, enlisted, signal, timeout }: Comm
   const incarnationOf = (node: string): string =>
     node === self ? parts.incarnation : parts.desk.incarnationOf(node)!;
   const nodes = [self, ...others];
-  return { form, timeoutMs: patience, sites: nodes.map((node) => ({ node, incarnation: incarnationOf(node) })) };
+  return {
+    form,
+    timeoutMs: patience,
+    sites: nodes.map((node) => ({ node, incarnation: incarnationOf(node) })),
+  };
 }
 
 /** The outcome; or why it is not known, with the fate. */
@@ -188,11 +192,7 @@ async function outcomeOf({ sites, id, enlisted, signal }: Commit, plan: Plan): P
   }
 }
 
-function handlesOf(
-  sites: TransactionSites,
-  parties: SiteParties,
-  enlisted: Map<string, Task[]>,
-): unknown {
+function handlesOf(sites: TransactionSites, parties: SiteParties, enlisted: Map<string, Task[]>): unknown {
   const handle = ({ node, resource }: Site): SiteHandle => ({
     node,
     resource,
@@ -211,7 +211,11 @@ function handlesOf(
       if (tasks.length >= MAX_RESOURCES)
         throw configError('resources', tasks.length + 1, `at most ${MAX_RESOURCES} of a node`);
       if (!enlisted.has(node) && new Set([sites.node, ...enlisted.keys(), node]).size > MAX_SITES)
-        throw configError('replicas', enlisted.size + 1, `sites on at most ${MAX_SITES} nodes, this one included`);
+        throw configError(
+          'replicas',
+          enlisted.size + 1,
+          `sites on at most ${MAX_SITES} nodes, this one included`,
+        );
       enlisted.set(node, [...tasks, { resource, payload }]);
     },
   });
@@ -241,7 +245,11 @@ function checkParties(parties: unknown): TransactionSites {
   let owner: TransactionSites | undefined;
   for (const each of list) {
     if (!(each instanceof Site))
-      throw configError('replicas', each, "sites made by `at`, which three-phase commit is for; groups have 'two-phase'");
+      throw configError(
+        'replicas',
+        each,
+        "sites made by `at`, which three-phase commit is for; groups have 'two-phase'",
+      );
     owner ??= sitesOf(each);
     if (sitesOf(each) !== owner) throw configError('replicas', each, 'sites of one TransactionSites');
   }

@@ -184,7 +184,12 @@ export class TransactionSites extends Emitter<TransactionSitesEvents> {
   unfinished(): SiteUnfinished[] {
     const ended = [...this.#hosted.values()].filter(({ outcome }) => outcome !== undefined);
     return ended.map((hosted) => {
-      return { ...described(hosted), outcome: hosted.outcome!, waitsFor: hosted.waitsFor, resources: hosted.untold };
+      return {
+        ...described(hosted),
+        outcome: hosted.outcome!,
+        waitsFor: hosted.waitsFor,
+        resources: hosted.untold,
+      };
     });
   }
 
@@ -291,7 +296,8 @@ export class TransactionSites extends Emitter<TransactionSitesEvents> {
   }
 
   #full(): string | undefined {
-    if (this.#undecided >= MAX_OPEN) return `${MAX_OPEN} transactions are open at this node, at most so many may`;
+    if (this.#undecided >= MAX_OPEN)
+      return `${MAX_OPEN} transactions are open at this node, at most so many may`;
     const { size, bytes } = this.parts.records;
     if (size < MAX_KEPT && bytes < MAX_KEPT_BYTES) return undefined;
     return `this node keeps ${size} transactions of ${bytes} bytes, at most ${MAX_KEPT} of ${MAX_KEPT_BYTES}`;

@@ -23,7 +23,10 @@ describe('a bank on real processes', function () {
   }
 
   it(`keeps its money through ${KILLS} kills`, async () => {
-    site = await Site.start<Request, Reply>(['a', 'b', 'c', 'd'], new URL('./bankMember.js', import.meta.url));
+    site = await Site.start<Request, Reply>(
+      ['a', 'b', 'c', 'd'],
+      new URL('./bankMember.js', import.meta.url),
+    );
     const { processes } = site;
     const began = Date.now();
     const stages: string[] = [];
@@ -88,7 +91,9 @@ describe('a bank on real processes', function () {
     const differing = async (): Promise<string[]> => {
       const all = await Promise.all(processes.map(figuresOf));
       return groups.filter((group) => {
-        const digests = all.map((figures) => figures!.digests[group]).filter((digest) => digest !== undefined);
+        const digests = all
+          .map((figures) => figures!.digests[group])
+          .filter((digest) => digest !== undefined);
         return new Set(digests).size !== 1;
       });
     };

@@ -17,7 +17,17 @@ import {
   type TransactionalMachine,
 } from '../../../lib/index.js';
 import type { TransactionRecord } from '../../../lib/testing/index.js';
-import { accounts, BALANCE, groups, layout, TIMEOUT_MS, TOTAL, type Account, type Reply, type Request } from './bankMessages.js';
+import {
+  accounts,
+  BALANCE,
+  groups,
+  layout,
+  TIMEOUT_MS,
+  TOTAL,
+  type Account,
+  type Reply,
+  type Request,
+} from './bankMessages.js';
 import { sleep, type Setup } from './processes.js';
 
 type Bank = TransactionalMachine<KeyValueMachine<Account>>;
@@ -87,7 +97,11 @@ async function recorded(kind: string, work: (read: Read, write: Write) => Promis
           },
           async ([group, key], { version }, balance) => {
             writes.push({ key, version: version + 1 });
-            await handles[group]!.submit({ op: 'put', key, value: { balance, version: version + 1, by: id } });
+            await handles[group]!.submit({
+              op: 'put',
+              key,
+              value: { balance, version: version + 1, by: id },
+            });
           },
         );
         await reply({ type: 'attempt', record: record('unknown') });
@@ -125,7 +139,10 @@ async function audit(): Promise<number | undefined> {
     const all = await Promise.all(accounts.map((account) => read(account)));
     total = all.reduce((sum, { balance }) => sum + balance, 0);
     if (total !== TOTAL)
-      await reply({ type: 'wrong', message: `${setup.id} found ${total}, not ${TOTAL}: ${JSON.stringify(all)}` });
+      await reply({
+        type: 'wrong',
+        message: `${setup.id} found ${total}, not ${TOTAL}: ${JSON.stringify(all)}`,
+      });
   });
   return done ? total : undefined;
 }

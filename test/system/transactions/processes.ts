@@ -23,8 +23,11 @@ export class Process<Request extends object, Reply extends Word> {
   readonly setup: Setup;
   readonly #script: URL;
   #child: ChildProcess | undefined;
-  #waiting: { readonly type: string; readonly resolve: (reply: Reply) => void; readonly reject: (error: Error) => void }[] =
-    [];
+  #waiting: {
+    readonly type: string;
+    readonly resolve: (reply: Reply) => void;
+    readonly reject: (error: Error) => void;
+  }[] = [];
   /** Told of everything that it says. */
   onReply: (reply: Reply) => void = () => undefined;
 

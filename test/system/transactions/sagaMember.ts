@@ -13,7 +13,7 @@ import {
   type SagaUndoContext,
 } from '../../../lib/index.js';
 import type { Setup } from './processes.js';
-import { LEASE_MS, STEPS, type Reply, type Request } from './sagaMessages.js';
+import { LEASE_MS, type Reply, type Request } from './sagaMessages.js';
 
 interface Input {
   readonly fails: boolean;
@@ -65,7 +65,6 @@ const saga = defineSaga<Input>({ name: 'five', version: 1 })
   .step('three', { do: step('three'), undo })
   .step('four', { do: step('four'), undo })
   .step('five', { do: step('five'), undo });
-if (STEPS.length !== 5) throw new Error('five steps');
 running.define(saga);
 
 async function answer(request: Request): Promise<void> {
@@ -86,9 +85,13 @@ async function answer(request: Request): Promise<void> {
       waiting.delete(request.call);
       return;
     case 'state': {
-      const status = await running.status(request.id).catch(() => undefined);
-      const steps = status?.steps.map(({ id, state }) => `${id} ${state}`) ?? [];
-      reply({ type: 'state', state: status?.state ?? 'unknown', steps });
+      try {
+        const status = await running.status(request.id);
+        const steps = status?.steps.map(({ id, state }) => `${id} ${state}`) ?? [];
+        reply({ type: 'state', state: status?.state ?? 'unknown', steps });
+      } catch (error) {
+        reply({ type: 'state', state: 'unknown', steps: [String(error)] });
+      }
     }
   }
 }

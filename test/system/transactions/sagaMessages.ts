@@ -13,5 +13,11 @@ export type Reply =
   | { readonly type: 'open' }
   | { readonly type: 'started' }
   /** A handler asks the world for an effect. */
-  | { readonly type: 'act'; readonly call: number; readonly saga: string; readonly key: string; readonly token: number }
+  | {
+      readonly type: 'act';
+      readonly call: number;
+      readonly saga: string;
+      readonly key: string;
+      readonly token: number;
+    }
   | { readonly type: 'state'; readonly state: string; readonly steps: readonly string[] };

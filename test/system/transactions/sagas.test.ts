@@ -34,7 +34,7 @@ describe('sagas on real processes', function () {
     const tokens = new Map<string, number>();
     const late: string[] = [];
     let point: (Point & { readonly saga: string }) | undefined;
-    let killed: Process<Request, Reply> | undefined;
+    let killed = undefined as Process<Request, Reply> | undefined;
     for (const member of processes)
       member.onReply = (reply) => {
         if (reply.type !== 'act' || !member.running) return;

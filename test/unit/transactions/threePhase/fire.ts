@@ -24,7 +24,8 @@ export async function runSites(seed: number): Promise<{ calls: readonly Told[]; 
       const node = nodes[roll(4)]!;
       if (!stage.isUp(node)) continue;
       const to = nodes.filter(() => roll(3) > 0);
-      if (to.length > 0) calls.push(stage.begin(node, to, { timeout: 300 + roll(3000), patience: 200 + roll(600) }));
+      if (to.length > 0)
+        calls.push(stage.begin(node, to, { timeout: 300 + roll(3000), patience: 200 + roll(600) }));
       for (const vault of stage.vaults.values()) if (roll(8) === 0) vault.refuseOutcomes = roll(4);
     }
   };

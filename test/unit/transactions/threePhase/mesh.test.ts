@@ -44,7 +44,13 @@ describe('three-phase commit over a mesh', function () {
     expect(stage.settled).to.equal(true);
     for (const node of ['a', 'b', 'c']) {
       expect(await stage.at(node).outcomeOf(yes.id!)).to.equal('commit');
-      expect(stage.at(node).metrics()).to.deep.equal({ open: 0, inDoubt: 0, unfinished: 0, committed: 1, aborted: 1 });
+      expect(stage.at(node).metrics()).to.deep.equal({
+        open: 0,
+        inDoubt: 0,
+        unfinished: 0,
+        committed: 1,
+        aborted: 1,
+      });
     }
     stage.check([yes, no]);
   });
@@ -83,7 +89,9 @@ describe('three-phase commit over a mesh', function () {
     const sites = stage.at('a');
     const site = sites.at('b', 'vault');
     const run = (parties: unknown, options: object = {}, fn: (handles: never) => void = () => undefined) =>
-      failure(() => stage.settle(transact(parties as never, fn as never, { protocol: 'three-phase', ...options })));
+      failure(() =>
+        stage.settle(transact(parties as never, fn as never, { protocol: 'three-phase', ...options })),
+      );
     const config = async (promise: Promise<QuorateError>): Promise<string> => {
       const { code, message } = await promise;
       expect(code).to.equal('ERR_CONFIG');
@@ -91,13 +99,19 @@ describe('three-phase commit over a mesh', function () {
     };
     expect(await config(run({}))).to.match(/^replicas must be at least one site, got 0/);
     expect(await config(run({ x: {} }))).to.match(/^replicas must be sites made by `at`/);
-    expect(await config(run([site, stage.at('b').at('b', 'vault')]))).to.match(/sites of one TransactionSites/);
-    expect(await config(run([site], { form: 'loose' }))).to.equal("form must be 'quorum' or 'plain', got \"loose\"");
+    expect(await config(run([site, stage.at('b').at('b', 'vault')]))).to.match(
+      /sites of one TransactionSites/,
+    );
+    expect(await config(run([site], { form: 'loose' }))).to.equal(
+      "form must be 'quorum' or 'plain', got \"loose\"",
+    );
     expect(await config(run([site], { requestId: 'r' }))).to.match(/^requestId must be left out/);
     expect(await config(run([site], { timeout: 0 }))).to.match(/^timeout must be/);
     expect(await config(run([site], { patience: 0 }))).to.match(/^patience must be/);
     expect(await config(run([site], { protocol: 'four-phase' }))).to.match(/^protocol must be/);
-    expect(await config(run([site], { protocol: 'two-phase' }))).to.match(/^protocol must be 'three-phase' for sites/);
+    expect(await config(run([site], { protocol: 'two-phase' }))).to.match(
+      /^protocol must be 'three-phase' for sites/,
+    );
     expect(await config(failure(() => sites.at('b', '')))).to.match(/^resource must be/);
     expect(await config(failure(() => sites.at('b b', 'vault')))).to.match(/^node must be/);
     expect(await config(failure(() => sites.abandon('a')))).to.match(/^node must be another node's id/);
@@ -107,7 +121,9 @@ describe('three-phase commit over a mesh', function () {
       handle.enlist(1);
       handle.enlist(2);
     };
-    expect(await config(run([site], {}, twice))).to.match(/^resource must be one that does not take part yet/);
+    expect(await config(run([site], {}, twice))).to.match(
+      /^resource must be one that does not take part yet/,
+    );
     const large = await run([site], {}, (handles) =>
       (handles as [{ enlist: (payload: unknown) => void }])[0].enlist('x'.repeat(70_000)),
     );
@@ -115,7 +131,9 @@ describe('three-phase commit over a mesh', function () {
     const mesh = stage.simulation.mesh('a');
     const again = await failure(() => stage.settle(openSites({ mesh, storage: memoryStorage() })));
     expect(again.code).to.equal('ERR_GROUP_EXISTS');
-    expect((await failure(() => openSites({ mesh, storage: {} as never }))).message).to.match(/^storage must be/);
+    expect((await failure(() => openSites({ mesh, storage: {} as never }))).message).to.match(
+      /^storage must be/,
+    );
     const closed = stage.at('c');
     await stage.settle(closed.close());
     await stage.settle(closed.close());
@@ -296,6 +314,11 @@ describe('three-phase commit over a mesh', function () {
     expect(lost).to.deep.equal(['c']);
     expect(stage.at('b').inDoubt().length).to.equal(1);
     await stage.simulation.run(10_000);
-    expect(stage.simulation.mesh('b').peers().find(({ id }) => id === 'c')?.state).to.equal('up');
+    expect(
+      stage.simulation
+        .mesh('b')
+        .peers()
+        .find(({ id }) => id === 'c')?.state,
+    ).to.equal('up');
   });
 });

@@ -1,6 +1,10 @@
 /** Sites of one transaction on a network in virtual time that loses, delays and cuts. */
 import { CommitSite } from '../../../../lib/transactions/threePhase/protocol.js';
-import type { SiteMessage, SiteRecord, ThreePhaseForm } from '../../../../lib/transactions/threePhase/siteTypes.js';
+import type {
+  SiteMessage,
+  SiteRecord,
+  ThreePhaseForm,
+} from '../../../../lib/transactions/threePhase/siteTypes.js';
 import { seeded } from '../../support/seeded.js';
 
 interface Event {

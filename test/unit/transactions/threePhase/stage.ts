@@ -128,7 +128,8 @@ export class Stage {
     ).then(
       () => (told.outcome = 'committed'),
       (error: unknown) => {
-        if (!(error instanceof QuorateError) || error.fate === undefined || error.fate === 'lost') throw error;
+        if (!(error instanceof QuorateError) || error.fate === undefined || error.fate === 'lost')
+          throw error;
         told.error = error;
         told.outcome = error.fate;
       },
@@ -188,6 +189,7 @@ export class Stage {
       storage: diskStorage(this.#directories.get(node) ?? '/sites', { segmentBytes: 65_536, reserve: 0 }),
       resources: { vault: this.vault(node) },
     });
-    if (this.simulation.state(node) === 'up' && this.simulation.mesh(node) === mesh) this.#sites.set(node, sites);
+    if (this.simulation.state(node) === 'up' && this.simulation.mesh(node) === mesh)
+      this.#sites.set(node, sites);
   }
 }
