@@ -127,14 +127,18 @@ export class Hosted {
     return canceled;
   }
 
-  receive(from: string, message: SiteMessage): void {
+  /** `false`: no site that keeps the protocol says that. */
+  receive(from: string, message: SiteMessage): boolean {
     if (message.type === 'outcome') {
+      // Nobody commits what this site has not voted for.
+      if (message.outcome === 'commit' && this.#site.state === 'initial') return false;
       this.#toldBy ??= from;
       // It has not heard that this site is through.
       if (this.#done) this.#host.send(from, { kind: 'done', id: this.id });
     }
     this.#site.receive(from, message, this.#host.environment.now());
     this.#drain();
+    return true;
   }
 
   /** A site has carried out the outcome. */

@@ -325,22 +325,14 @@ export class TransactionSites extends Emitter<TransactionSitesEvents> {
       known?.doneBy(peer);
       return true;
     }
-    const { message: step, plan, tasks } = message;
-    if (known === undefined) return this.#hear(peer, id, step.type, plan, () => tasks ?? [], message);
-    if (!isPlausible(peer, step, known.plan)) return false;
-    known.receive(peer, step);
-    return true;
+    if (known === undefined) return this.#hear(peer, message);
+    const { message: step } = message;
+    return isPlausible(peer, step, known.plan) && known.receive(peer, step);
   }
 
   /** Of what this node does not know, or not any more. */
-  #hear(
-    peer: string,
-    id: string,
-    type: string,
-    plan: Plan | undefined,
-    tasks: () => readonly Task[],
-    { message }: Extract<Message, { kind: 'step' }>,
-  ): boolean {
+  #hear(peer: string, { id, message, plan, tasks }: Extract<Message, { kind: 'step' }>): boolean {
+    const { type } = message;
     const { desk } = this.parts;
     // It never had a part in it, or is through: either way it will not ask.
     if (type === 'outcome') desk.send(peer, { kind: 'done', id });
@@ -356,8 +348,7 @@ export class TransactionSites extends Emitter<TransactionSitesEvents> {
         desk.send(peer, { kind: 'step', id, message: outcome, plan: undefined, tasks: undefined });
       return true;
     }
-    this.#add(id, plan, tasks()).receive(peer, message);
-    return true;
+    return this.#add(id, plan, tasks ?? []).receive(peer, message);
   }
 
   #refused(hosted: Hosted, error: Error): void {
