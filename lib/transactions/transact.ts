@@ -5,9 +5,10 @@ import { checkNumber, configError, QuorateError } from '../errors.js';
 import { cbor } from '../replica/codec.js';
 import { GroupClient } from '../replica/client/groupClient.js';
 import { Replica } from '../replica/replica.js';
-import { Attempt, type Asking, type Drive, type Ending } from './attempt.js';
+import { Attempt, type Ending } from './attempt.js';
 import { asRefused, sleep, within } from './calls.js';
 import { LIMITS, MARK } from './commands.js';
+import type { Asking, Drive } from './drive.js';
 import {
   transactSites,
   type SiteHandles,
