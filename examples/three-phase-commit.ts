@@ -53,7 +53,12 @@ const money = new Shelf('money', 25);
 const transport = memoryNetwork();
 
 async function start(id: string, resources: Record<string, TransactionResource<number>>) {
-  const mesh = await joinMesh({ id, cluster: 'example', secret: 'a secret of sixteen bytes or more', transport });
+  const mesh = await joinMesh({
+    id,
+    cluster: 'example',
+    secret: 'a secret of sixteen bytes or more',
+    transport,
+  });
   return { mesh, sites: await openSites({ mesh, storage: memoryStorage(), resources }) };
 }
 const shop = await start('shop', {});

@@ -24,9 +24,17 @@ import { World } from '../world.js';
 const codec = cbor();
 const tasks: readonly Task[] = [{ resource: 'vault', payload: codec.encode({ n: 1 }) }];
 const planBy = (...nodes: string[]): Plan => {
-  return { form: 'quorum', timeoutMs: 500, sites: nodes.map((node) => ({ node, incarnation: `of ${node}` })) };
+  return {
+    form: 'quorum',
+    timeoutMs: 500,
+    sites: nodes.map((node) => ({ node, incarnation: `of ${node}` })),
+  };
 };
-const plans: readonly Plan[] = [planBy('b', 'a', 'c'), planBy('c', 'a', 'b'), { ...planBy('b', 'a'), form: 'plain' }];
+const plans: readonly Plan[] = [
+  planBy('b', 'a', 'c'),
+  planBy('c', 'a', 'b'),
+  { ...planBy('b', 'a'), form: 'plain' },
+];
 
 const steps: readonly SiteMessage[] = [
   { type: 'vote?' },
@@ -134,7 +142,12 @@ class SitesTrial implements Trial {
     } as unknown as MeshPort;
     this.#desk = new SiteDesk(port, this.#world.environment);
     this.#sites = this.#open();
-    const begun = this.#sites.begin('t0', planBy('a', 'b', 'c'), new Map([['a', tasks]]), new AbortController().signal);
+    const begun = this.#sites.begin(
+      't0',
+      planBy('a', 'b', 'c'),
+      new Map([['a', tasks]]),
+      new AbortController().signal,
+    );
     begun.catch(() => undefined);
   }
 
