@@ -42,6 +42,10 @@ class Shelf implements TransactionResource<number> {
     if (this.#end(id)) console.log(`  ${this.name}: as it was`);
   }
 
+  get isBusy(): boolean {
+    return this.#held.size > 0;
+  }
+
   #end(id: string): boolean {
     this.#over.add(id);
     return this.#held.delete(id);
@@ -65,19 +69,27 @@ const shop = await start('shop', {});
 const store = await start('store', { books });
 const bank = await start('bank', { money });
 
+let last = '';
 const order = (price: number, onProgress?: (what: string) => void): Promise<void> =>
   transact(
     { book: shop.sites.at<number>('store', 'books'), payment: shop.sites.at<number>('bank', 'money') },
-    ({ book, payment }) => {
+    ({ book, payment }, { id }) => {
+      last = id;
       book.enlist(1);
       payment.enlist(price);
     },
     { protocol: 'three-phase', patience: 1000, onProgress: ({ type }) => onProgress?.(type) },
   );
 
+async function tell(): Promise<void> {
+  // Who is refused is told so at once; the resources hear of it a moment later.
+  while (books.isBusy || money.isBusy) await new Promise((resolve) => setTimeout(resolve, 10));
+  console.log(`${books.left} books, ${money.left} left to spend`);
+}
+
 console.log('An order:');
 await order(20);
-console.log(`${books.left} books, ${money.left} left to spend`);
+await tell();
 
 console.log('An order that is too dear:');
 try {
@@ -86,17 +98,19 @@ try {
   if (!(error instanceof QuorateError)) throw error;
   console.log(`${error.code}: ${error.message}`);
 }
-console.log(`${books.left} books, ${money.left} left to spend`);
+await tell();
 
 console.log('An order whose shop dies:');
-const ended = new Promise<string>((resolve) => {
-  store.sites.on('ended', (_, outcome) => resolve(outcome));
-});
-const died = order(5, (what) => {
-  if (what === 'preparing') setImmediate(() => void shop.mesh.close());
-}).catch((error: unknown) => console.log(`  the shop: ${(error as QuorateError).code}`));
-await died;
+try {
+  await order(5, (what) => {
+    if (what === 'preparing') setImmediate(() => void shop.mesh.close());
+  });
+} catch (error) {
+  if (!(error instanceof QuorateError)) throw error;
+  console.log(`  the shop: ${error.code}`);
+}
 // The other two are a majority: they need nobody to find out how it ends.
-console.log(`${await ended}: ${books.left} books, ${money.left} left to spend`);
+console.log(await store.sites.outcomeOf(last));
+await tell();
 
 await Promise.all([store.mesh.close(), bank.mesh.close()]);
