@@ -191,8 +191,9 @@ function siteMutants(): Mutant[] {
     {
       name: 'a site is heard before its record is durable',
       file: 'transactions/threePhase/hosted.ts',
-      find: 'const item = { durable: record === undefined, run',
-      replace: 'const item = { durable: true, run',
+      find: '    this.#queue.push(item);\n    if (record === undefined) this.#work();\n    else\n',
+      replace:
+        '    this.#queue.push({ ...item, durable: true });\n    this.#work();\n    if (record !== undefined)\n',
       pitfall: 'a vote or a promise that a crash undoes',
       ...kills,
     },
@@ -234,7 +235,7 @@ function siteMutants(): Mutant[] {
       find: '    this.#deadline = Math.min(before, this.#deadline);\n',
       replace: '    this.#deadline = before;\n',
       pitfall: 'in doubt for longer than the bound after healing',
-      ...kills,
+      ...mesh,
     },
     {
       name: 'a site commits what it has not voted for',
@@ -242,8 +243,7 @@ function siteMutants(): Mutant[] {
       find: "      if (message.outcome === 'commit' && this.#site.state === 'initial') return false;\n",
       replace: '',
       pitfall: 'a peer that lies has a resource commit what it never prepared',
-      within: 1,
-      tests: 'fuzz/surfaces.test.ts',
+      ...mesh,
     },
     {
       name: 'any site may use the ballots of others',

@@ -321,4 +321,52 @@ describe('three-phase commit over a mesh', function () {
         .find(({ id }) => id === 'c')?.state,
     ).to.equal('up');
   });
+
+  it('a commit of what a site has not voted for costs the link, and is not carried out', async () => {
+    const stage = await new Stage(12).ready();
+    stage.vault('b').vote = () => new Promise(() => undefined);
+    const told = stage.begin('a', ['b', 'c'], { patience: 1000, timeout: 3000 });
+    await stage.simulation.run(300);
+    const lost: string[] = [];
+    stage.simulation.mesh('b').on('peer:unreachable', (peer) => lost.push(peer));
+    siteDeskOf(stage.simulation.mesh('c')).send('b', {
+      kind: 'step',
+      id: told.id!,
+      message: { type: 'outcome', outcome: 'commit' },
+      plan: undefined,
+      tasks: undefined,
+    });
+    await stage.simulation.run(BOUND_MS);
+    expect(lost).to.deep.equal(['c']);
+    expect([...stage.outcomes(told.id!)]).to.deep.equal(['abort']);
+    expect(stage.settled).to.equal(true);
+    stage.check([told]);
+  });
+
+  it('after a long partition nobody waits out the pauses between attempts, which have grown', async () => {
+    const stage = await new Stage(13).ready();
+    const { simulation } = stage;
+    stage.filter = (_, __, message) => {
+      if (message.kind !== 'step' || message.message.type !== 'prepare') return true;
+      simulation.partition([['a'], ['b'], ['c'], ['z']]);
+      return false;
+    };
+    const told = stage.begin('a', ['b', 'c'], { patience: 2000 });
+    await simulation.run(200_000);
+    expect(stage.nodes.map((node) => stage.at(node).metrics().inDoubt)).to.deep.equal([1, 1, 1]);
+    stage.filter = () => true;
+    simulation.heal();
+    const linked = (): boolean =>
+      stage.nodes.every((node) => {
+        const up = simulation
+          .mesh(node)
+          .peers()
+          .filter(({ id, state }) => state === 'up' && id !== 'z');
+        return up.length === 2;
+      });
+    expect(await simulation.runUntil(linked, 60_000)).to.equal(true);
+    // Twice the patience, and some round trips; the pauses were 128 s long.
+    expect(await simulation.runUntil(() => stage.settled, 6000)).to.equal(true);
+    stage.check([told]);
+  });
 });
