@@ -226,12 +226,27 @@ export type {
   TransactionProgress,
   TransactOptions,
 } from './transactions/types.js';
+export { CommitSite, type SiteOptions } from './transactions/threePhase/protocol.js';
+export { openSites, type SitesOptions } from './transactions/threePhase/openSites.js';
 export {
-  CommitSite,
-  type SiteEffects,
-  type SiteMessage,
-  type SiteOptions,
-  type SiteRecord,
-  type SiteState,
-  type ThreePhaseForm,
-} from './transactions/threePhase/protocol.js';
+  Site,
+  TransactionSites,
+  type SiteInDoubt,
+  type SiteUnfinished,
+  type TransactionSitesEvents,
+  type TransactionSitesMetrics,
+} from './transactions/threePhase/transactionSites.js';
+export type {
+  SiteHandle,
+  SiteHandles,
+  SiteParties,
+  ThreePhaseContext,
+  ThreePhaseOptions,
+} from './transactions/threePhase/transactSites.js';
+export type {
+  SiteEffects,
+  SiteMessage,
+  SiteRecord,
+  SiteState,
+  ThreePhaseForm,
+} from './transactions/threePhase/siteTypes.js';

@@ -17,6 +17,8 @@ export const FrameKind = {
   client: 5,
   /** Multi-primary stores. */
   store: 6,
+  /** Sites of three-phase commit. */
+  site: 7,
 } as const;
 export type FrameKind = (typeof FrameKind)[keyof typeof FrameKind];
 

@@ -1,42 +1,18 @@
 /** One attempt of a transaction, from its first lock to its decision. @internal */
-import type { Environment } from '../environment.js';
 import { randomId } from '../environment.js';
 import { QuorateError } from '../errors.js';
 import { asRefused, saidByMachine, sleep, within } from './calls.js';
 import { carryOut, type Hands } from './carryOut.js';
-import { LIMITS, marked, type Age, type Enlisted, type Marked } from './commands.js';
+import { LIMITS, marked, type Enlisted, type Marked } from './commands.js';
 import type { Answer } from './decisions.js';
+import type { Asking, Drive } from './drive.js';
 import type { StepAnswer } from './part.js';
-import type { TransactionResource } from './resource.js';
-import type { TransactionProgress } from './types.js';
 
 /** How long a transaction that waits for locks waits before it asks again, at first and at most. */
 const WAIT_MS = 5;
 const MAX_WAIT_MS = 100;
 /** How long telling others of an abort may take; who does not learn of it asks. */
 const ROLLBACK_MS = 5000;
-
-/** What a group must do for a transaction. */
-export interface Asking {
-  readonly group: string;
-  submit(command: unknown, options: { timeout?: number; signal?: AbortSignal }): Promise<unknown>;
-  query(query: unknown, options: { timeout?: number; signal?: AbortSignal }): Promise<unknown>;
-}
-
-/** What all attempts of a transaction have in common. */
-export interface Drive {
-  readonly environment: Environment;
-  readonly age: Age;
-  readonly home: Asking;
-  readonly parties: readonly Asking[];
-  readonly request: string | undefined;
-  /** When the call is over, by the monotonic clock. */
-  readonly deadline: number;
-  readonly signal: AbortSignal;
-  readonly resources: ReadonlyMap<string, TransactionResource>;
-  tell(progress: TransactionProgress): void;
-  warn(error: Error): void;
-}
 
 /** What became of an attempt. */
 export type Ending =

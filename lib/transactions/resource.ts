@@ -1,4 +1,5 @@
 /** Resources of the user's own that take part in transactions. */
+import { configError } from '../errors.js';
 
 /**
  * Something outside of the groups that takes part in transactions: a database, a payment provider, a file. It belongs to the group
@@ -16,4 +17,21 @@ export interface TransactionResource<Payload = unknown> {
   commit(id: string, payload: Payload): Promise<void> | void;
   /** Undoes what `prepare` did, if anything. */
   abort(id: string, payload: Payload): Promise<void> | void;
+}
+
+/** Throws ERR_CONFIG. @internal */
+export function checkResources(given: unknown): Map<string, TransactionResource> {
+  if (typeof given !== 'object' || given === null) throw configError('resources', given, 'an object');
+  const out = new Map<string, TransactionResource>();
+  for (const [name, resource] of Object.entries(
+    given as Record<string, Partial<TransactionResource> | undefined>,
+  )) {
+    if (name.length === 0 || name.length > 128)
+      throw configError('resources', name, 'names of 1 to 128 characters');
+    for (const method of ['prepare', 'commit', 'abort'] as const)
+      if (typeof resource?.[method] !== 'function')
+        throw configError(`resources.${name}.${method}`, resource?.[method], 'a function');
+    out.set(name, resource as TransactionResource);
+  }
+  return out;
 }

@@ -5,9 +5,18 @@ import { checkNumber, configError, QuorateError } from '../errors.js';
 import { cbor } from '../replica/codec.js';
 import { GroupClient } from '../replica/client/groupClient.js';
 import { Replica } from '../replica/replica.js';
-import { Attempt, type Asking, type Drive, type Ending } from './attempt.js';
+import { Attempt, type Ending } from './attempt.js';
 import { asRefused, sleep, within } from './calls.js';
 import { LIMITS, MARK } from './commands.js';
+import type { Asking, Drive } from './drive.js';
+import {
+  transactSites,
+  type SiteHandles,
+  type SiteParties,
+  type ThreePhaseContext,
+  type ThreePhaseOptions,
+} from './threePhase/transactSites.js';
+import { Site } from './threePhase/transactionSites.js';
 import { transactionsOf } from './transactions.js';
 import type {
   TransactionContext,
@@ -53,13 +62,44 @@ const MAX_RETRY_MS = 500;
  * });
  * ```
  */
-export async function transact<const P extends TransactionParties, T>(
+export function transact<const P extends TransactionParties, T>(
   replicas: P,
   fn: (handles: TransactionHandles<P>, context: TransactionContext) => Promise<T> | T,
-  options: TransactOptions = {},
+  options?: TransactOptions,
+): Promise<T>;
+/**
+ * The same among resources on single nodes, that no group stands behind: they prepare, and then all commit or all abort, by three-phase
+ * commit. The sites are made by {@link TransactionSites.at}; this node is the coordinator, and takes part with its storage.
+ *
+ * In the quorum form (E3PC) the outcome is one, whatever the network does, and is found wherever a majority of the nodes is: so nobody
+ * waits for a coordinator that is gone. The plain form needs no majority, and is safe only on synchronous networks.
+ *
+ * The function runs once; what it enlists is prepared after it. Throws {@link QuorateError} as above, and besides `ERR_NOT_READY`
+ * (nodes that are not linked, or have not opened their sites), and `ERR_STORAGE_FULL`. With `fate` `ambiguous` it has `data.id`, by which
+ * {@link TransactionSites.outcomeOf} tells.
+ */
+export function transact<const P extends SiteParties, T>(
+  sites: P,
+  fn: (handles: SiteHandles<P>, context: ThreePhaseContext) => Promise<T> | T,
+  options: ThreePhaseOptions,
+): Promise<T>;
+export async function transact(
+  parties: TransactionParties | SiteParties,
+  fn: (handles: never, context: never) => unknown,
+  options: TransactOptions | ThreePhaseOptions = {},
+): Promise<unknown> {
+  if (typeof fn !== 'function') throw configError('fn', fn, 'a function');
+  if (options.protocol === 'three-phase')
+    return transactSites(parties as SiteParties, fn as () => unknown, options);
+  return transactGroups(parties as TransactionParties, fn as () => unknown, options);
+}
+
+async function transactGroups<const P extends TransactionParties, T>(
+  replicas: P,
+  fn: (handles: TransactionHandles<P>, context: TransactionContext) => Promise<T> | T,
+  options: TransactOptions,
 ): Promise<T> {
   const parties = checkParties(replicas);
-  if (typeof fn !== 'function') throw configError('fn', fn, 'a function');
   const { timeout, requestId, signal } = checkOptions(options);
   if (signal?.aborted === true) throw aborted();
   const [home] = parties as [TransactionParty];
@@ -222,6 +262,7 @@ function checkParties(replicas: unknown): readonly TransactionParty[] {
   const groups = new Set<string>();
   for (const party of parties) {
     if (party instanceof Replica) transactionsOf(party as Replica);
+    else if (party instanceof Site) throw configError('protocol', 'two-phase', "'three-phase' for sites");
     else if (!(party instanceof GroupClient))
       throw configError('replicas', party, 'replicas made by openReplica, and clients made by openClient');
     if (groups.has(party.group)) throw configError('replicas', party.group, 'replicas of different groups');
@@ -237,7 +278,8 @@ function checkOptions({
   signal,
   onProgress,
 }: TransactOptions) {
-  if ((protocol as string) !== 'two-phase') throw configError('protocol', protocol, "'two-phase'");
+  if ((protocol as string) !== 'two-phase')
+    throw configError('protocol', protocol, "'two-phase' or 'three-phase'");
   checkNumber('timeout', timeout, 1, LIMITS.timeoutMs);
   const known =
     requestId === undefined ||

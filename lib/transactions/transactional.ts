@@ -10,7 +10,7 @@ import { Branches, type Branch } from './branches.js';
 import { isMarked, LIMITS, readCommand, type Marked, type TransactionCommands } from './commands.js';
 import { Decisions, type Answer, type Outcome } from './decisions.js';
 import { Part } from './part.js';
-import type { TransactionResource } from './resource.js';
+import { checkResources, type TransactionResource } from './resource.js';
 import { decodeImage, encodeImage } from './snapshot.js';
 import { beginTransactions } from './transactions.js';
 
@@ -290,20 +290,4 @@ async function* beforeLater(
 ): AsyncGenerator<Uint8Array, void, undefined> {
   yield first;
   yield* rest;
-}
-
-function checkResources(given: unknown): Map<string, TransactionResource> {
-  if (typeof given !== 'object' || given === null) throw configError('resources', given, 'an object');
-  const out = new Map<string, TransactionResource>();
-  for (const [name, resource] of Object.entries(
-    given as Record<string, Partial<TransactionResource> | undefined>,
-  )) {
-    if (name.length === 0 || name.length > 128)
-      throw configError('resources', name, 'names of 1 to 128 characters');
-    for (const method of ['prepare', 'commit', 'abort'] as const)
-      if (typeof resource?.[method] !== 'function')
-        throw configError(`resources.${name}.${method}`, resource?.[method], 'a function');
-    out.set(name, resource as TransactionResource);
-  }
-  return out;
 }

@@ -7,10 +7,10 @@ import { GroupClient } from '../replica/client/groupClient.js';
 import { openClient } from '../replica/client/openClient.js';
 import type { Codec } from '../replica/codec.js';
 import type { Replica } from '../replica/replica.js';
-import type { Asking } from './attempt.js';
 import { brokenMachine, carryOut, type FinishAnswer } from './carryOut.js';
 import { marked, type Marked } from './commands.js';
 import type { Answer, Decision } from './decisions.js';
+import type { Asking } from './drive.js';
 import type { TransactionResource } from './resource.js';
 import type { Transactional } from './transactional.js';
 
@@ -43,6 +43,8 @@ export interface Unfinished {
   readonly state: 'pending' | 'commit' | 'abort';
   readonly groups: readonly string[];
   readonly resources: readonly string[];
+  /** Those of them that this member does not have: it waits for one that has, and stays listed until there is one. */
+  readonly missing: readonly string[];
   readonly since: number;
 }
 
@@ -163,8 +165,10 @@ export class Transactions extends Emitter<TransactionsEvents> {
 
   /** Transactions whose home this group is and that are not at their end, as far as applied here. */
   unfinished(): Unfinished[] {
-    return [...this.#machine.decisions.open()].map(({ id, outcome, groups, resources, at }) => {
-      return { id, state: outcome, groups, resources: resources.map(({ name }) => name), since: at };
+    return [...this.#machine.decisions.open()].map(({ id, outcome, groups, resources: enlisted, at }) => {
+      const resources = enlisted.map(({ name }) => name);
+      const missing = resources.filter((name) => !this.#machine.resources.has(name));
+      return { id, state: outcome, groups, resources, missing, since: at };
     });
   }
 

@@ -17,6 +17,7 @@ import { relayLinks, relayOpened } from './surfaces/relayLinks.js';
 import { backups, batches, cborValues, registrations, snapshots } from './surfaces/replica.js';
 import { crowd, gossip, rows } from './surfaces/rows.js';
 import { sagaCommands, sagaSnapshots } from './surfaces/sagas.js';
+import { siteFrames, siteRecords, sites } from './surfaces/sites.js';
 import { signalSocket } from './surfaces/signalSocket.js';
 import { setup, signalClient, signalServer } from './surfaces/signaling.js';
 import { entryBlocks, files, states } from './surfaces/storage.js';
@@ -74,6 +75,9 @@ export const makeSurfaces: Readonly<Record<string, () => Surface | Promise<Surfa
   sagaSnapshots,
   transactions: transactionCommands,
   transactionSnapshots,
+  siteFrames,
+  siteRecords,
+  sites,
   storeVersions,
   storeContext,
   storeStates,

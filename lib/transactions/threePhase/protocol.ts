@@ -10,51 +10,7 @@
  *   longer than the time-out: a partition splits it**, as test/unit/transactions/threePhase/split.test.ts shows.
  */
 import { checkName, checkNumber, configError } from '../../errors.js';
-
-/**
- * How a transaction is brought to its end: `quorum` (E3PC) is safe whatever the network does, and ends where a majority of the sites
- * is; `plain` is safe only where no message takes longer than the time-out, and a partition splits it.
- */
-export type ThreePhaseForm = 'quorum' | 'plain';
-
-/** Where a site stands; the letters of the papers are q, w, pc, pa, c, a. */
-export type SiteState =
-  'initial' | 'waiting' | 'prepared-commit' | 'prepared-abort' | 'committed' | 'aborted';
-
-/** What a site must remember before anybody hears of it. */
-export interface SiteRecord {
-  readonly state: SiteState;
-  /** The highest ballot that it has promised to (E3PC: Last_Elected). */
-  readonly lastElected: number;
-  /** The ballot in which it was last prepared, to commit or to abort (E3PC: Last_Attempt). */
-  readonly lastAttempt: number;
-}
-
-/** What sites tell each other. */
-export type SiteMessage =
-  | { readonly type: 'vote?' }
-  /** Yes: who says no tells all that it is aborted. */
-  | { readonly type: 'vote' }
-  /** Prepare to commit, or to abort, in this attempt. */
-  | { readonly type: 'prepare'; readonly ballot: number; readonly to: 'commit' | 'abort' }
-  | { readonly type: 'prepared'; readonly ballot: number; readonly to: 'commit' | 'abort' }
-  /** Somebody wants to bring it to its end. */
-  | { readonly type: 'elect'; readonly ballot: number }
-  | { readonly type: 'elected'; readonly ballot: number; readonly record: SiteRecord }
-  /** The one who asks has promised to a higher ballot. */
-  | { readonly type: 'refused'; readonly ballot: number }
-  | { readonly type: 'outcome'; readonly outcome: 'commit' | 'abort' };
-
-/** What a step of a site led to, in this order: store, then send, then do. */
-export interface SiteEffects {
-  /** To be durable before any of the messages leaves. */
-  readonly record: SiteRecord | undefined;
-  readonly messages: readonly { readonly to: string; readonly message: SiteMessage }[];
-  /** The resource is asked for its vote; the answer goes to {@link CommitSite.voted}. */
-  readonly askVote: boolean;
-  /** The outcome, when it has become known; once. */
-  readonly outcome: 'commit' | 'abort' | undefined;
-}
+import type { SiteEffects, SiteMessage, SiteRecord, SiteState, ThreePhaseForm } from './siteTypes.js';
 
 /** What a site is made with. */
 export interface SiteOptions {
@@ -73,7 +29,8 @@ export interface SiteOptions {
 }
 
 const MAX_DOUBLINGS = 6;
-const MAX_SITES = 63;
+/** Sites of one transaction. @internal */
+export const MAX_SITES = 63;
 
 interface Attempt {
   readonly ballot: number;
@@ -216,6 +173,32 @@ export class CommitSite {
     }
   }
 
+  /**
+   * The coordinator gives up. `false`: it is prepared to commit, or it is over, or it is another site; then nothing changes.
+   */
+  cancel(now: number): boolean {
+    if (!this.#mayAbort) return false;
+    this.#finish('abort', now);
+    return true;
+  }
+
+  /** Others can be reached again: what waited for long is tried again soon. */
+  retry(now: number): void {
+    if (this.#deadline === Infinity || this.#form === 'plain') return;
+    this.#attempts = 0;
+    const before = this.#deadline;
+    this.#wait(now);
+    this.#deadline = Math.min(before, this.#deadline);
+  }
+
+  /**
+   * A coordinator that is not prepared has not asked anybody to prepare, since it would have been the first to store that: so no
+   * attempt, of whomever, can end in a commit.
+   */
+  get #mayAbort(): boolean {
+    return this.#sites[0] === this.id && ['initial', 'waiting'].includes(this.#record.state);
+  }
+
   /** Time has passed. */
   tick(now: number): void {
     if (this.#over || now < this.#deadline) return;
@@ -226,7 +209,7 @@ export class CommitSite {
     this.#attempts++;
     this.#wait(now);
     // Who has not voted yes can still say no, and that ends it.
-    if (this.#record.state === 'initial') {
+    if (this.#record.state === 'initial' || this.#mayAbort) {
       this.#finish('abort', now);
       return;
     }

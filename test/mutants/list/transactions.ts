@@ -180,4 +180,86 @@ export const transactionMutants: readonly Mutant[] = [
     within: 1,
     tests: 'transactions/threePhase/protocol.test.ts',
   },
+  ...siteMutants(),
 ];
+
+/** Three-phase commit over the mesh. */
+function siteMutants(): Mutant[] {
+  const mesh = { within: 1, tests: 'transactions/threePhase/mesh.test.ts' } as const;
+  const kills = { within: 1, tests: 'transactions/threePhase/kills.test.ts' } as const;
+  return [
+    {
+      name: 'a site is heard before its record is durable',
+      file: 'transactions/threePhase/hosted.ts',
+      find: '    this.#queue.push(item);\n    if (record === undefined) this.#work();\n    else\n',
+      replace:
+        '    this.#queue.push({ ...item, durable: true });\n    this.#work();\n    if (record !== undefined)\n',
+      pitfall: 'a vote or a promise that a crash undoes',
+      ...kills,
+    },
+    {
+      name: 'a site prepares before it has written down that it was asked',
+      file: 'transactions/threePhase/hosted.ts',
+      find: '    if (!this.#started || this.#stopped) return;\n    const effects',
+      replace: '    if (this.#stopped) return;\n    const effects',
+      pitfall: 'a resource stays prepared for ever, since nobody knows that it was asked',
+      ...kills,
+    },
+    {
+      name: 'what a site was in does not come back after a restart',
+      file: 'transactions/threePhase/transactionSites.ts',
+      find: '    for (const hosted of [...this.#hosted.values()]) hosted.resume();\n',
+      replace: '    this.#hosted.clear();\n    this.#undecided = 0;\n',
+      pitfall: 'a site that comes back after a crash does not end its transactions',
+      ...kills,
+    },
+    {
+      name: 'who has lost its disk says that it never voted',
+      file: 'transactions/threePhase/transactionSites.ts',
+      find: '    if (here.incarnation !== this.parts.incarnation) return true;\n',
+      replace: '',
+      pitfall: 'a member with an empty store counts',
+      ...mesh,
+    },
+    {
+      name: 'an outcome is forgotten before all have carried it out',
+      file: 'transactions/threePhase/hosted.ts',
+      find: 'return this.#done && this.waitsFor.length === 0;',
+      replace: 'return this.#done && this.waitsFor.length >= 0;',
+      pitfall: 'presumed abort for what was committed',
+      ...kills,
+    },
+    {
+      name: 'sites wait out their doubled patience after a partition',
+      file: 'transactions/threePhase/protocol.ts',
+      find: '    this.#deadline = Math.min(before, this.#deadline);\n',
+      replace: '    this.#deadline = before;\n',
+      pitfall: 'in doubt for longer than the bound after healing',
+      ...mesh,
+    },
+    {
+      name: 'a site commits what it has not voted for',
+      file: 'transactions/threePhase/hosted.ts',
+      find: "      if (message.outcome === 'commit' && this.#site.state === 'initial') return false;\n",
+      replace: '',
+      pitfall: 'a peer that lies has a resource commit what it never prepared',
+      ...mesh,
+    },
+    {
+      name: 'any site may use the ballots of others',
+      file: 'transactions/threePhase/wire.ts',
+      find: 'return message.ballot % sites.length === place;',
+      replace: 'return message.ballot >= 0;',
+      pitfall: 'two attempts with one ballot',
+      ...mesh,
+    },
+    {
+      name: 'a resource that failed counts as told',
+      file: 'transactions/threePhase/hosted.ts',
+      find: '      if (this.#untold.size === 0) break;\n',
+      replace: '      if (this.#untold.size >= 0) break;\n',
+      pitfall: 'an outcome that a resource never took',
+      ...mesh,
+    },
+  ];
+}

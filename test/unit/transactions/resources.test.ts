@@ -1,6 +1,6 @@
 /** Resources of the user's own, when the process that drives the transaction loses power: another member tells them the outcome. */
 import { expect } from 'chai';
-import { transact, type TransactionResource } from '../../../lib/index.js';
+import { transact, transactionsOf, type TransactionResource } from '../../../lib/index.js';
 import { isMarked } from '../../../lib/transactions/commands.js';
 import { bank, World } from './world.js';
 
@@ -118,4 +118,39 @@ describe('a resource of the user', function () {
       expect(world.settled).to.equal(true);
       simulation.check();
     });
+
+  it('that no living member has is listed as missing, with its transaction, until one that has it comes', async () => {
+    const provider = new Provider();
+    let owner = 'a';
+    const world = new World({
+      seed: 30,
+      layout: { home: ['a', 'b', 'c'] },
+      machine: (node) => (node === owner ? bank({ resources: { psp: provider.at(node) } }) : bank()),
+    });
+    const { simulation } = world;
+    await world.ready();
+    let listed = false;
+    provider.onCall = () => {
+      listed = true;
+      world.crash('a');
+    };
+    transact({ home: world.replica('a', 'home')! }, (_, { enlist }) => enlist('psp', { cents: 3 }), {
+      timeout: 1500,
+    }).catch(() => undefined);
+    expect(await simulation.runUntil(() => listed, 3000)).to.equal(true);
+    await simulation.run(8000);
+    for (const node of ['b', 'c']) {
+      const [open, ...rest] = transactionsOf(world.replica(node, 'home')!).unfinished();
+      expect(rest).to.deep.equal([]);
+      expect(open).to.deep.include({ state: 'abort', resources: ['psp'], missing: ['psp'] });
+    }
+    // Not the node itself, but another one that got the resource.
+    owner = 'b';
+    world.restart('b');
+    const told = (): boolean => [...provider.state.values()].includes('aborted');
+    expect(await simulation.runUntil(told, 20_000)).to.equal(true);
+    await simulation.run(8000);
+    expect(transactionsOf(world.replica('c', 'home')!).unfinished()).to.deep.equal([]);
+    simulation.check();
+  });
 });

@@ -1,10 +1,10 @@
 /** Sites of one transaction on a network in virtual time that loses, delays and cuts. */
-import {
-  CommitSite,
-  type SiteMessage,
-  type SiteRecord,
-  type ThreePhaseForm,
-} from '../../../../lib/transactions/threePhase/protocol.js';
+import { CommitSite } from '../../../../lib/transactions/threePhase/protocol.js';
+import type {
+  SiteMessage,
+  SiteRecord,
+  ThreePhaseForm,
+} from '../../../../lib/transactions/threePhase/siteTypes.js';
 import { seeded } from '../../support/seeded.js';
 
 interface Event {

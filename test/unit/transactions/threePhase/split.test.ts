@@ -4,7 +4,7 @@
  */
 import { expect } from 'chai';
 import { Sites } from './sites.js';
-import type { ThreePhaseForm } from '../../../../lib/transactions/threePhase/protocol.js';
+import type { ThreePhaseForm } from '../../../../lib/transactions/threePhase/siteTypes.js';
 
 function cutOff(form: ThreePhaseForm): Sites {
   const world = new Sites({ form, sites: ['C', 'P1', 'P2'] });
