@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { Random } from '../simulation/random.js';
 import { five, three, type Group } from './bench.js';
-import { get, led, level, others, put, up } from './steps.js';
+import { get, led, level, others, put, until, up } from './steps.js';
 import type { Suite } from './suite.js';
 
 /** Clients that write keys of their own, and remember what was acknowledged. */
@@ -129,6 +129,8 @@ export function restartTests({ test }: Suite): void {
         group.restart(leader);
         for (const id of group.nodes) await up(group, id);
       }
+      // A leader may be there before the members that are asked have a link to it again.
+      await until(group, 'something is acknowledged', () => load.acknowledged.size > 0);
       await load.end();
     }
   });
