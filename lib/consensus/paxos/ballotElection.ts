@@ -72,6 +72,12 @@ export class BallotElection {
     if (round === this.#round) this.#answers.set(id, answer);
   }
 
+  /** The link with whom it promised ended: whoever hears that one still is happy, and this node is not any more. */
+  lost(promised: Epoch): void {
+    this.#follow(promised);
+    this.#happy = false;
+  }
+
   /** Begins a round, without a look at the one before. */
   begin(): number {
     this.#answers = new Map();

@@ -195,6 +195,7 @@ class PaxosCore extends BaseCore<PaxosMessage, PaxosState> {
     if (!leads) return;
     const { state } = this;
     state.leaderHeardAt = -Infinity;
+    this.#election.lost(state.promised);
     // It is probably dead. Whoever hears it still is happy, and nobody takes over then.
     this.#roundEnd = Math.min(this.#roundEnd, state.now + state.options.heartbeatMs);
   }

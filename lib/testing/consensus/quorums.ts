@@ -10,6 +10,7 @@ async function flexible(bench: Bench, more: ConsensusSettings = {}): Promise<Gro
   const settings = { heartbeatMs: 50, electionTimeoutMs: 300, quorums: { commit: 2, election: 4 }, ...more };
   const group = await bench.elected({ nodes: five, consensus: bench.consensus(settings) });
   await settled(group, five);
+  await led(group);
   await level(group);
   return group;
 }

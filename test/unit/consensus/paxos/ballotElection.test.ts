@@ -244,6 +244,16 @@ describe('ballot leader election', () => {
     expect(election.answer({ config: 1, promised }).ballot).to.equal(NO_EPOCH);
   });
 
+  it('whose link with the leader ended is unhappy at once, also with one that it has just promised', () => {
+    const election = new BallotElection('b', 0);
+    election.begin();
+    const promised = { config: 0, n: 1, priority: 0, node: 'a' };
+    const sight = { config: 0, promised, leads: false, able: true };
+    election.lost(promised);
+    expect(election.answer(sight)).to.include({ leader: promised, happy: false });
+    expect(election.judge({ ...sight, elects: () => true, commits: () => true })).to.equal(true);
+  });
+
   it('what it promised before a restart is no news', () => {
     const promised = { config: 0, n: 3, priority: 0, node: 'a' };
     const election = new BallotElection('b', 0, promised);
