@@ -22,6 +22,8 @@ export interface Setting {
   readonly consensus: ConsensusOption;
   readonly relay: boolean;
   readonly seed: number;
+  /** How long the links are down. @defaultValue 20 s */
+  readonly partitionMs?: number;
 }
 
 /** What came of it. Times in milliseconds. */
@@ -39,7 +41,13 @@ export interface Outcome {
 }
 
 /** Runs it; throws `ERR_INVARIANT` when something does not hold. */
-export async function measure({ scenario, consensus, relay, seed }: Setting): Promise<Outcome> {
+export async function measure({
+  scenario,
+  consensus,
+  relay,
+  seed,
+  partitionMs = PARTITION_MS,
+}: Setting): Promise<Outcome> {
   const nodes = scenario.parts.map((part) => part.toLowerCase());
   const simulation = createSimulation({ seed, nodes, consensus, relay, timeout: CALL_MS });
   await simulation.ready();
@@ -56,10 +64,10 @@ export async function measure({ scenario, consensus, relay, seed }: Setting): Pr
   for (const [a, b] of fallen(scenario)) cut(a, b);
   const begun = simulation.now;
   const before = simulation.counts()['reigns'] ?? 0;
-  await simulation.run(PARTITION_MS / 2);
+  await simulation.run(partitionMs / 2);
   const half = simulation.now;
   const changesByHalf = (simulation.counts()['reigns'] ?? 0) - before;
-  await simulation.run(PARTITION_MS / 2);
+  await simulation.run(partitionMs / 2);
   const end = simulation.now;
   const changes = (simulation.counts()['reigns'] ?? 0) - before;
   const times = [...done.values()].flat().sort((a, b) => a - b);

@@ -8,7 +8,7 @@ describe('conformance', function () {
   this.timeout(60_000);
 
   // The seeds of all tests (test/unit/testing/exploration) and of `npm run soak` are many more.
-  const seeds = 4;
+  const seeds = 3;
   const both = { leases: true, quorums: true, priority: true, readmit: true };
   testConsensus(
     { name: 'raft', consensus: raft, features: { ...both, quiet: true, witnesses: true }, seeds },
