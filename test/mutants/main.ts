@@ -14,6 +14,7 @@ import { root } from './workshop.js';
 
 const HELP = `npm run mutants -- [options]
   --only TEXT   only bugs whose name contains this
+  --share K/N   only every Nth bug, from the Kth on (0 to N - 1): as many runs as N hunt all
   --from S      the first seed (1)
   --starts N    hunt each bug N times, from S, S + 1000, S + 2000 … (1)
   --seeds N     at most so many seeds for each hunt (what the list says)
@@ -26,6 +27,7 @@ const CONTROL_SEEDS = 20;
 const { values } = parseArgs({
   options: {
     only: { type: 'string' },
+    share: { type: 'string', default: '0/1' },
     from: { type: 'string', default: '1' },
     starts: { type: 'string', default: '1' },
     seeds: { type: 'string' },
@@ -46,6 +48,14 @@ function numberOf(name: 'from' | 'starts' | 'seeds' | 'jobs'): number | undefine
   return value;
 }
 
+/** Which part of the list is hunted. */
+function shareOf(text: string): { first: number; every: number } {
+  const [, first = NaN, every = NaN] = (/^(\d{1,6})\/(\d{1,6})$/.exec(text) ?? []).map(Number);
+  if (first < every) return { first, every };
+  console.error(`--share ${text}: K/N is wanted, N from 1 on and K from 0 to N - 1`);
+  process.exit(2);
+}
+
 /** Hunts one bug from every start. */
 async function prove(mutant: Mutant, starts: readonly number[], seeds: number): Promise<Row> {
   const catches = [];
@@ -57,9 +67,11 @@ async function main(): Promise<number> {
   const from = numberOf('from')!;
   const starts = Array.from({ length: numberOf('starts')! }, (_, at) => from + 1000 * at);
   const seeds = numberOf('seeds');
-  const chosen = mutants.filter(({ name }) => name.includes(values.only ?? ''));
+  const { first, every } = shareOf(values.share);
+  const named = mutants.filter(({ name }) => name.includes(values.only ?? ''));
+  const chosen = named.filter((_, at) => at % every === first);
   if (chosen.length === 0) {
-    console.error(`--only ${values.only}: no bug has a name like that`);
+    console.error(`--only ${values.only ?? ''} --share ${values.share}: no bug is left`);
     return 2;
   }
   for (const kinds of [undefined, 'storm', 'mesh', 'growth'] as const) {

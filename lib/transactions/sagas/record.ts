@@ -5,16 +5,33 @@ import type { SagaShape } from './shape.js';
  * Where a saga stands. `running`: steps are done. `compensating`: what was done is undone. The others are ends: all steps were
  * done; what had been done was undone; an operator gave it up.
  */
-export type SagaState = (typeof sagaStates)[number];
-export const sagaStates = ['running', 'compensating', 'completed', 'compensated', 'abandoned'] as const;
+export type SagaState = 'running' | 'compensating' | 'completed' | 'compensated' | 'abandoned';
+/** All of them. @internal */
+export const sagaStates: readonly SagaState[] = [
+  'running',
+  'compensating',
+  'completed',
+  'compensated',
+  'abandoned',
+];
 
 /**
  * Where a step stands. `pending`: never begun. `running`, `undoing`: its handler may be at work. `waiting`, `undoWaiting`: it
  * failed, and will be tried again. `failed`: it said that it did not happen. `unknown`: it may have happened, and is not tried any
  * more. `completed` and `undone` are what they say.
  */
-export type SagaStepState = (typeof stepStates)[number];
-export const stepStates = [
+export type SagaStepState =
+  | 'pending'
+  | 'running'
+  | 'waiting'
+  | 'completed'
+  | 'failed'
+  | 'unknown'
+  | 'undoing'
+  | 'undoWaiting'
+  | 'undone';
+/** All of them. @internal */
+export const stepStates: readonly SagaStepState[] = [
   'pending',
   'running',
   'waiting',
@@ -24,7 +41,7 @@ export const stepStates = [
   'undoing',
   'undoWaiting',
   'undone',
-] as const;
+];
 
 /** Why something failed, in a form that the log can carry. */
 export interface ErrorRecord {

@@ -68,8 +68,8 @@ export const storeMutants: readonly Mutant[] = [
   {
     name: 'a read answers before what it read is durable',
     file: 'store/local/localStore.ts',
-    find: 'await done((callback) => this.table.whenDurable(key, callback));',
-    replace: '',
+    find: 'await done((callback) => this.table.whenDurable(key, callback));\n    return entry;',
+    replace: 'return entry;',
     pitfall: 'a reader acts on what a crash undoes',
     within: 0,
     tests: 'store/local/crash.test.ts',

@@ -125,11 +125,13 @@ describe('ports of webrtc', () => {
     const peers = await Promise.all(['b', 'c', 'd'].map((id) => open(id, signaling)));
     await link(a, peers[0]!);
     await link(a, peers[1]!);
-    a.warnings.length = 0;
-    a.session.connect('d');
-    await until('a warning', () => a.warnings.length > 0);
-    expect(a.codes()).to.deep.equal(['ERR_CONFIG']);
-    expect(a.warnings[0]!.message).to.match(/portRange \d+ to \d+ is used up/);
+    // A set-up that died of a race may have held ports while the next one asked for some: then it was said before.
+    const isUsedUp = /portRange \d+ to \d+ is used up/;
+    await until('a warning', () => {
+      a.session.connect('d');
+      return a.warnings.some(({ message }) => isUsedUp.test(message));
+    });
+    expect(peers[2]!.links.length).to.equal(0);
     expect([...signaling.ports.get('a')!].every((port) => port >= first && port <= first + 3)).to.equal(true);
     // A link that ends gives its ports back.
     a.links[0]!.close();

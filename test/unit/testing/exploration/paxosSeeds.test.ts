@@ -3,7 +3,7 @@ import { planSeed } from '../../../../lib/testing/exploration/storm.js';
 import { runPlan } from '../../../../lib/testing/exploration/runPlan.js';
 
 /** Explored in every test run; `npm run soak -- --consensus paxos` goes further. */
-const SEEDS = 40;
+const SEEDS = 20;
 const A_TEST = 10;
 
 describe('exploration: seeds under paxos()', () => {

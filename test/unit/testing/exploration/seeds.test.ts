@@ -4,7 +4,7 @@ import { runPlan } from '../../../../lib/testing/exploration/runPlan.js';
 
 /** Explored in every test run; `npm run soak` goes further. */
 const FIRST = 0;
-const SEEDS = 200;
+const SEEDS = 60;
 const A_TEST = 10;
 
 describe('exploration: seeds', () => {
