@@ -249,9 +249,16 @@ describe('ballot leader election', () => {
     election.begin();
     const promised = { config: 0, n: 1, priority: 0, node: 'a' };
     const sight = { config: 0, promised, leads: false, able: true };
+    const enough = { elects: () => true, commits: () => true };
+    expect(election.judge({ ...sight, ...enough })).to.equal(false);
+    expect(election.answer(sight).happy).to.equal(true);
     election.lost(promised);
     expect(election.answer(sight)).to.include({ leader: promised, happy: false });
-    expect(election.judge({ ...sight, elects: () => true, commits: () => true })).to.equal(true);
+    // The same with one that no round has ended since.
+    const next = { ...sight, promised: { ...promised, n: 2 } };
+    election.lost(next.promised);
+    expect(election.answer(next)).to.include({ leader: next.promised, happy: false });
+    expect(election.judge({ ...next, ...enough })).to.equal(true);
   });
 
   it('what it promised before a restart is no news', () => {
