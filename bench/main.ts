@@ -3,6 +3,7 @@ import { cpus } from 'node:os';
 import { reportCommits } from './endToEnd/commits.js';
 import { reportGroups } from './endToEnd/groups.js';
 import { reportFailover } from './endToEnd/failover.js';
+import { reportProtocols } from './endToEnd/protocols.js';
 import { reportSnapshot } from './endToEnd/snapshot.js';
 import { reportThreads } from './endToEnd/threads.js';
 import { benchOptions } from './lib/run.js';
@@ -17,6 +18,7 @@ for (const report of [
   reportDataChannel,
   reportFdatasync,
   reportCommits,
+  reportProtocols,
   reportSnapshot,
   reportGroups,
   reportFailover,

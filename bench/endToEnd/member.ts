@@ -7,6 +7,8 @@ import {
   keyValue,
   memoryStorage,
   openReplica,
+  paxos,
+  raft,
   webrtc,
   webSocketSignaling,
 } from 'quorate';
@@ -23,6 +25,7 @@ export interface OpenArgs {
   readonly dir: string | undefined;
   /** Where the engine is; the library's default otherwise. */
   readonly thread?: 'main' | 'worker';
+  readonly consensus?: 'raft' | 'paxos';
   readonly keepEntries?: number;
   readonly snapshotLogBytes?: number;
 }
@@ -99,6 +102,7 @@ serve({
     keepEntries = 10_000,
     snapshotLogBytes = 64 * 1024 * 1024,
     thread,
+    consensus = 'raft',
   }: OpenArgs) => {
     const transport = webrtc({ signaling: webSocketSignaling(signaling), bindAddress: '127.0.0.1' });
     opened.mesh = await joinMesh({
@@ -113,6 +117,7 @@ serve({
       group: 'bench',
       members,
       stateMachine: keyValue<string>(),
+      consensus: consensus === 'raft' ? raft() : paxos(),
       storage: dir === undefined ? memoryStorage() : diskStorage(dir),
       snapshot: { keepEntries, logBytes: snapshotLogBytes },
     });

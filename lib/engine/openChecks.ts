@@ -3,10 +3,13 @@ import { diskProtocol, type CoreStatus, type NodeId } from '../consensus/consens
 import { allMembers, findMember } from '../consensus/membership.js';
 import { QuorateError } from '../errors.js';
 
-/** Who knows that it was removed does not wait for a word about it. */
+/**
+ * Who knows that it was removed does not wait for a word about it; but for those whose word may be the only one there is: where a
+ * membership ends a configuration, those who decide it are those who leave (removal.ts).
+ */
 export function checkMembership(group: string, self: NodeId, { membership, stable }: CoreStatus): void {
   const belongs = findMember(membership, self) ?? findMember(stable, self);
-  if (belongs !== undefined || stable.genesis === '') return;
+  if (belongs !== undefined || stable.genesis === '' || stable.config !== undefined) return;
   const members = allMembers(stable).map(({ id }) => id);
   throw new QuorateError(
     'ERR_NOT_A_MEMBER',

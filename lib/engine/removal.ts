@@ -80,11 +80,12 @@ export class Removal {
 
   statusChanged(): void {
     const status = this.#host.status();
-    const { stable, stableIndex, membership } = status;
+    const { stable, stableIndex } = status;
     if (this.#absentAt !== undefined && stableIndex > this.#absentAt && this.#has(stable))
       this.#absentAt = undefined;
-    if (membership === this.#looked) return;
-    this.#looked = membership === stable ? membership : undefined;
+    const known = isFinal(status) ? stable : undefined;
+    if (known === this.#looked) return;
+    this.#looked = known;
     for (const peer of this.#host.contacts()) this.#tell(peer, status);
   }
 
@@ -108,8 +109,8 @@ export class Removal {
 
   #tell(peer: NodeId, status: CoreStatus): void {
     const { self } = this.#host;
-    const { membership, stable, stableIndex } = status;
-    if (membership !== stable || membership.genesis === '' || membership.outgoing.length > 0) return;
+    const { stable, stableIndex } = status;
+    if (!isFinal(status)) return;
     if (findMember(stable, peer) !== undefined || !stable.voters.some(({ id }) => id === self)) return;
     if (this.#told.get(peer) === stableIndex) return;
     this.#told.set(peer, stableIndex);
@@ -119,4 +120,14 @@ export class Removal {
   #has(membership: Membership): boolean {
     return findMember(membership, this.#host.self) !== undefined;
   }
+}
+
+/**
+ * Whether those whom the newest committed membership lacks are needed no more. Where it ends a configuration (Paxos), those who leave
+ * may be the only ones that know it to be decided, until somebody leads in the next one: a quorum has promised that by then, and
+ * knows it, also after a restart.
+ */
+function isFinal({ membership, stable, leader, epoch }: CoreStatus): boolean {
+  if (membership !== stable || stable.genesis === '' || stable.outgoing.length > 0) return false;
+  return stable.config === undefined || (leader !== '' && epoch.config >= stable.config);
 }

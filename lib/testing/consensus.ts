@@ -1,5 +1,6 @@
 /** The conformance suite for whoever writes a consensus. */
 import type { RaftOptions } from '../consensus/raft/options.js';
+import { checkNumber } from '../errors.js';
 import type { ConsensusOption } from '../replica/consensus.js';
 import { Bench } from './consensus/bench.js';
 import { commandsTests } from './consensus/commands.js';
@@ -90,12 +91,22 @@ export interface ConsensusUnderTest {
    * @defaultValue none of them
    */
   readonly features?: ConsensusFeatures;
+  /**
+   * How many seeds of the exploration are run; the first of them are a storm of elections, a mesh under fire, and a group that grows
+   * and shrinks. An integer from 0 to 10 000.
+   * @defaultValue 10
+   */
+  readonly seeds?: number;
 }
+
+const SEEDS = 10;
 
 /**
  * Declares the tests that every consensus must pass: all that users are promised of a replica, seen from outside. Whole groups run
- * in the simulator, in virtual time and with its invariants, and a few over `memoryNetwork()`. All of it takes some tens of seconds
+ * in the simulator, in virtual time and with its invariants, and a few over `memoryNetwork()`. All of it takes about half a minute
  * of computing; no single test takes more than some seconds, so a time-out of 60 s for each is ample.
+ *
+ * Throws `ERR_CONFIG` when `seeds` is out of range.
  *
  * @example
  * ```ts
@@ -104,7 +115,8 @@ export interface ConsensusUnderTest {
  * ```
  */
 export function testConsensus(subject: ConsensusUnderTest, { describe, it }: TestFramework): void {
-  const features = subject.features ?? {};
+  const { features = {}, seeds = SEEDS } = subject;
+  checkNumber('seeds', seeds, 0, 10_000);
   const declare = (name: string, body: (bench: Bench) => Promise<void>): void => {
     it(name, async () => {
       const bench = new Bench(subject);
@@ -123,6 +135,7 @@ export function testConsensus(subject: ConsensusUnderTest, { describe, it }: Tes
       else it(`${name} (does not apply: no ${feature})`, () => Promise.resolve());
     },
     features,
+    seeds,
   };
   const room = (name: string, declareTests: (all: typeof suite) => void): void =>
     void describe(name, () => declareTests(suite));

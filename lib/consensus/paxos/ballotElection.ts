@@ -39,14 +39,16 @@ export class BallotElection {
   readonly #self: NodeId;
   readonly #priority: number;
   #ballot = NO_EPOCH;
-  #leader = NO_EPOCH;
+  #leader: Epoch;
   #happy = false;
   #round = 0;
   #answers = new Map<NodeId, Answer>();
 
-  constructor(self: NodeId, priority: number) {
+  /** `promised`: what the disk remembers. */
+  constructor(self: NodeId, priority: number, promised = NO_EPOCH) {
     this.#self = self;
     this.#priority = priority;
+    this.#leader = promised;
   }
 
   /** The round that answers have to be of. */
@@ -54,14 +56,26 @@ export class BallotElection {
     return this.#round;
   }
 
-  /** What this node answers now. */
-  answer(config: number): Answer {
-    return { config, ballot: this.#ballot, leader: this.#leader, happy: this.#happy };
+  /**
+   * What this node answers now. Who has promised somebody since its last round ended is happy at once: the answers of the new leader
+   * may be late at a third one, which would outbid it if nobody else told of it.
+   */
+  answer({ config, promised }: Pick<Sight, 'config' | 'promised'>): Answer {
+    const isNews = compareEpochs(promised, this.#leader) > 0;
+    const leader = isNews ? promised : this.#leader;
+    const happy = isNews ? isSomebody(promised, config) : this.#happy;
+    return { config, ballot: this.#ballot, leader, happy };
   }
 
   /** A neighbour answered. Late answers say nothing of now. */
   answered(id: NodeId, round: number, answer: Answer): void {
     if (round === this.#round) this.#answers.set(id, answer);
+  }
+
+  /** The link with whom it promised ended: whoever hears that one still is happy, and this node is not any more. */
+  lost(promised: Epoch): void {
+    this.#follow(promised);
+    this.#happy = false;
   }
 
   /** Begins a round, without a look at the one before. */
@@ -79,7 +93,7 @@ export class BallotElection {
     for (const [, { ballot }] of answers) this.#follow(ballot);
     // Prepared by one that is not a neighbour any more, or before a restart.
     this.#follow(sight.promised);
-    const unknown = this.#leader.node === '' || this.#leader.config < sight.config;
+    const unknown = !isSomebody(this.#leader, sight.config);
     // Whoever was promised to in this round had no time yet to be heard: for one round it has the benefit of the doubt. Otherwise
     // two at the ends of a chain outbid each other for a while.
     if (this.#leader !== before && this.#leader === sight.promised && !unknown) {
@@ -118,4 +132,9 @@ export class BallotElection {
   #hears(answers: readonly (readonly [NodeId, Answer])[]): boolean {
     return answers.some(([, { ballot, happy }]) => happy && compareEpochs(ballot, this.#leader) === 0);
   }
+}
+
+/** A ballot that somebody has in this configuration, or in one to come. */
+function isSomebody({ config, node }: Epoch, current: number): boolean {
+  return node !== '' && config >= current;
 }

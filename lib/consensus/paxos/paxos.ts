@@ -55,7 +55,7 @@ class PaxosCore extends BaseCore<PaxosMessage, PaxosState> {
     const state = new PaxosState(setup, options);
     super(state, 'paxos');
     const { promise, replication, reconfigure } = this;
-    this.#election = new BallotElection(state.self, options.priority);
+    this.#election = new BallotElection(state.self, options.priority, state.promised);
     this.#suffixes = new Suffixes(state);
     this.#prepare = new Prepare(state, promise, this.#suffixes, (met) => {
       state.enter('leader');
@@ -195,6 +195,7 @@ class PaxosCore extends BaseCore<PaxosMessage, PaxosState> {
     if (!leads) return;
     const { state } = this;
     state.leaderHeardAt = -Infinity;
+    this.#election.lost(state.promised);
     // It is probably dead. Whoever hears it still is happy, and nobody takes over then.
     this.#roundEnd = Math.min(this.#roundEnd, state.now + state.options.heartbeatMs);
   }
@@ -238,11 +239,9 @@ class PaxosCore extends BaseCore<PaxosMessage, PaxosState> {
           ? this.#prepare.onSuffix(peer, message)
           : this.#suffixes.onCommitted(peer, message);
       case 'ping': {
-        state.disk.send(from, {
-          type: 'pong',
-          round: message.round,
-          ...this.#election.answer(state.configs.number),
-        });
+        const { promised, configs } = state;
+        const answer = this.#election.answer({ config: configs.number, promised });
+        state.disk.send(from, { type: 'pong', round: message.round, ...answer });
         state.dirty = true;
         return true;
       }

@@ -13,7 +13,7 @@ export function electionTests({ test }: Suite): void {
       await level(group);
       const leader = group.leader()!;
       const { epoch } = group.replica(leader).status();
-      for (let i = 0; i < 20; i++) {
+      for (let i = 0; i < 8; i++) {
         await group.run(500);
         for (const id of nodes) {
           const { role, leader: named, quorum, epoch: own } = group.replica(id).status();
@@ -44,7 +44,7 @@ export function electionTests({ test }: Suite): void {
   });
 
   test('come again when any member is lost, as soon as all have met', async (bench) => {
-    for (let seed = 1; seed <= 5; seed++) {
+    for (let seed = 1; seed <= 3; seed++) {
       const group = await bench.elected({ seed });
       const old = group.leader()!;
       group.crash(old);

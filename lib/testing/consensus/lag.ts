@@ -100,7 +100,7 @@ export function lagTests({ test }: Suite): void {
     await thrown(() => group.settle(ask(group, id, 500, { timeout: 300 })), 'ERR_TIMEOUT');
   });
 
-  for (const seed of [1, 2, 3])
+  for (const seed of [1, 2])
     test(`show all that was acknowledged before, whatever happens to leaders and links (seed ${seed})`, async (bench) => {
       const lease = bench.features.leases === true && seed === 2;
       const consensus = bench.consensus(lease ? { lease: { maxDrift: 0 } } : {});
@@ -136,7 +136,7 @@ export function lagTests({ test }: Suite): void {
       };
       const all = Promise.all([writer(), ...[1, 2, 3, 4].map((i) => reader(random.stream(`reader ${i}`)))]);
       all.catch(() => undefined);
-      for (let i = 0; i < 8; i++) {
+      for (let i = 0; i < 6; i++) {
         await group.run(random.between(300, 900));
         const id = random.chance(0.5) ? (group.leader() ?? 'a') : random.pick(three);
         const ms = random.between(200, 1500);

@@ -44,7 +44,7 @@ export function partitionsTests({ test }: Suite): void {
   });
 
   test('replace what a leader without a quorum took in, by what a quorum did', async (bench) => {
-    for (let seed = 1; seed <= 3; seed++) {
+    for (let seed = 1; seed <= 2; seed++) {
       const group = await bench.elected({ seed, nodes: five });
       for (let n = 0; n < 4; n++) {
         const old = await led(group);
@@ -123,18 +123,18 @@ export function partitionsTests({ test }: Suite): void {
         group,
         links.map((pair) => [pair[0]!, pair[1]!] as const),
       );
-      await group.run(4000);
-      await serves(group, five, 4);
+      await group.run(2500);
+      await serves(group, five, 2);
       const reigns = group.counts().reigns;
-      await group.run(5000);
+      await group.run(3000);
       assert.equal(group.counts().reigns, reigns, 'the leadership stays where it is');
       group.heal();
       await level(group);
     });
 
-  for (const seed of [1, 2, 3])
+  for (const seed of [2, 3])
     test(`that come and go at random, one way and both, over half of the links (seed ${seed})`, async (bench) => {
-      const group = await bench.elected({ seed, nodes: seed === 1 ? three : five, relay: seed === 2 });
+      const group = await bench.elected({ seed, nodes: five, relay: seed === 2 });
       const random = new Random(`partitions ${seed}`);
       const work = { stop: false };
       const client = async (name: string): Promise<void> => {
@@ -151,7 +151,7 @@ export function partitionsTests({ test }: Suite): void {
       };
       const clients = Promise.all(['p', 'q', 'r', 's'].map(client));
       clients.catch(() => undefined);
-      for (let i = 0; i < 8; i++) {
+      for (let i = 0; i < 5; i++) {
         for (const a of group.nodes)
           for (const b of group.nodes) if (a !== b && random.chance(0.25)) group.cutOneWay(a, b);
         await group.run(random.between(200, 1200));

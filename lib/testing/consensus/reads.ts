@@ -46,7 +46,7 @@ export function readsTests({ test }: Suite): void {
   });
 
   test('wait at a new leader until it knows what was committed before it', async (bench) => {
-    for (let seed = 1; seed <= 4; seed++) {
+    for (let seed = 1; seed <= 2; seed++) {
       const group = await bench.elected({ seed, nodes: five, network: { latencyMs: 3, tailMs: 5 } });
       for (let n = 0; n < 3; n++) {
         const rest = others(group);
@@ -149,7 +149,7 @@ export function readsTests({ test }: Suite): void {
     assert.deepEqual(new Set(await group.settle(Promise.all(reads))), new Set([1]));
   });
 
-  for (const [seed, nodes] of [three, three, five, three, five].entries())
+  for (const [seed, nodes] of [three, five].entries())
     test(`stay linearizable under pauses, suspends, drifting clocks, restarts and transfers (seed ${seed})`, async (bench) => {
       const relay = seed % 2 === 0;
       await turmoil(await bench.elected({ seed, nodes, clocks: { driftRate: 0.1 }, relay }));

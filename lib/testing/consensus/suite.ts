@@ -11,4 +11,6 @@ export interface Suite {
   /** A test of something that not every consensus has. */
   readonly where: (feature: keyof ConsensusFeatures, name: string, body: Body) => void;
   readonly features: ConsensusFeatures;
+  /** So many seeds are explored. */
+  readonly seeds: number;
 }

@@ -2,6 +2,7 @@
 import type { Mutant } from '../mutant.js';
 
 const core = 'consensus/paxos/core.test.ts';
+const removal = 'engine/removal.test.ts';
 const ballotElection = 'consensus/paxos/ballotElection.test.ts';
 
 export const paxosMutants: readonly Mutant[] = [
@@ -209,6 +210,51 @@ export const paxosMutants: readonly Mutant[] = [
     find: 'answers.some(([, { happy, config }]) => happy && config === sight.config)',
     replace: 'answers.some(([, { happy, config }]) => happy && config < sight.config)',
     pitfall: 'a chain whose ends take turns',
+    within: 0,
+    tests: ballotElection,
+  },
+  {
+    name: 'who has promised says so when its round ends',
+    file: 'consensus/paxos/ballotElection.ts',
+    find: 'const isNews = compareEpochs(promised, this.#leader) > 0;',
+    replace: 'const isNews = compareEpochs(promised, this.#leader) > 1e9;',
+    pitfall: 'a member with a narrow way outbids a leader that is new',
+    within: 0,
+    tests: ballotElection,
+  },
+  {
+    name: 'a restart is happy with whom it promised long ago',
+    file: 'consensus/paxos/ballotElection.ts',
+    find: '    this.#leader = promised;\n',
+    replace: '    this.#leader = promised.n < 0 ? promised : NO_EPOCH;\n',
+    pitfall: 'after a blackout nobody runs for a round',
+    within: 0,
+    tests: ballotElection,
+  },
+  {
+    name: 'who leaves is let go before the next configuration has begun',
+    file: 'engine/removal.ts',
+    find: "stable.config === undefined || (leader !== '' && epoch.config >= stable.config);",
+    replace: 'stable.config === undefined || leader !== epoch.node || epoch.config >= 0;',
+    pitfall: 'nobody knows any more how a configuration ended: those who decided it are gone',
+    within: 0,
+    tests: removal,
+  },
+  {
+    name: 'who leaves a configuration is not opened again',
+    file: 'engine/openChecks.ts',
+    find: ' || stable.config !== undefined',
+    replace: '',
+    pitfall: 'nobody knows any more how a configuration ended: those who decided it may not tell',
+    within: 0,
+    tests: 'engine/openChecks.test.ts',
+  },
+  {
+    name: 'who lost its link with the leader is happy for another round',
+    file: 'consensus/paxos/ballotElection.ts',
+    find: '    this.#follow(promised);\n    this.#happy = false;\n',
+    replace: '    this.#follow(promised);\n',
+    pitfall: 'those whom a dead leader left behind keep each other waiting',
     within: 0,
     tests: ballotElection,
   },

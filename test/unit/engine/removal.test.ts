@@ -96,6 +96,32 @@ describe('removal', () => {
     });
   });
 
+  // A membership that ends a configuration is decided by those before it: here by a and b alone, who both leave (Paxos).
+  it('is told of the end of a configuration only when somebody leads in the next one', () => {
+    const ended = { ...membership('cde'), config: 2 };
+    const epoch = (config: number) => ({ config, n: 7, priority: 0, node: 'c' });
+    const after = { ...statusOf(ended, 50), epoch: epoch(2) };
+    status = after;
+    const one = removal('c');
+    contacts = ['a', 'd'];
+    one.met('a');
+    one.statusChanged();
+    status = { ...after, leader: 'c', epoch: epoch(1) };
+    one.statusChanged();
+    expect(told).to.deep.equal([]);
+    status = { ...after, leader: 'c' };
+    one.statusChanged();
+    expect(told).to.deep.equal(['a 50']);
+    // It leads no more, and does again: that is no news.
+    status = after;
+    one.statusChanged();
+    status = { ...after, leader: 'c', epoch: epoch(3) };
+    one.statusChanged();
+    expect(told).to.deep.equal(['a 50']);
+    one.met('b');
+    expect(told).to.deep.equal(['a 50', 'b 50']);
+  });
+
   describe('is believed', () => {
     beforeEach(() => {
       status = statusOf(membership('abcde'), 5);

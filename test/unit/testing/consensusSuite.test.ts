@@ -292,13 +292,15 @@ describe('the conformance suite for consensuses', function () {
   it('has titles of their own for all its tests, and says which do not apply', () => {
     const titles: string[] = [];
     testConsensus(
-      { name: 'plain', consensus: raft },
+      { name: 'plain', consensus: raft, seeds: 2 },
       { describe: (_, body) => body(), it: (title) => titles.push(title) },
     );
     const absent = titles.filter((title) => title.includes('does not apply'));
     expect(absent.length).to.be.above(15);
     for (const feature of ['leases', 'quorums', 'priority', 'quiet', 'witnesses', 'readmit'])
       expect(absent.some((title) => title.endsWith(`(does not apply: no ${feature})`))).to.equal(true);
+    const explored = titles.filter((title) => title.startsWith('finds nothing in seed'));
+    expect(explored).to.deep.equal(['finds nothing in seed 7', 'finds nothing in seed 3']);
     expect(titles).to.include('are refused by a consensus that has none, and members do not become any');
   });
 });

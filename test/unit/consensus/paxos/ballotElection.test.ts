@@ -50,7 +50,7 @@ class Neighbourhood {
       if (this.#judge(node)) this.#takeOver(node);
       const round = node.election.begin();
       for (const other of this.#neighbours(node))
-        node.election.answered(other.id, round, other.election.answer(other.config));
+        node.election.answered(other.id, round, other.election.answer(other));
     }
   }
 
@@ -65,7 +65,8 @@ class Neighbourhood {
   }
 
   happy(id: NodeId): boolean {
-    return this.nodes.get(id)!.election.answer(0).happy;
+    const node = this.nodes.get(id)!;
+    return node.election.answer(node).happy;
   }
 
   #judge({ election, config, promised, leads, able }: Node): boolean {
@@ -229,6 +230,51 @@ describe('ballot leader election', () => {
     expect(election.takeOver({ config: 0, promised }).n).to.equal(2);
   });
 
+  // A third one that the answers of the new leader do not reach yet would outbid it otherwise.
+  it('who promised somebody says so at once, not when its round ends', () => {
+    const election = new BallotElection('b', 0);
+    election.begin();
+    const promised = { config: 1, n: 1, priority: 0, node: 'a' };
+    expect(election.answer({ config: 1, promised: NO_EPOCH }).happy).to.equal(false);
+    expect(election.answer({ config: 1, promised })).to.include({ leader: promised, happy: true });
+    // That is nobody's ballot, and this one is of a configuration that is over.
+    const nobody = { config: 2, n: 1, priority: 0, node: '' };
+    expect(election.answer({ config: 2, promised: nobody }).happy).to.equal(false);
+    expect(election.answer({ config: 2, promised }).happy).to.equal(false);
+    expect(election.answer({ config: 1, promised }).ballot).to.equal(NO_EPOCH);
+  });
+
+  it('whose link with the leader ended is unhappy at once, also with one that it has just promised', () => {
+    const election = new BallotElection('b', 0);
+    election.begin();
+    const promised = { config: 0, n: 1, priority: 0, node: 'a' };
+    const sight = { config: 0, promised, leads: false, able: true };
+    const enough = { elects: () => true, commits: () => true };
+    expect(election.judge({ ...sight, ...enough })).to.equal(false);
+    expect(election.answer(sight).happy).to.equal(true);
+    election.lost(promised);
+    expect(election.answer(sight)).to.include({ leader: promised, happy: false });
+    // The same with one that no round has ended since.
+    const next = { ...sight, promised: { ...promised, n: 2 } };
+    election.lost(next.promised);
+    expect(election.answer(next)).to.include({ leader: next.promised, happy: false });
+    expect(election.judge({ ...next, ...enough })).to.equal(true);
+  });
+
+  it('what it promised before a restart is no news', () => {
+    const promised = { config: 0, n: 3, priority: 0, node: 'a' };
+    const election = new BallotElection('b', 0, promised);
+    election.begin();
+    expect(election.answer({ config: 0, promised })).to.deep.equal({
+      config: 0,
+      ballot: NO_EPOCH,
+      leader: promised,
+      happy: false,
+    });
+    const sight = { config: 0, promised, leads: false, able: true };
+    expect(election.judge({ ...sight, elects: () => true, commits: () => true })).to.equal(true);
+  });
+
   it('follows the ballots of its neighbours, and passes on none of which it was told by others', () => {
     const election = new BallotElection('b', 0);
     const heard = { config: 0, n: 1, priority: 0, node: 'a' };
@@ -236,7 +282,7 @@ describe('ballot leader election', () => {
     election.answered('a', election.begin(), { config: 0, ballot: heard, leader: toldOf, happy: true });
     const sight = { config: 0, promised: NO_EPOCH, leads: false, able: true };
     election.judge({ ...sight, elects: () => true, commits: () => true });
-    expect(election.answer(0).leader).to.deep.equal(heard);
+    expect(election.answer(sight).leader).to.deep.equal(heard);
   });
 
   it('late answers count for nothing', () => {
@@ -248,7 +294,7 @@ describe('ballot leader election', () => {
     const sight = { config: 0, promised: NO_EPOCH, leads: false, able: true };
     const elects = (ids: ReadonlySet<NodeId>): boolean => ids.size > 0;
     expect(election.judge({ ...sight, elects, commits: elects })).to.equal(false);
-    expect(election.answer(0).leader).to.equal(NO_EPOCH);
+    expect(election.answer(sight).leader).to.equal(NO_EPOCH);
   });
 
   it('does not take over against one that is ahead by a configuration, and does over one that is behind', () => {
