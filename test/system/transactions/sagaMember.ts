@@ -59,12 +59,14 @@ function step(name: string) {
   };
 }
 
+// On a busy machine a lease may be over, and the saga another's, again and again.
+const retry = { attempts: 1000 };
 const saga = defineSaga<Input>({ name: 'five', version: 1 })
-  .step('one', { do: step('one'), undo })
-  .step('two', { do: step('two'), undo })
-  .step('three', { do: step('three'), undo })
-  .step('four', { do: step('four'), undo })
-  .step('five', { do: step('five'), undo });
+  .step('one', { do: step('one'), undo, retry })
+  .step('two', { do: step('two'), undo, retry })
+  .step('three', { do: step('three'), undo, retry })
+  .step('four', { do: step('four'), undo, retry })
+  .step('five', { do: step('five'), undo, retry });
 running.define(saga);
 
 async function answer(request: Request): Promise<void> {
@@ -88,6 +90,7 @@ async function answer(request: Request): Promise<void> {
       try {
         const status = await running.status(request.id);
         const steps = status?.steps.map(({ id, state }) => `${id} ${state}`) ?? [];
+        if (status?.cause !== undefined) steps.push(JSON.stringify(status.cause));
         reply({ type: 'state', state: status?.state ?? 'unknown', steps });
       } catch (error) {
         reply({ type: 'state', state: 'unknown', steps: [String(error)] });

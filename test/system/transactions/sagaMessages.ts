@@ -1,7 +1,7 @@
 /** A saga of five steps on real processes: what its processes and the world outside, which is the test, say to each other. */
 
 export const STEPS = ['one', 'two', 'three', 'four', 'five'] as const;
-export const LEASE_MS = 500;
+export const LEASE_MS = 800;
 
 export type Request =
   | { readonly type: 'start'; readonly id: string; readonly fails: boolean }
