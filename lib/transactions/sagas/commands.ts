@@ -213,9 +213,9 @@ function checkAttempt(c: AttemptOf, refuse: Refuse): void {
 function checkFailed(c: Input<'failed'>, refuse: Refuse): void {
   if (typeof (c as { rejected: unknown }).rejected !== 'boolean') refuse('rejected must be true or false');
   if (c.retryMs !== undefined) checkInteger('retryMs', c.retryMs, 0, MAX_SPAN_MS, refuse);
-  const error = c.error as Partial<ErrorRecord> | undefined;
+  const error = c.error as Partial<ErrorRecord> | null | undefined;
   const fits = (text: unknown): boolean => typeof text === 'string' && text.length <= MAX_MESSAGE;
-  if (typeof error !== 'object' || !fits(error.code) || !fits(error.message))
+  if (typeof error !== 'object' || error === null || !fits(error.code) || !fits(error.message))
     refuse('error must have a code and a message');
   checkBytes('error.data', error.data, MAX_ERROR_DATA_BYTES, refuse);
 }
