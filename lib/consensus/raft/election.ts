@@ -236,7 +236,7 @@ export class Election {
     // the candidate's: the own log may lack the entry that admitted it, and each storage keeps its votes as a server of its own.
     if (state.isAnother(candidate.id)) return false;
     if (m.genesis !== state.genesis) return false;
-    return m.recorded === '' ? state.founding && m.lastIndex === 0 : m.recorded === state.incarnation;
+    return m.recorded === '' ? state.founder && m.lastIndex === 0 : m.recorded === state.incarnation;
   }
 
   /** The vote of a member counts for the part of the membership that has the storage which gave it on record. */

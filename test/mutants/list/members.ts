@@ -114,6 +114,15 @@ export const memberMutants: readonly Mutant[] = [
     tests: 'consensus/incarnations.test.ts',
   },
   {
+    name: 'a node that joins has a part in a founding',
+    file: 'consensus/core/state.ts',
+    find: 'return this.founding && this.configs.standingOf(this.self)?.voter === true;',
+    replace: 'return this.founding;',
+    pitfall: 'removed members with empty disks found a second group of the same name',
+    within: 0,
+    tests: 'consensus/incarnations.test.ts',
+  },
+  {
     name: 'a learner campaigns',
     file: 'consensus/raft/election.ts',
     find: 'if (configs.standingOf(self)?.voter !== true) return state.consistent && leaves();',

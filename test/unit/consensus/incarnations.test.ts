@@ -306,6 +306,20 @@ describe('storages that lost their memory', () => {
     }
   });
 
+  it('(3) a node that joins has no part in a founding', () => {
+    for (const [founders, granted] of [
+      [['a', 'b', 'c'], true],
+      [[], false],
+    ] as const) {
+      const rig = new Rig({ founders }).meet('b');
+      for (const pre of [true, false])
+        rig.ask('b', { term: 1, pre, genesis: '', recorded: '', lastIndex: 0, lastTerm: 0 });
+      rig.flush();
+      const votes = rig.take('voteReply', 'b').map((reply) => reply.granted);
+      expect(votes, `founders: ${founders.join()}`).to.deep.equal([granted, granted]);
+    }
+  });
+
   it('(3) a fresh pair next to a founded member does not found', () => {
     const cluster = new Cluster(1, ['a', 'b', 'c']);
     cluster.crash('c');
