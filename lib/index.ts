@@ -137,6 +137,7 @@ export type {
   StoreOptions,
   StoreReadOptions,
   StoreWriteOptions,
+  WriteReport,
 } from './store/coordination/storeOptions.js';
 export type { QuorumShortfall } from './store/coordination/quorum.js';
 export type { RepairReport } from './store/coordination/repair.js';

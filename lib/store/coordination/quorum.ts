@@ -23,10 +23,10 @@ export interface Gathering {
 }
 
 /**
- * Waits until so many members did their part, this node included, which did. Rejects with ERR_TIMEOUT, or with ERR_NOT_READY as soon as
- * no more can follow.
+ * Waits until so many members did their part, this node included, which did; resolves to how many did by then. Rejects with ERR_TIMEOUT,
+ * or with ERR_NOT_READY as soon as no more can follow.
  */
-export function gather({ environment, needed, timeoutMs, steps, what, fate }: Gathering): Promise<void> {
+export function gather({ environment, needed, timeoutMs, steps, what, fate }: Gathering): Promise<number> {
   return new Promise((resolve, reject) => {
     const members = steps.length + 1;
     let answered = 1;
@@ -48,7 +48,7 @@ export function gather({ environment, needed, timeoutMs, steps, what, fate }: Ga
       end(() => reject(new QuorateError(code, message, { data, fate })));
     };
     const look = (): void => {
-      if (answered >= needed) end(resolve);
+      if (answered >= needed) end(() => resolve(answered));
       else if (answered + open < needed) fail();
     };
     const timer =

@@ -3,6 +3,7 @@ import type { NodeId } from '../../consensus/consensus.js';
 import type { Environment, Timer } from '../../environment.js';
 import { checkNumber, QuorateError } from '../../errors.js';
 import { Emitter } from '../../events.js';
+import type { CircuitState } from '../../failure/circuitBreaker.js';
 import type { LocalStore, Update } from '../local/localStore.js';
 import type {
   ListOptions,
@@ -14,20 +15,24 @@ import type {
 } from '../local/localTypes.js';
 import type { Versions } from '../causality/version.js';
 import type { StoreDesk } from './desk.js';
-import { Hints } from './hints.js';
+import { Circuits } from './circuits.js';
+import { handOver } from './handover.js';
 import { gather } from './quorum.js';
-import { exchange, EXCHANGE_KEYS, repair, serveRepair, type RepairReport } from './repair.js';
+import { repair, serveRepair, type RepairReport } from './repair.js';
 import {
   countOf,
   type CheckedStore,
   type Level,
   type StoreReadOptions,
   type StoreWriteOptions,
+  type WriteReport,
 } from './storeOptions.js';
 import { decodeKeys, encodeKeys, RequestType, type Request } from './wire.js';
 
 /** The events of a {@link Store}. */
 export interface StoreEvents extends LocalStoreEvents {
+  /** A member was told, durably, what it had missed: so many keys. */
+  'handed-over': [{ readonly peer: NodeId; readonly keys: number }];
   /** This node compared itself with a member, as after a partition, and the two differed. */
   repaired: [RepairReport];
   /** A comparison did not come to its end; it will be tried again. */
@@ -40,8 +45,12 @@ export interface StoreEvents extends LocalStoreEvents {
 export interface StoreStatus extends LocalStatus {
   /** The other members that are linked. */
   readonly linked: readonly NodeId[];
-  /** Writes of this node that members missed and are still to be told. */
+  /** Writes of this node that members missed and are still to be told, at most 10,000 for each and none older than three hours. */
   readonly hints: number;
+  /** Hints that were dropped since the store was opened, over a cap or for their age: comparing finds what they told. */
+  readonly hintsDropped: number;
+  /** Members that reads and writes pass over for a while, since their requests timed out; each with the state of its circuit. */
+  readonly circuits: Readonly<Record<NodeId, CircuitState>>;
 }
 
 /**
@@ -55,7 +64,7 @@ export class Store<V = unknown, Input = V, Op = never> extends Emitter<StoreEven
   readonly #desk: StoreDesk;
   readonly #environment: Environment;
   readonly #options: CheckedStore;
-  readonly #hints = new Hints();
+  readonly #circuits: Circuits;
   readonly #leave: () => void;
   readonly #release: () => Promise<void>;
   readonly #due = new Set<NodeId>();
@@ -77,6 +86,8 @@ export class Store<V = unknown, Input = V, Op = never> extends Emitter<StoreEven
     this.#desk = desk;
     this.#environment = desk.environment;
     this.#options = options;
+    this.#circuits = new Circuits(desk.environment);
+    local.table.hints.keepFor(options.others);
     this.#release = release;
     for (const event of ['conflict', 'clock:ahead', 'disk:rolled-back', 'failed'] as const)
       local.on(event, (...args) => this.emit(event, ...(args as never)));
@@ -85,6 +96,7 @@ export class Store<V = unknown, Input = V, Op = never> extends Emitter<StoreEven
       knows: (peer) => options.others.includes(peer),
       serve: (_peer, request) => this.#serve(request),
       linked: (peer, up) => {
+        this.#circuits.reset(peer);
         if (up) this.#repairSoon(peer);
       },
       differs: (peer) => this.emit('peer:differs', peer),
@@ -110,18 +122,19 @@ export class Store<V = unknown, Input = V, Op = never> extends Emitter<StoreEven
   }
 
   /**
-   * Writes a value; resolves once `w` members have it on their disks. All others are told as well, now or when they can be reached.
+   * Writes a value; resolves once `w` members have it on their disks, to how many these were and who missed it. All others are told as
+   * well, now or when they can be reached.
    *
    * Throws {@link QuorateError}: `ERR_NOT_READY` and `ERR_TIMEOUT` with fate `ambiguous` when too few took part: those that did, this
    * node among them, keep it, and it spreads. With fate `refused`, and nothing written: `ERR_TOO_LARGE`, `ERR_OVERLOADED`,
    * `ERR_STORAGE_FULL`, `ERR_CLOSED`. Besides `ERR_CONFIG`, `ERR_CODEC`, `ERR_STORAGE_FAILED`.
    */
-  put(key: string, value: Input, options: StoreWriteOptions = {}): Promise<void> {
+  put(key: string, value: Input, options: StoreWriteOptions = {}): Promise<WriteReport> {
     return this.#written(key, options, () => this.#local.put(key, value, options));
   }
 
   /** Deletes a key, as {@link Store.put} writes. Without a context whatever this node holds is deleted. */
-  delete(key: string, options: StoreWriteOptions = {}): Promise<void> {
+  delete(key: string, options: StoreWriteOptions = {}): Promise<WriteReport> {
     return this.#written(key, options, () => this.#local.delete(key, options));
   }
 
@@ -163,7 +176,14 @@ export class Store<V = unknown, Input = V, Op = never> extends Emitter<StoreEven
 
   /** Where it stands. */
   status(): StoreStatus {
-    return { ...this.#local.status(), linked: this.#linked(), hints: this.#hints.size };
+    const { hints } = this.#local.table;
+    return {
+      ...this.#local.status(),
+      linked: this.#linked(),
+      hints: hints.size,
+      hintsDropped: hints.dropped,
+      circuits: this.#circuits.states(),
+    };
   }
 
   /** Waits until all that was written here is durable, and lets go of the storage. Calls that wait for members are rejected. */
@@ -216,22 +236,36 @@ export class Store<V = unknown, Input = V, Op = never> extends Emitter<StoreEven
   }
 
   /** Writes here, and then, once that is durable, on the others. */
-  async #written(key: string, options: StoreWriteOptions, write: () => Promise<Versions>): Promise<void> {
+  async #written(
+    key: string,
+    options: StoreWriteOptions,
+    write: () => Promise<Versions>,
+  ): Promise<WriteReport> {
     const needed = this.#count('w', options.w, this.#options.w);
     const timeoutMs = this.#timeout(options.timeout);
     const set = await write();
-    if (set.versions.length === 0) return; // nothing was there to be deleted
+    const hinted: NodeId[] = [];
+    if (set.versions.length === 0) return { acknowledged: 1, hinted }; // nothing was there to be deleted
+    const { hints } = this.#local.table;
     const body = encodeKeys([[key, this.#local.encode(set)]]);
+    const miss = (peer: NodeId): void => {
+      if (hints.add(peer, key)) hinted.push(peer);
+    };
+    const linked = this.#desk.port.linked();
     const steps = this.#options.others.map(async (peer) => {
+      if (!linked.has(peer)) {
+        miss(peer); // at once: also a write that waits for nobody tells of it
+        throw new QuorateError('ERR_NOT_READY', `${peer} is not linked`);
+      }
       try {
-        await this.#call(peer, RequestType.write, body, timeoutMs);
+        await this.#circuits.run(peer, () => this.#call(peer, RequestType.write, body, timeoutMs));
       } catch (error) {
-        this.#hints.add(peer, key);
+        miss(peer);
         throw error;
       }
     });
     const { environment } = this.#desk;
-    await gather({
+    const acknowledged = await gather({
       environment,
       needed,
       timeoutMs,
@@ -239,6 +273,7 @@ export class Store<V = unknown, Input = V, Op = never> extends Emitter<StoreEven
       what: `write of ${JSON.stringify(key)}`,
       fate: 'ambiguous',
     });
+    return { acknowledged, hinted: [...hinted] };
   }
 
   /** Takes in what others know of a key; has enough of them know all of it. */
@@ -253,7 +288,7 @@ export class Store<V = unknown, Input = V, Op = never> extends Emitter<StoreEven
       const [answer] = this.#sound(
         peer,
         decodeKeys,
-        await this.#call(peer, RequestType.read, body, timeoutMs),
+        await this.#circuits.run(peer, () => this.#call(peer, RequestType.read, body, timeoutMs)),
       );
       const versions = answer?.[1];
       if (versions) await this.#local.merge(key, versions);
@@ -339,16 +374,11 @@ export class Store<V = unknown, Input = V, Op = never> extends Emitter<StoreEven
 
   async #repair(peer: NodeId): Promise<RepairReport> {
     const ask = (type: RequestType, body: Uint8Array): Promise<Uint8Array> => this.#call(peer, type, body);
-    for (let keys; (keys = this.#hints.take(peer, EXCHANGE_KEYS)).length > 0;) {
-      try {
-        await exchange(this.#anyLocal, keys, ask);
-      } catch (error) {
-        for (const key of keys) this.#hints.add(peer, key);
-        throw error;
-      }
-    }
     try {
+      const keys = await handOver(this.#anyLocal, peer, ask, this.#environment);
+      if (keys > 0) this.emit('handed-over', { peer, keys });
       const report = await repair(this.#anyLocal, peer, ask);
+      this.#circuits.reset(peer);
       if (report.keys > 0) this.emit('repaired', report);
       return report;
     } catch (error) {

@@ -1,5 +1,6 @@
 /** What a store is opened with, and what its calls take. */
 import { createHash } from 'node:crypto';
+import { majority } from '../../consensus/quorum.js';
 import { checkName, checkNumber, configError, QuorateError } from '../../errors.js';
 import type { Mesh } from '../../mesh/mesh.js';
 import type { Codec } from '../../replica/codec.js';
@@ -32,7 +33,7 @@ export interface StoreOptions<V, Input = V, Op = never> {
   readonly w?: Level | undefined;
   /** After how many milliseconds a call gives up; 1 to 2^31 - 1. @defaultValue 5000 */
   readonly timeout?: number | undefined;
-  /** After how many milliseconds, on average, a member compares itself with another one; 100 to 2^31 - 1. @defaultValue 30000 */
+  /** After how many milliseconds, on average, a member compares itself with another one; 100 to 2^30. @defaultValue 30000 */
   readonly repairIntervalMs?: number | undefined;
   /** How much this member holds. */
   readonly limits?: StoreLimits | undefined;
@@ -58,6 +59,20 @@ export interface StoreWriteOptions extends WriteOptions {
   readonly w?: Level | undefined;
   /** In milliseconds. @defaultValue that of the store */
   readonly timeout?: number | undefined;
+}
+
+/** A half more, as chance has it, is still in reach of a timer of Node, which fires at once beyond 2^31 - 1 ms. */
+const MAX_REPAIR_INTERVAL_MS = 2 ** 30;
+
+/** What came of a write: how many members hold it, and who missed it. */
+export interface WriteReport {
+  /** Members that had it on their disks when the write resolved, this node among them. */
+  readonly acknowledged: number;
+  /**
+   * Members known by then to have missed it: they do not count towards `w`. This node remembers it for them on its disk, and hands it over
+   * when they can be reached.
+   */
+  readonly hinted: readonly string[];
 }
 
 /** @internal */
@@ -99,7 +114,7 @@ export function checkStoreOptions<V, Input, Op>(
     r: countOf('r', options.r ?? 'majority', members.length),
     w: countOf('w', options.w ?? 'majority', members.length),
     timeout: checkNumber('timeout', timeout, 1, 2 ** 31 - 1, false),
-    repairIntervalMs: checkNumber('repairIntervalMs', repairIntervalMs, 100, 2 ** 31 - 1, false),
+    repairIntervalMs: checkNumber('repairIntervalMs', repairIntervalMs, 100, MAX_REPAIR_INTERVAL_MS, false),
     agreement: createHash('sha256').update(said).digest('hex').slice(0, 16),
   };
 }
@@ -107,7 +122,7 @@ export function checkStoreOptions<V, Input, Op>(
 /** How many members a level means. Throws ERR_CONFIG. @internal */
 export function countOf(option: string, level: Level, members: number): number {
   if (level === 'local') return 1;
-  if (level === 'majority') return Math.floor(members / 2) + 1;
+  if (level === 'majority') return majority(members);
   if (level === 'all') return members;
   if (typeof level === 'number' && Number.isInteger(level) && level >= 1 && level <= members) return level;
   throw configError(option, level, `'local', 'majority', 'all' or an integer from 1 to ${members}`);

@@ -4,12 +4,13 @@
  * @internal
  */
 import { ByteWriter, type ByteReader } from '../../bytes.js';
-import { QuorateError } from '../../errors.js';
+import { isName, QuorateError } from '../../errors.js';
 import type { HybridTimestamp } from '../causality/hybridClock.js';
 import { decodeStamp, decodeVersions, encodeStamp, isActor, type Versions } from '../causality/version.js';
 import { MAX_KEY_BYTES } from './limits.js';
 
-const FORMAT = 1;
+/** From 2 on there are hints. */
+export const FORMAT = 2;
 
 /** Who writes here, and how far its clocks are. */
 export interface Identity {
@@ -20,15 +21,21 @@ export interface Identity {
 }
 
 export type StoreRecord =
-  | { readonly type: 'identity'; readonly identity: Identity }
+  | { readonly type: 'identity'; readonly identity: Identity; readonly format: number }
   /** What a key holds, and the clock when that was written. */
   | { readonly type: 'set'; readonly key: string; readonly set: Versions; readonly clock: HybridTimestamp }
   /** A key is forgotten. */
-  | { readonly type: 'forget'; readonly key: string };
+  | { readonly type: 'forget'; readonly key: string }
+  /** A member missed a key. */
+  | { readonly type: 'hint'; readonly member: string; readonly key: string; readonly since: number }
+  /** It knows it now. */
+  | { readonly type: 'told'; readonly member: string; readonly key: string };
 
 const IDENTITY = 1;
 const SET = 2;
 const FORGET = 3;
+const HINT = 4;
+const TOLD = 5;
 
 export function encodeIdentity({ actor, counter, clock }: Identity): Uint8Array {
   const writer = new ByteWriter(64);
@@ -57,19 +64,37 @@ export function encodeForget(key: string): Uint8Array {
   return writer.take();
 }
 
+export function encodeHint(member: string, key: string, since: number): Uint8Array {
+  const writer = new ByteWriter(member.length + key.length * 3 + 16);
+  writer.u8(HINT);
+  writer.string(member);
+  writer.string(key);
+  writer.varint(since);
+  return writer.take();
+}
+
+export function encodeTold(member: string, key: string): Uint8Array {
+  const writer = new ByteWriter(member.length + key.length * 3 + 8);
+  writer.u8(TOLD);
+  writer.string(member);
+  writer.string(key);
+  return writer.take();
+}
+
 /** Throws ERR_CODEC. */
 export function decodeRecord(reader: ByteReader): StoreRecord {
   const type = reader.u8();
   if (type === IDENTITY) {
     const format = reader.u8();
-    if (format !== FORMAT)
+    if (format < 1 || format > FORMAT)
       throw new QuorateError(
         'ERR_STORAGE_VERSION',
-        `the store has format ${format}; this version reads ${FORMAT}`,
+        `the store has format ${format}; this version reads 1 to ${FORMAT}`,
       );
     const actor = reader.string(256);
     if (!isActor(actor)) throw new QuorateError('ERR_CODEC', 'the record names no actor');
-    return { type: 'identity', identity: { actor, counter: reader.varint(), clock: decodeStamp(reader) } };
+    const identity = { actor, counter: reader.varint(), clock: decodeStamp(reader) };
+    return { type: 'identity', identity, format };
   }
   if (type === SET) {
     const clock = decodeStamp(reader);
@@ -77,5 +102,13 @@ export function decodeRecord(reader: ByteReader): StoreRecord {
     return { type: 'set', key, clock, set: decodeVersions(reader, Number.MAX_SAFE_INTEGER) };
   }
   if (type === FORGET) return { type: 'forget', key: reader.string(MAX_KEY_BYTES) };
+  if (type === HINT || type === TOLD) {
+    const member = reader.string(128);
+    const key = reader.string(MAX_KEY_BYTES);
+    if (!isName(member)) throw new QuorateError('ERR_CODEC', 'a hint for no member');
+    return type === HINT
+      ? { type: 'hint', member, key, since: reader.varint() }
+      : { type: 'told', member, key };
+  }
   throw new QuorateError('ERR_CODEC', `there is no record of type ${type}`);
 }

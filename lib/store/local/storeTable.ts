@@ -30,9 +30,10 @@ import {
 } from '../causality/version.js';
 import { emptySet, join, keepNewest, put } from '../causality/versionSet.js';
 import type { CrdtContext } from '../crdt/crdt.js';
+import { Hints, type Hint } from './hints.js';
 import type { Limits } from './limits.js';
 import { bytesOf, digestOf, MerkleTree, type Digest } from './merkleTree.js';
-import { decodeRecord, encodeForget, encodeIdentity, encodeSet } from './records.js';
+import { decodeRecord, encodeForget, encodeIdentity, encodeSet, FORMAT } from './records.js';
 import { StoreLog } from './storeLog.js';
 
 /** What a key takes beside its own bytes and those of its versions. */
@@ -83,6 +84,8 @@ interface Held {
 export class StoreTable {
   readonly tree: MerkleTree;
   readonly clock: HybridLogicalClock;
+  /** What other members missed. */
+  readonly hints: Hints;
   readonly #setup: StoreTableSetup;
   readonly #held = new Map<string, Held>();
   readonly #leaves: (Set<string> | undefined)[] = [];
@@ -106,6 +109,12 @@ export class StoreTable {
       onAhead: (timestamp, aheadMs) => setup.events.ahead(timestamp, aheadMs),
     });
     for (const [key, set] of loaded.sets) this.#keep(key, set, this.#encode(set), 0);
+    this.hints = new Hints({
+      wallClock: () => setup.environment.wallClock(),
+      append: (record) => this.#appendHint(record),
+    });
+    for (const [member, hints] of loaded.hints)
+      for (const hint of hints.values()) this.hints.restore(member, hint);
   }
 
   /** Throws ERR_STORAGE_CORRUPT, ERR_STORAGE_VERSION, ERR_STORAGE_FOREIGN and what the storage throws. */
@@ -130,7 +139,8 @@ export class StoreTable {
     if (fresh) loaded.actor = newActor(environment, node);
     const table = new StoreTable(setup, loaded, log);
     // Known to the disk before the first event is: whoever forgot its events must not write under the same name.
-    if (fresh)
+    // So does a version that cannot read what is written from now on.
+    if (fresh || loaded.format < FORMAT)
       await new Promise<void>((resolve, reject) => table.#logIdentity((e) => (e ? reject(e) : resolve())));
     return table;
   }
@@ -304,7 +314,16 @@ export class StoreTable {
   #append(record: Uint8Array, done: Done): void {
     this.#log.append(record, done);
     // What it fails with is told as an event.
-    if (this.#log.wantsCheckpoint(this.#bytes)) this.#log.checkpoint(this.#records()).catch(() => undefined);
+    if (this.#log.wantsCheckpoint(this.#bytes + this.hints.bytes))
+      this.#log.checkpoint(this.#records()).catch(() => undefined);
+  }
+
+  #appendHint(record: Uint8Array): boolean {
+    if (this.#closed || this.#log.failed) return false;
+    if (this.#setup.store.headroom() < record.length) return false;
+    if (this.#log.pendingBytes + record.length > this.#setup.limits.maxPendingBytes) return false;
+    this.#append(record, () => undefined); // the table fails with its log
+    return true;
   }
 
   #keep(key: string, set: Versions, content: Uint8Array, flush: number): void {
@@ -339,12 +358,16 @@ export class StoreTable {
   *#records(): Generator<Uint8Array> {
     yield this.#identity();
     for (const [key, { set }] of this.#held) yield encodeSet(key, this.#encode(set), this.clock.last);
+    yield* this.hints.records();
   }
 }
 
 /** What a disk says, record by record. */
 class Loaded {
   readonly sets = new Map<string, Versions>();
+  readonly hints = new Map<string, Map<string, Hint>>();
+  /** Of the last identity. */
+  format = 0;
   actor = '';
   counter = 0;
   clock: HybridTimestamp = { wall: 0, counter: 0 };
@@ -353,6 +376,7 @@ class Loaded {
     const record = decodeRecord(reader);
     if (record.type === 'identity') {
       const { actor, counter, clock } = record.identity;
+      this.format = record.format;
       this.counter = actor === this.actor ? Math.max(counter, this.counter) : counter;
       this.actor = actor;
       this.#follow(clock);
@@ -362,7 +386,13 @@ class Loaded {
       this.sets.set(record.key, record.set);
       this.counter = Math.max(this.counter, record.set.context.get(this.actor));
       this.#follow(record.clock);
-    } else this.sets.delete(record.key);
+    } else if (record.type === 'hint') {
+      const { member, key, since } = record;
+      let hints = this.hints.get(member);
+      if (hints === undefined) this.hints.set(member, (hints = new Map<string, Hint>()));
+      hints.set(key, { key, since });
+    } else if (record.type === 'told') this.hints.get(record.member)?.delete(record.key);
+    else this.sets.delete(record.key);
   }
 
   #follow(clock: HybridTimestamp): void {
