@@ -17,7 +17,14 @@ import type { CrdtType } from '../../../lib/store/crdt/crdt.js';
 import { flag } from '../../../lib/store/crdt/flag.js';
 import { orSet } from '../../../lib/store/crdt/orSet.js';
 import { lwwMap, lwwRegister } from '../../../lib/store/crdt/registers.js';
-import { decodeRecord, encodeForget, encodeIdentity, encodeSet } from '../../../lib/store/local/records.js';
+import {
+  decodeRecord,
+  encodeForget,
+  encodeHint,
+  encodeIdentity,
+  encodeSet,
+  encodeTold,
+} from '../../../lib/store/local/records.js';
 import { must, sameBytes, stateless, TAKEN, type Surface } from '../surface.js';
 import { written } from './group.js';
 
@@ -143,6 +150,8 @@ export function storeRecords(): Surface {
   const corpus = [
     encodeIdentity({ actor: actors[0]!, counter: 5, clock: stamp }),
     encodeForget('some key'),
+    encodeHint('b', 'some key', 1e12),
+    encodeTold('b', 'some key'),
     ...sets.map((set) => encodeSet('some key', encoded(set), stamp)),
   ];
   return stateless('storeRecords', 'the records of a store on its disk', corpus, (input) => {
@@ -153,6 +162,11 @@ export function storeRecords(): Surface {
       encodeVersions(writer, record.set);
       const again = decodeRecord(new ByteReader(encodeSet(record.key, writer.take(), record.clock)));
       must(again.type === 'set' && again.key === record.key, 'a record that reads otherwise');
+    }
+    if (record.type === 'hint') {
+      const { member, key, since } = record;
+      const again = decodeRecord(new ByteReader(encodeHint(member, key, since)));
+      must(JSON.stringify(again) === JSON.stringify(record), 'a hint that reads otherwise');
     }
     return TAKEN;
   });
