@@ -9,6 +9,7 @@
  *   voted yes and hears nothing aborts, who is prepared to commit and hears nothing commits. **Safe only where no message takes
  *   longer than the time-out: a partition splits it**, as test/unit/transactions/threePhase/split.test.ts shows.
  */
+import { majority } from '../../consensus/quorum.js';
 import { checkName, checkNumber, configError } from '../../errors.js';
 import type { SiteEffects, SiteMessage, SiteRecord, SiteState, ThreePhaseForm } from './siteTypes.js';
 
@@ -338,7 +339,7 @@ export class CommitSite {
   }
 
   get #majority(): number {
-    return (this.#sites.length >> 1) + 1;
+    return majority(this.#sites.length);
   }
 
   /** Ballots of different sites are never the same. */

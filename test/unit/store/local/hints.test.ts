@@ -2,7 +2,12 @@
 import { expect } from 'chai';
 import { ByteReader } from '../../../../lib/bytes.js';
 import { HINT_WINDOW_MS, Hints, MAX_HINT_BYTES, MAX_HINTS } from '../../../../lib/store/local/hints.js';
-import { decodeRecord, encodeHint, type StoreRecord } from '../../../../lib/store/local/records.js';
+import {
+  decodeRecord,
+  encodeHint,
+  encodeIdentity,
+  type StoreRecord,
+} from '../../../../lib/store/local/records.js';
 
 class Bench {
   now = 1e12;
@@ -72,6 +77,17 @@ describe('hints', () => {
     bench.room = false;
     expect(bench.hints.add('c', 'k')).to.equal(false);
     expect([bench.hints.size, bench.hints.dropped]).to.deep.equal([0, 1]);
+  });
+
+  it('came with format 2: format 1 is still read, and one to come is not', () => {
+    const clock = { wall: 1, counter: 0 };
+    const record = encodeIdentity({ actor: 'a~0123456789abcdef', counter: 5, clock });
+    const as = (format: number): StoreRecord => {
+      record[1] = format;
+      return decodeRecord(new ByteReader(record));
+    };
+    for (const format of [1, 2]) expect(as(format)).to.deep.include({ type: 'identity', format });
+    for (const format of [0, 3]) expect(() => as(format)).to.throw('this version reads 1 to 2');
   });
 
   it('that no store wrote are refused', () => {
