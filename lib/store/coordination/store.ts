@@ -1,7 +1,7 @@
 /** A multi-primary store as its user sees it. */
 import type { NodeId } from '../../consensus/consensus.js';
 import type { Environment, Timer } from '../../environment.js';
-import { checkNumber, QuorateError } from '../../errors.js';
+import { checkNumber, configError, QuorateError } from '../../errors.js';
 import { Emitter } from '../../events.js';
 import type { LocalStore, Update } from '../local/localStore.js';
 import type {
@@ -14,9 +14,20 @@ import type {
 } from '../local/localTypes.js';
 import type { Versions } from '../causality/version.js';
 import type { StoreDesk } from './desk.js';
+import type { Forwarded } from '../placement/forward.js';
+import { Everywhere, type Caller, type Placement } from '../placement/placement.js';
+import type { RingGroup } from '../placement/ringGroup.js';
+import {
+  RingSide,
+  type PlacementEvents,
+  type PlacementStatus,
+  type StoreMemberOptions,
+} from '../placement/ringSide.js';
+import { syncLeaves } from '../placement/sync.js';
+import { checkKey } from '../local/localStore.js';
 import { Hints } from './hints.js';
-import { gather } from './quorum.js';
-import { exchange, EXCHANGE_KEYS, repair, serveRepair, type RepairReport } from './repair.js';
+import { gather, type Gathering } from './quorum.js';
+import { exchange, EXCHANGE_KEYS, repair, serveRepair, type Ask, type RepairReport } from './repair.js';
 import {
   countOf,
   type CheckedStore,
@@ -27,7 +38,7 @@ import {
 import { decodeKeys, encodeKeys, RequestType, type Request } from './wire.js';
 
 /** The events of a {@link Store}. */
-export interface StoreEvents extends LocalStoreEvents {
+export interface StoreEvents extends LocalStoreEvents, PlacementEvents {
   /** This node compared itself with a member, as after a partition, and the two differed. */
   repaired: [RepairReport];
   /** A comparison did not come to its end; it will be tried again. */
@@ -42,6 +53,8 @@ export interface StoreStatus extends LocalStatus {
   readonly linked: readonly NodeId[];
   /** Writes of this node that members missed and are still to be told. */
   readonly hints: number;
+  /** How keys are placed; undefined where every member holds all of them. */
+  readonly placement: PlacementStatus | undefined;
 }
 
 /**
@@ -55,6 +68,8 @@ export class Store<V = unknown, Input = V, Op = never> extends Emitter<StoreEven
   readonly #desk: StoreDesk;
   readonly #environment: Environment;
   readonly #options: CheckedStore;
+  readonly #placement: Placement;
+  readonly #ring: RingSide | undefined;
   readonly #hints = new Hints();
   readonly #leave: () => void;
   readonly #release: () => Promise<void>;
@@ -70,6 +85,7 @@ export class Store<V = unknown, Input = V, Op = never> extends Emitter<StoreEven
     desk: StoreDesk,
     options: CheckedStore,
     release: () => Promise<void>,
+    group?: RingGroup,
   ) {
     super();
     this.name = options.name;
@@ -80,12 +96,30 @@ export class Store<V = unknown, Input = V, Op = never> extends Emitter<StoreEven
     this.#release = release;
     for (const event of ['conflict', 'clock:ahead', 'disk:rolled-back', 'failed'] as const)
       local.on(event, (...args) => this.emit(event, ...(args as never)));
+    const call: Caller = (peer, type, body, timeoutMs, epoch) =>
+      desk.call(peer, options.name, type, body, timeoutMs, epoch);
+    this.#ring =
+      group &&
+      new RingSide({
+        local: this.#anyLocal,
+        desk,
+        options,
+        group,
+        call,
+        emit: (event, ...args) => this.emit(event, ...(args as never)),
+        run: (forwarded) => this.#run(forwarded),
+        failed: (peer, error) => this.#repairFailed(peer, error),
+      });
+    this.#placement = this.#ring?.placement ?? new Everywhere(options.self, options.others, call);
     this.#leave = desk.open(options.name, {
       agreement: options.agreement,
-      knows: (peer) => options.others.includes(peer),
-      serve: (_peer, request) => this.#serve(request),
+      // On a ring members come and go: who asks is looked at with what it asks.
+      knows: (peer) => this.#ring !== undefined || options.others.includes(peer),
+      ring: (request) => this.#ring?.placement.answer(request),
+      serve: (peer, request) => this.#serve(peer, request),
       linked: (peer, up) => {
         if (up) this.#repairSoon(peer);
+        if (up) this.#ring?.linked();
       },
       differs: (peer) => this.emit('peer:differs', peer),
     });
@@ -103,8 +137,10 @@ export class Store<V = unknown, Input = V, Op = never> extends Emitter<StoreEven
   async get(key: string, options: StoreReadOptions = {}): Promise<StoreEntry<V>> {
     const needed = this.#count('r', options.r, this.#options.r);
     const timeoutMs = this.#timeout(options.timeout);
+    if (this.#ring && (await this.#elsewhere(this.#ring, key, timeoutMs)))
+      return this.#local.entryOf(await this.#forward('get', key, needed, timeoutMs));
     const entry = await this.#local.get(key); // checks the key, too
-    if (needed === 1) return entry;
+    if (needed === 1 && this.#placement.round(key).sets.length === 1) return entry;
     await this.#read(key, needed, timeoutMs);
     return this.#local.get(key);
   }
@@ -116,12 +152,21 @@ export class Store<V = unknown, Input = V, Op = never> extends Emitter<StoreEven
    * node among them, keep it, and it spreads. With fate `refused`, and nothing written: `ERR_TOO_LARGE`, `ERR_OVERLOADED`,
    * `ERR_STORAGE_FULL`, `ERR_CLOSED`. Besides `ERR_CONFIG`, `ERR_CODEC`, `ERR_STORAGE_FAILED`.
    */
-  put(key: string, value: Input, options: StoreWriteOptions = {}): Promise<void> {
+  async put(key: string, value: Input, options: StoreWriteOptions = {}): Promise<void> {
+    if (this.#ring && (await this.#elsewhere(this.#ring, key, options.timeout))) {
+      if (value === undefined) throw configError('value', value, 'a value: delete() deletes');
+      await this.#forwardWrite('put', key, options, this.#local.encodeInput(value));
+      return;
+    }
     return this.#written(key, options, () => this.#local.put(key, value, options));
   }
 
   /** Deletes a key, as {@link Store.put} writes. Without a context whatever this node holds is deleted. */
-  delete(key: string, options: StoreWriteOptions = {}): Promise<void> {
+  async delete(key: string, options: StoreWriteOptions = {}): Promise<void> {
+    if (this.#ring && (await this.#elsewhere(this.#ring, key, options.timeout))) {
+      await this.#forwardWrite('delete', key, options);
+      return;
+    }
     return this.#written(key, options, () => this.#local.delete(key, options));
   }
 
@@ -138,15 +183,24 @@ export class Store<V = unknown, Input = V, Op = never> extends Emitter<StoreEven
     options: Omit<StoreWriteOptions, 'context'> & StoreReadOptions = {},
   ): Promise<V | undefined> {
     const needed = this.#count('r', options.r, 1);
+    if (this.#ring && (await this.#elsewhere(this.#ring, key, options.timeout)))
+      return this.#updateElsewhere(key, update, options, needed);
     if (needed > 1) await this.#read(key, needed, this.#timeout(options.timeout));
     let after!: Versions;
     await this.#written(key, options, async () => (after = await this.#local.update(key, update)));
     return this.#local.valueIn(after);
   }
 
-  /** The keys that this node holds, in their order, with their values. Looks at all of them. */
-  list(options: ListOptions = {}): Promise<[key: string, value: V][]> {
-    return this.#local.list(options);
+  /**
+   * The keys that this node holds, in their order, with their values. Looks at all of them. Where keys are placed on a ring: the keys of
+   * all members, by what `r` owners of each know; throws as {@link Store.get} does.
+   */
+  async list(options: ListOptions & StoreReadOptions = {}): Promise<[key: string, value: V][]> {
+    if (this.#ring === undefined) return this.#local.list(options);
+    const timeoutMs = this.#timeout(options.timeout);
+    await this.#placement.ready(timeoutMs);
+    const listed = await this.#ring.list(options, this.#count('r', options.r, this.#options.r), timeoutMs);
+    return listed as [string, V][];
   }
 
   /** The keys that change on this node from now on; a key that changes again before it was looked at is told once. */
@@ -163,7 +217,32 @@ export class Store<V = unknown, Input = V, Op = never> extends Emitter<StoreEven
 
   /** Where it stands. */
   status(): StoreStatus {
-    return { ...this.#local.status(), linked: this.#linked(), hints: this.#hints.size };
+    const [linked, hints, placement] = [this.#linked(), this.#hints.size, this.#ring?.status()];
+    return { ...this.#local.status(), linked, hints, placement };
+  }
+
+  /**
+   * Has a member come to a store whose keys are placed on a ring, or gives it another weight: how much it takes beside the others, an
+   * integer from 1 to 16. It has to open the store, with `join`. Resolves when the keys are where they belong; see
+   * {@link PlacementStatus} for how far that is.
+   *
+   * Throws {@link QuorateError}: `ERR_CONFIG`, `ERR_TIMEOUT` (the move goes on), and as `submit` of a replica does.
+   */
+  addMember(id: string, options: StoreMemberOptions & { readonly weight?: number } = {}): Promise<void> {
+    const { weight = 1, timeout = 600_000 } = options;
+    return this.#members().addMember(id, weight, checkNumber('timeout', timeout, 1, 2 ** 31 - 1, false));
+  }
+
+  /**
+   * Has a member go. Resolves when the others hold all that it held, and it holds nothing any more. `lost` says that it will not come
+   * back with what it held: nobody waits for it.
+   *
+   * Throws {@link QuorateError} as {@link Store.addMember} does; `ERR_CONFIG` also where fewer than `n` would stay.
+   */
+  removeMember(id: string, options: StoreMemberOptions & { readonly lost?: boolean } = {}): Promise<void> {
+    const { lost = false, timeout = 600_000 } = options;
+    if (typeof lost !== 'boolean') throw configError('lost', lost, 'true or false');
+    return this.#members().removeMember(id, lost, checkNumber('timeout', timeout, 1, 2 ** 31 - 1, false));
   }
 
   /** Waits until all that was written here is durable, and lets go of the storage. Calls that wait for members are rejected. */
@@ -186,6 +265,7 @@ export class Store<V = unknown, Input = V, Op = never> extends Emitter<StoreEven
     this.#timer?.cancel();
     this.#leave();
     try {
+      await this.#ring?.close();
       await this.#local.close();
     } finally {
       await this.#release();
@@ -194,7 +274,7 @@ export class Store<V = unknown, Input = V, Op = never> extends Emitter<StoreEven
   }
 
   #count(option: string, level: Level | undefined, otherwise: number): number {
-    return level === undefined ? otherwise : countOf(option, level, this.#options.others.length + 1);
+    return level === undefined ? otherwise : countOf(option, level, this.#options.copies);
   }
 
   #timeout(given: number | undefined): number {
@@ -203,7 +283,7 @@ export class Store<V = unknown, Input = V, Op = never> extends Emitter<StoreEven
 
   #linked(): NodeId[] {
     const linked = this.#desk.port.linked();
-    return this.#options.others.filter((peer) => linked.has(peer));
+    return this.#placement.others.filter((peer) => linked.has(peer));
   }
 
   #call(
@@ -211,8 +291,9 @@ export class Store<V = unknown, Input = V, Op = never> extends Emitter<StoreEven
     type: RequestType,
     body: Uint8Array,
     timeoutMs = this.#options.timeout,
+    epoch = this.#placement.epoch,
   ): Promise<Uint8Array> {
-    return this.#desk.call(peer, this.name, type, body, timeoutMs);
+    return this.#placement.call(peer, type, body, timeoutMs, epoch);
   }
 
   /** Writes here, and then, once that is durable, on the others. */
@@ -221,60 +302,184 @@ export class Store<V = unknown, Input = V, Op = never> extends Emitter<StoreEven
     const timeoutMs = this.#timeout(options.timeout);
     const set = await write();
     if (set.versions.length === 0) return; // nothing was there to be deleted
+    await this.#rounds(timeoutMs, (left) => this.#spread(key, set, needed, left));
+  }
+
+  async #spread(key: string, set: Versions, needed: number, timeoutMs: number): Promise<void> {
     const body = encodeKeys([[key, this.#local.encode(set)]]);
-    const steps = this.#options.others.map(async (peer) => {
+    const { epoch, others, sets } = this.#placement.round(key);
+    const steps = others.map(async (peer) => {
       try {
-        await this.#call(peer, RequestType.write, body, timeoutMs);
+        await this.#call(peer, RequestType.write, body, timeoutMs, epoch);
       } catch (error) {
         this.#hints.add(peer, key);
         throw error;
       }
     });
-    const { environment } = this.#desk;
-    await gather({
-      environment,
-      needed,
-      timeoutMs,
-      steps,
-      what: `write of ${JSON.stringify(key)}`,
-      fate: 'ambiguous',
-    });
+    const what = `write of ${JSON.stringify(key)}`;
+    await this.#gather(sets, others, steps, { needed, timeoutMs, what, fate: 'ambiguous' });
   }
 
   /** Takes in what others know of a key; has enough of them know all of it. */
-  async #read(key: string, needed: number, timeoutMs: number): Promise<void> {
+  #read(key: string, needed: number, timeoutMs: number): Promise<void> {
+    return this.#rounds(timeoutMs, (left) => this.#readOnce(key, needed, left));
+  }
+
+  async #readOnce(key: string, needed: number, timeoutMs: number): Promise<void> {
     const { environment } = this.#desk;
+    const { epoch, others, sets } = this.#placement.round(key);
     const deadline = environment.now() + timeoutMs;
     const what = `read of ${JSON.stringify(key)}`;
     const body = encodeKeys([[key, undefined]]);
     const answers = new Map<NodeId, Uint8Array | undefined>();
     let late = false;
-    const steps = this.#options.others.map(async (peer) => {
+    const steps = others.map(async (peer) => {
       const [answer] = this.#sound(
         peer,
         decodeKeys,
-        await this.#call(peer, RequestType.read, body, timeoutMs),
+        await this.#call(peer, RequestType.read, body, timeoutMs, epoch),
       );
       const versions = answer?.[1];
       if (versions) await this.#local.merge(key, versions);
       answers.set(peer, versions);
-      if (late) await this.#tell(peer, key, versions, timeoutMs);
+      if (late) await this.#tell(peer, key, versions, timeoutMs, epoch);
     });
-    await gather({ environment, needed, timeoutMs, steps, what });
+    await this.#gather(sets, others, steps, { needed, timeoutMs, what });
     late = true;
-    const told = [...answers].map(([peer, versions]) => this.#tell(peer, key, versions, timeoutMs));
+    const peers = [...answers.keys()];
+    const told = peers.map((peer) => this.#tell(peer, key, answers.get(peer), timeoutMs, epoch));
     const left = Math.max(1, deadline - environment.now());
-    await gather({ environment, needed, timeoutMs: left, steps: told, what });
+    await this.#gather(sets, peers, told, { needed, timeoutMs: left, what });
+  }
+
+  /** Waits for enough of each set: of the owners before a move of keys, and of those after it. */
+  async #gather(
+    sets: readonly (readonly NodeId[])[],
+    peers: readonly NodeId[],
+    steps: readonly Promise<unknown>[],
+    demands: Pick<Gathering, 'needed' | 'timeoutMs' | 'what' | 'fate'>,
+  ): Promise<void> {
+    const { environment } = this.#desk;
+    const of = (set: readonly NodeId[]): Promise<void> =>
+      gather({
+        ...demands,
+        environment,
+        members: set.length,
+        own: set.includes(this.#options.self) ? 1 : 0,
+        steps: steps.filter((_, i) => set.includes(peers[i]!)),
+      });
+    await Promise.all(sets.map(of));
+  }
+
+  /** Again, where the owners of the key changed under it: telling and asking twice does no harm. */
+  #rounds(timeoutMs: number, run: (leftMs: number) => Promise<void>): Promise<void> {
+    return this.#ring
+      ? this.#ring.rounds(
+          timeoutMs,
+          (_, left) => run(left),
+          () => true,
+        )
+      : run(timeoutMs);
+  }
+
+  /** Whether somebody else has to do a call for this key. */
+  async #elsewhere(ring: RingSide, key: string, timeoutMs: number | undefined): Promise<boolean> {
+    checkKey(key);
+    if (this.#closing) throw new QuorateError('ERR_CLOSED', 'the store was closed', { fate: 'refused' });
+    await this.#placement.ready(this.#timeout(timeoutMs));
+    return !ring.coordinates(key);
+  }
+
+  #forward(
+    kind: Forwarded['kind'],
+    key: string,
+    level: number,
+    timeoutMs: number,
+    context?: string,
+    input: Uint8Array = new Uint8Array(0),
+  ): Promise<Versions> {
+    return this.#ring!.forward({ kind, key, level, timeoutMs, context, input });
+  }
+
+  #forwardWrite(
+    kind: Forwarded['kind'],
+    key: string,
+    { w, timeout, context }: StoreWriteOptions,
+    input?: Uint8Array,
+  ): Promise<Versions> {
+    const level = this.#count('w', w, this.#options.w);
+    return this.#forward(kind, key, level, this.#timeout(timeout), context, input);
+  }
+
+  async #updateElsewhere(
+    key: string,
+    update: Update<V, Input, Op>,
+    options: StoreWriteOptions & StoreReadOptions,
+    r: number,
+  ): Promise<V | undefined> {
+    let after: Versions;
+    if (this.#local.operates) {
+      const input = this.#local.encodeInput(Array.isArray(update) ? update : [update]);
+      after = await this.#forwardWrite('operate', key, options, input);
+    } else {
+      if (typeof update !== 'function') throw configError('update', update, 'a function');
+      const held = await this.get(key, { r, timeout: options.timeout });
+      const value = (update as (value: V | undefined) => Input | undefined)(held.value);
+      const given = { ...options, context: held.context };
+      after =
+        value === undefined
+          ? await this.#forwardWrite('delete', key, given)
+          : await this.#forwardWrite('put', key, given, this.#local.encodeInput(value));
+    }
+    return this.#local.valueIn(after);
+  }
+
+  /** Does a call for a member that does not own the key. */
+  async #run({ kind, key, level, timeoutMs, context, input }: Forwarded): Promise<Versions> {
+    const options = { w: level, timeout: timeoutMs, context };
+    let after!: Versions;
+    if (kind === 'get') {
+      await this.#read(key, level, timeoutMs);
+      await this.#local.get(key);
+      return this.#local.table.get(key);
+    }
+    await this.#written(key, options, async () => {
+      if (kind === 'delete') return (after = await this.#local.delete(key, options));
+      const given = this.#local.decodeInput(input);
+      if (kind === 'operate') return (after = await this.#local.update(key, given as Update<V, Input, Op>));
+      return (after = await this.#local.put(key, given as Input, options));
+    });
+    return after;
+  }
+
+  #members(): RingSide {
+    if (this.#ring) return this.#ring;
+    throw configError(
+      'members',
+      'a change',
+      "left: all members hold all keys. Open the store with placement: 'ring'",
+    );
   }
 
   /** Tells a member all that is known of a key, if that is more than it said. */
-  async #tell(peer: NodeId, key: string, said: Uint8Array | undefined, timeoutMs: number): Promise<void> {
+  async #tell(
+    peer: NodeId,
+    key: string,
+    said: Uint8Array | undefined,
+    timeoutMs: number,
+    epoch: number,
+  ): Promise<void> {
     const versions = await this.#local.versionsOf(key);
     if (versions === undefined || (said && Buffer.compare(said, versions) === 0)) return;
-    await this.#call(peer, RequestType.write, encodeKeys([[key, versions]]), timeoutMs);
+    await this.#call(peer, RequestType.write, encodeKeys([[key, versions]]), timeoutMs, epoch);
   }
 
-  async #serve({ type, body }: Request): Promise<Uint8Array> {
+  async #serve(peer: NodeId, request: Request): Promise<Uint8Array> {
+    const answer = await this.#ring?.serve(peer, request);
+    return answer ?? this.#serveKeys(request);
+  }
+
+  async #serveKeys({ type, body }: Request): Promise<Uint8Array> {
     if (type === RequestType.write) {
       const list = decodeKeys(body);
       await Promise.all(
@@ -299,7 +504,7 @@ export class Store<V = unknown, Input = V, Op = never> extends Emitter<StoreEven
 
   #schedule(): void {
     const { repairIntervalMs, others } = this.#options;
-    if (others.length === 0) return;
+    if (others.length === 0 && this.#ring === undefined) return;
     const delay = repairIntervalMs * (0.5 + this.#environment.random());
     this.#timer = this.#environment.setTimer(delay, () => {
       const linked = this.#linked();
@@ -341,14 +546,14 @@ export class Store<V = unknown, Input = V, Op = never> extends Emitter<StoreEven
     const ask = (type: RequestType, body: Uint8Array): Promise<Uint8Array> => this.#call(peer, type, body);
     for (let keys; (keys = this.#hints.take(peer, EXCHANGE_KEYS)).length > 0;) {
       try {
-        await exchange(this.#anyLocal, keys, ask);
+        await exchange(this.#anyLocal, this.#ownedBy(peer, keys), ask);
       } catch (error) {
         for (const key of keys) this.#hints.add(peer, key);
         throw error;
       }
     }
     try {
-      const report = await repair(this.#anyLocal, peer, ask);
+      const report = await this.#compare(peer, ask);
       if (report.keys > 0) this.emit('repaired', report);
       return report;
     } catch (error) {
@@ -356,6 +561,23 @@ export class Store<V = unknown, Input = V, Op = never> extends Emitter<StoreEven
         this.#desk.port.punish(peer, error.message);
       throw error;
     }
+  }
+
+  /** Those that a member is still to hold. */
+  #ownedBy(peer: NodeId, keys: readonly string[]): string[] {
+    return keys.filter((key) => this.#placement.round(key).others.includes(peer));
+  }
+
+  async #compare(peer: NodeId, ask: Ask): Promise<RepairReport> {
+    if (this.#ring === undefined) return repair(this.#anyLocal, peer, ask);
+    let bytes = 0;
+    const counted: Ask = async (type, body) => {
+      const answer = await ask(type, body);
+      bytes += body.length + answer.length;
+      return answer;
+    };
+    const shared = this.#ring.placement.shared(peer);
+    return { peer, ...(await syncLeaves(this.#anyLocal, shared, counted)), bytes };
   }
 
   /** Decodes an answer; who answers what cannot be decoded loses its link. */

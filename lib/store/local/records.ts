@@ -10,6 +10,8 @@ import { decodeStamp, decodeVersions, encodeStamp, isActor, type Versions } from
 import { MAX_KEY_BYTES } from './limits.js';
 
 const FORMAT = 1;
+/** The most bytes of an encoded ring. */
+export const MAX_RING_BYTES = 65_536;
 
 /** Who writes here, and how far its clocks are. */
 export interface Identity {
@@ -24,11 +26,14 @@ export type StoreRecord =
   /** What a key holds, and the clock when that was written. */
   | { readonly type: 'set'; readonly key: string; readonly set: Versions; readonly clock: HybridTimestamp }
   /** A key is forgotten. */
-  | { readonly type: 'forget'; readonly key: string };
+  | { readonly type: 'forget'; readonly key: string }
+  /** The newest ring that is known here, encoded. */
+  | { readonly type: 'ring'; readonly ring: Uint8Array };
 
 const IDENTITY = 1;
 const SET = 2;
 const FORGET = 3;
+const RING = 4;
 
 export function encodeIdentity({ actor, counter, clock }: Identity): Uint8Array {
   const writer = new ByteWriter(64);
@@ -57,6 +62,13 @@ export function encodeForget(key: string): Uint8Array {
   return writer.take();
 }
 
+export function encodeRingRecord(ring: Uint8Array): Uint8Array {
+  const writer = new ByteWriter(ring.length + 8);
+  writer.u8(RING);
+  writer.bytes(ring);
+  return writer.take();
+}
+
 /** Throws ERR_CODEC. */
 export function decodeRecord(reader: ByteReader): StoreRecord {
   const type = reader.u8();
@@ -77,5 +89,6 @@ export function decodeRecord(reader: ByteReader): StoreRecord {
     return { type: 'set', key, clock, set: decodeVersions(reader, Number.MAX_SAFE_INTEGER) };
   }
   if (type === FORGET) return { type: 'forget', key: reader.string(MAX_KEY_BYTES) };
+  if (type === RING) return { type: 'ring', ring: new Uint8Array(reader.bytes(MAX_RING_BYTES)) };
   throw new QuorateError('ERR_CODEC', `there is no record of type ${type}`);
 }
