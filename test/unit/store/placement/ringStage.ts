@@ -83,11 +83,13 @@ export class RingStage<V, Input = V, Op = never> {
     return this.simulation.settle(promise, maxMs);
   }
 
-  /** Whether all members of the ring know the same ring, nothing moves, and each holds what it owns and nothing else. */
+  /** Whether all stores are on the ring and know the same one, nothing moves, and each holds what it owns and nothing else. */
   settled(keys: readonly string[]): boolean {
     const placements = [...this.stores.values()].map((store) => store.status().placement!);
     const [first] = placements;
-    if (placements.some(({ version, rebalancing }) => version !== first!.version || rebalancing)) return false;
+    if (placements.some(({ version, rebalancing }) => version !== first!.version || rebalancing))
+      return false;
+    if ([...this.stores.keys()].some((id) => !first!.members.some((one) => one.id === id))) return false;
     const ring = new Ring(first!.members, this.copies, LEAVES);
     const owners = new Map(keys.map((key) => [key, ring.ownersOf(this.#leaves.leafOf(key))]));
     return [...this.stores].every(([id, store]) => {
