@@ -105,7 +105,8 @@ export function checkStoreOptions<V, Input, Op>(
   const { timeout = 5000, repairIntervalMs = 30_000, merkleLeaves = 1024 } = options;
   const name = checkName('name', options.name);
   if (name.length > 120) throw configError('name', name, 'at most 120 characters');
-  const { join = false, placement } = options;
+  const { join = false } = options;
+  const placement: unknown = options.placement;
   if (typeof join !== 'boolean') throw configError('join', join, 'true or false');
   if (placement !== undefined && placement !== 'all' && placement !== 'ring')
     throw configError('placement', placement, "'all' or 'ring'");

@@ -53,10 +53,10 @@ export interface RebalancerSetup {
   readonly placement: RingPlacement;
   readonly group: RingGroup;
   readonly timeoutMs: number;
-  linked(): ReadonlySet<NodeId>;
+  readonly linked: () => ReadonlySet<NodeId>;
   /** What has to happen before there is a ring, or before this node is in it. */
-  begin(): Promise<void>;
-  failed(peer: NodeId, error: Error): void;
+  readonly begin: () => Promise<void>;
+  readonly failed: (peer: NodeId, error: Error) => void;
 }
 
 export class Rebalancer {
@@ -207,7 +207,7 @@ export class Rebalancer {
     try {
       await work(this.#ask(peer));
     } catch (error) {
-      if (!this.#closed) this.#setup.failed(peer, error as Error);
+      this.#setup.failed(peer, error as Error);
     }
   }
 }

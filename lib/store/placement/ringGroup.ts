@@ -46,7 +46,7 @@ export class RingGroup {
 
   /** The state that is here now. */
   get state(): RingState {
-    return this.#replica.peek({ op: 'ring' }) as RingState;
+    return this.#replica.peek({ op: 'ring' });
   }
 
   /** Tells each state, from the one that is here now. */
@@ -56,7 +56,7 @@ export class RingGroup {
       for (const id of peopleOf(state)) this.#seen.add(id);
       heard(state);
     };
-    for await (const _ of this.#replica.changes()) tell();
+    for await (const change of this.#replica.changes()) if (change.index > 0) tell();
   }
 
   /** Has something changed. Throws ERR_CONFIG for what makes no sense, and as `submit` does. */

@@ -20,7 +20,7 @@ export interface RingPlacementSetup {
   readonly environment: Environment;
   readonly call: Caller;
   /** A peer sent what is no ring. */
-  punish(peer: NodeId, why: string): void;
+  readonly punish: (peer: NodeId, why: string) => void;
 }
 
 export class RingPlacement implements Placement {

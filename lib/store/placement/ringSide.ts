@@ -80,7 +80,7 @@ export interface RingSideSetup {
   emit<K extends keyof PlacementEvents>(event: K, ...args: PlacementEvents[K]): void;
   /** Does a call here, whose coordinator this node is then. */
   run(call: Forwarded): Promise<Versions>;
-  failed(peer: NodeId, error: Error): void;
+  readonly failed: (peer: NodeId, error: Error) => void;
 }
 
 export class RingSide {
@@ -109,7 +109,10 @@ export class RingSide {
       timeoutMs,
       linked: () => new Set(port.linked().keys()),
       begin: () => this.#begin(),
-      failed,
+      failed: (peer, error) => {
+        if (error instanceof QuorateError && error.code === 'ERR_CODEC') punish(peer, error.message);
+        failed(peer, error);
+      },
     });
     const heard = (state: RingState): void => {
       // What the disk says of it is told as an event.

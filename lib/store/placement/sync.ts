@@ -97,8 +97,7 @@ export async function handOver(
 
 /** Throws for a leaf with more keys than one message names: nobody could be sure to have all of them. */
 function checkSize({ table }: AnyStore, leaf: number): void {
-  let keys = 0;
-  for (const _ of table.keysOf(leaf)) keys++;
+  const keys = [...table.keysOf(leaf)].length;
   if (keys < MAX_ITEMS) return;
   throw new QuorateError(
     'ERR_OVERLOADED',

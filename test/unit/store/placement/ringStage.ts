@@ -26,7 +26,7 @@ export class RingStage<V, Input = V, Op = never> {
     options: () => Partial<StoreOptions<V, Input, Op>>,
     copies = 3,
   ) {
-    this.nodes = [...'abcdefgh'].slice(0, nodes);
+    this.nodes = ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h'].slice(0, nodes);
     this.founders = this.nodes.slice(0, founders);
     this.copies = copies;
     this.simulation = createSimulation({ seed, nodes: [...this.nodes] });
