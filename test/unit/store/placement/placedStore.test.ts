@@ -102,6 +102,30 @@ describe('a store with more members than copies', () => {
     stage.simulation.check();
   });
 
+  it('writes to those who own a key before a move and to those who do after it, while it is under way', async () => {
+    const stage = await new RingStage<string>(9, 4, 5, () => ({ resolve: lww<string>() })).ready();
+    stage.crash('d'); // who comes has to hear of it before the move can end
+    await stage.open('e');
+    const moving = (): boolean => stage.at('a').status().placement!.rebalancing !== undefined;
+    expect(await stage.simulation.runUntil(moving, 20_000)).to.equal(true);
+    await stage.simulation.run(5000);
+    expect(stage.at('e').status().keys).to.equal(0);
+    const keys = keysOf(30);
+    for (const key of keys) await stage.settle(stage.at('a').put(key, key));
+    await stage.simulation.run(1000);
+    const [before, after] = [
+      ['a', 'b', 'c', 'd'],
+      ['a', 'b', 'c', 'd', 'e'],
+    ].map((ids) => stage.ownersWith(keys, ids));
+    expect(moving()).to.equal(true);
+    expect(stage.at('e').status().keys).to.equal(after!.get('e'));
+    expect(stage.at('b').status().keys).to.be.at.least(before!.get('b')!);
+    await stage.restart('d');
+    expect(await stage.simulation.runUntil(() => stage.settled(keys), 30_000)).to.equal(true);
+    for (const key of keys) expect((await stage.settle(stage.at('d').get(key))).value).to.equal(key);
+    stage.simulation.check();
+  });
+
   it('counts through any member, while members come', async () => {
     const stage = await new RingStage(5, 4, 6, () => ({ resolve: crdt(pnCounter()) })).ready();
     let count = 0;

@@ -98,6 +98,19 @@ export class RingStage<V, Input = V, Op = never> {
     });
   }
 
+  /** How many of these keys each member owns, on a ring of these members. */
+  ownersWith(keys: readonly string[], members: readonly string[]): Map<string, number> {
+    const ring = new Ring(
+      members.map((id) => ({ id, weight: 1 })),
+      this.copies,
+      LEAVES,
+    );
+    const owned = new Map(members.map((id) => [id, 0]));
+    for (const key of keys)
+      for (const id of ring.ownersOf(this.#leaves.leafOf(key))) owned.set(id, owned.get(id)! + 1);
+    return owned;
+  }
+
   /** The owners of a key, by the ring as one node knows it. */
   ownersOf(key: string, id: string): readonly string[] {
     const { members } = this.at(id).status().placement!;
