@@ -81,7 +81,7 @@ export const placementMutants: readonly Mutant[] = [
     replace: '',
     pitfall: 'a later blind write seems to have seen those that the member gave away',
     within: 0,
-    tests: 'store/placement/placedStore.test.ts',
+    tests: 'store/placement/sync.test.ts',
   },
   {
     name: 'nobody gives up what it does not own any more',
