@@ -203,7 +203,10 @@ export class Store<V = unknown, Input = V, Op = never> extends Emitter<StoreEven
     return listed as [string, V][];
   }
 
-  /** The keys that change on this node from now on; a key that changes again before it was looked at is told once. */
+  /**
+   * The keys that change on this node from now on; a key that changes again before it was looked at is told once. Where keys are placed
+   * on a ring, those that this node holds.
+   */
   watch(options: WatchOptions = {}): AsyncIterableIterator<StoreChange<V>> {
     return this.#local.watch(options);
   }
