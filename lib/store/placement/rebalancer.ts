@@ -114,7 +114,7 @@ export class Rebalancer {
   async #work(): Promise<boolean> {
     const { placement, group, self, timeoutMs, begin } = this.#setup;
     const { state } = placement;
-    await group.tend(state, timeoutMs);
+    await group.tend(timeoutMs);
     if (!placement.people.has(self)) {
       await begin();
       return false;

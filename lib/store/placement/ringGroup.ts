@@ -77,16 +77,18 @@ export class RingGroup {
   }
 
   /** Where this node leads the group: has those go that are not in the store any more, and enough of the others vote. */
-  async tend(state: RingState, timeout: number): Promise<void> {
+  async tend(timeout: number): Promise<void> {
     const { role, members } = this.#replica.status();
-    if (role !== 'leader' || state.version === 0 || this.#tending) return;
-    const people = peopleOf(state);
+    if (role !== 'leader' || this.state.version === 0 || this.#tending) return;
+    // Not by what this node's placement goes by, which may be older than what was seen: who has just come would have to go.
+    const people = peopleOf(this.state);
     const gone = members.find(({ id }) => this.#seen.has(id) && !people.has(id));
     const voters = members.filter(({ as }) => as === 'voter').length;
     const raised = members.find(({ id, as }) => as === 'learner' && people.has(id));
     this.#tending = true;
     try {
-      if (gone) await this.#replica.removeMember(gone.id, { timeout });
+      const now = gone && peopleOf(await this.#replica.query({ op: 'ring' }, { timeout }));
+      if (gone && !now?.has(gone.id)) await this.#replica.removeMember(gone.id, { timeout });
       else if (raised && voters < VOTERS) await this.#replica.addMember(raised.id, { as: 'voter', timeout });
     } catch (error) {
       // It led no longer, or the members changed under it: whoever leads then tends.
