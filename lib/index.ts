@@ -141,6 +141,8 @@ export type {
 } from './store/coordination/storeOptions.js';
 export type { QuorumShortfall } from './store/coordination/quorum.js';
 export type { RepairReport } from './store/coordination/repair.js';
+export type { PlacementEvents, PlacementStatus, StoreMemberOptions } from './store/placement/ringSide.js';
+export type { RebalanceStatus } from './store/placement/rebalancer.js';
 export type { StoreContext } from './store/causality/context.js';
 export type { StoreLimits } from './store/local/limits.js';
 export type { Update } from './store/local/localStore.js';

@@ -36,7 +36,7 @@ const below = {
   replica: [...base, 'consensus', 'mesh', 'storage', 'failure', 'engine'],
   machines: [...base, 'replica'],
   worker: [...base, 'threads', 'consensus', 'mesh', 'storage', 'failure', 'engine', 'replica'],
-  store: [...base, 'consensus', 'mesh', 'storage', 'failure', 'engine', 'replica'],
+  store: [...base, 'consensus', 'mesh', 'storage', 'failure', 'engine', 'replica', 'machines'],
   transactions: [...base, 'consensus', 'mesh', 'storage', 'failure', 'engine', 'replica', 'machines'],
   observe: [...base],
   testing: [

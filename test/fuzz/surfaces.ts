@@ -22,7 +22,14 @@ import { signalSocket } from './surfaces/signalSocket.js';
 import { setup, signalClient, signalServer } from './surfaces/signaling.js';
 import { entryBlocks, files, states } from './surfaces/storage.js';
 import { transactionCommands, transactionSnapshots } from './surfaces/transactions.js';
-import { storeContext, storeRecords, storeStates, storeVersions } from './surfaces/stores.js';
+import {
+  storeContext,
+  storeFrames,
+  storeRecords,
+  storeRing,
+  storeStates,
+  storeVersions,
+} from './surfaces/stores.js';
 import { candidate, sdp } from './surfaces/webrtc.js';
 
 export const makeSurfaces: Readonly<Record<string, () => Surface | Promise<Surface>>> = {
@@ -82,6 +89,8 @@ export const makeSurfaces: Readonly<Record<string, () => Surface | Promise<Surfa
   storeContext,
   storeStates,
   storeRecords,
+  storeRing,
+  storeFrames,
 };
 
 export const surfaceNames: readonly string[] = Object.keys(makeSurfaces);

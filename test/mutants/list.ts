@@ -13,6 +13,7 @@ import { replicaMutants } from './list/replica.js';
 import { sagaMutants } from './list/sagas.js';
 import { storageMutants } from './list/storage.js';
 import { transactionMutants } from './list/transactions.js';
+import { placementMutants } from './list/placement.js';
 import { storeMutants } from './list/store.js';
 import { witnessMutants } from './list/witness.js';
 import type { Mutant } from './mutant.js';
@@ -31,6 +32,7 @@ export const mutants: readonly Mutant[] = [
   ...storageMutants,
   ...transactionMutants,
   ...storeMutants,
+  ...placementMutants,
   ...meshMutants,
   ...relayMutants,
   ...sagaMutants,

@@ -20,6 +20,8 @@ export interface DeskTenant {
   readonly agreement: string;
   /** Whether it talks with this node. */
   knows(peer: NodeId): boolean;
+  /** The ring that this node goes by, encoded, where the request was addressed by another version of it. */
+  ring(request: Request): Uint8Array | undefined;
   /** Answers a request; rejects with ERR_CODEC for one that breaks the protocol, with anything else for one that cannot be served. */
   serve(peer: NodeId, request: Request): Promise<Uint8Array>;
   /** A member's link is up, or gone. */
@@ -70,13 +72,17 @@ export class StoreDesk {
     };
   }
 
-  /** Asks a member. Rejects with ERR_NOT_READY (no link), ERR_REJECTED (it refuses), ERR_TIMEOUT, ERR_OVERLOADED, ERR_CLOSED. */
+  /**
+   * Asks a member. Rejects with ERR_REJECTED of reason `STALE`, and the member's ring as data, where it goes by another version; with ERR_NOT_READY (no link), ERR_REJECTED (it refuses), ERR_TIMEOUT,
+   * ERR_OVERLOADED, ERR_CLOSED.
+   */
   call(
     peer: NodeId,
     store: string,
     type: RequestType,
     body: Uint8Array,
     timeoutMs: number,
+    epoch: number,
   ): Promise<Uint8Array> {
     return new Promise((resolve, reject) => {
       const { agreement } = this.#tenants.get(store) ?? {};
@@ -97,9 +103,25 @@ export class StoreDesk {
         settle(new QuorateError('ERR_TIMEOUT', `${peer} did not answer within ${timeoutMs} ms`)),
       );
       this.#calls.set(id, { peer, store, timer, settle });
-      if (!this.#send(peer, { kind: 'request', store, agreement, id, type, body }))
+      if (!this.#send(peer, { kind: 'request', store, agreement, id, epoch, type, body }))
         settle(new QuorateError('ERR_NOT_READY', `${peer} is not linked, or its link takes nothing`));
     });
+  }
+
+  /** Looks at what a member answered; who answers what cannot be decoded loses its link. Throws what `look` throws. */
+  sound<T>(peer: NodeId, look: () => T): T;
+  sound<T>(peer: NodeId, look: () => Promise<T>): Promise<T>;
+  sound<T>(peer: NodeId, look: () => T | Promise<T>): T | Promise<T> {
+    const fail = (error: unknown): never => {
+      if (error instanceof QuorateError && error.code === 'ERR_CODEC') this.port.punish(peer, error.message);
+      throw error;
+    };
+    try {
+      const seen = look();
+      return seen instanceof Promise ? seen.catch(fail) : seen;
+    } catch (error) {
+      return fail(error);
+    }
   }
 
   #send(peer: NodeId, message: Message): boolean {
@@ -122,7 +144,10 @@ export class StoreDesk {
     // One that nobody waits for any more comes too late; one from another peer is none.
     if (call?.peer !== peer || call.store !== message.store) return true;
     if (message.kind === 'answer') call.settle(message.body);
-    else {
+    else if (message.kind === 'stale') {
+      const options = { reason: 'STALE', data: message.ring };
+      call.settle(new QuorateError('ERR_REJECTED', `${peer} goes by another version of the ring`, options));
+    } else {
       if (message.why === DIFFERS) this.#tenants.get(message.store)?.differs(peer);
       call.settle(new QuorateError('ERR_REJECTED', `${peer} refuses: ${message.why}`));
     }
@@ -141,6 +166,11 @@ export class StoreDesk {
     if (tenant.agreement !== request.agreement) {
       tenant.differs(peer);
       return refuse(DIFFERS);
+    }
+    const ring = tenant.ring(request);
+    if (ring !== undefined) {
+      this.#send(peer, { kind: 'stale', store, id, ring });
+      return true;
     }
     try {
       const body = await tenant.serve(peer, request);

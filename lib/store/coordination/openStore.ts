@@ -5,6 +5,7 @@ import { configError } from '../../errors.js';
 import { Mesh, meshEnvironment, onClosing } from '../../mesh/mesh.js';
 import { LocalStore } from '../local/localStore.js';
 import { siblings, type Resolution } from '../resolve/resolution.js';
+import { RingGroup } from '../placement/ringGroup.js';
 import { storeDeskOf } from './desk.js';
 import { Store } from './store.js';
 import { checkStoreOptions, type StoreOptions } from './storeOptions.js';
@@ -48,9 +49,13 @@ export async function openStore<V = unknown[], Input = unknown, Op = never>(
       codec,
     });
     let opened: Store<V, Input, Op>;
+    let group: RingGroup | undefined;
     try {
-      opened = new Store(local, storeDeskOf(mesh), checked, release);
+      const { name, ring } = checked;
+      group = ring && (await RingGroup.open({ mesh, name, storage, founders: ring.founders }));
+      opened = new Store(local, storeDeskOf(mesh), checked, release, group);
     } catch (error) {
+      await group?.close();
       await local.close();
       throw error;
     }

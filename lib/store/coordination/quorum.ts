@@ -12,12 +12,23 @@ export interface QuorumShortfall {
   readonly members: number;
 }
 
+/** No member, or too few, can be reached for a call, which did nothing. */
+export function storeNotReady(what: string, data: QuorumShortfall): QuorateError {
+  const { needed, answered, members } = data;
+  const message = `${what}: ${answered} of ${members} members can be reached and took part, ${needed} were needed`;
+  return new QuorateError('ERR_NOT_READY', message, { data, fate: 'refused' });
+}
+
 export interface Gathering {
   readonly environment: Environment;
   readonly needed: number;
   readonly timeoutMs: number;
   /** What each other member does; resolves when that is done. */
   readonly steps: readonly Promise<unknown>[];
+  /** How many members there are, where some were not asked. @defaultValue those that do something, and this node */
+  readonly members?: number;
+  /** 1 where this node is one of those that count, and has done its part. @defaultValue 1 */
+  readonly own?: 0 | 1;
   readonly what: string;
   readonly fate?: Fate;
 }
@@ -26,10 +37,19 @@ export interface Gathering {
  * Waits until so many members did their part, this node included, which did; resolves to how many did by then. Rejects with ERR_TIMEOUT,
  * or with ERR_NOT_READY as soon as no more can follow.
  */
-export function gather({ environment, needed, timeoutMs, steps, what, fate }: Gathering): Promise<number> {
+export function gather({
+  environment,
+  needed,
+  timeoutMs,
+  steps,
+  members: given,
+  own = 1,
+  what,
+  fate,
+}: Gathering): Promise<number> {
   return new Promise((resolve, reject) => {
-    const members = steps.length + 1;
-    let answered = 1;
+    const members = given ?? steps.length + own;
+    let answered: number = own;
     let open = steps.length;
     let over = false;
     const end = (settle: () => void): void => {
@@ -52,7 +72,7 @@ export function gather({ environment, needed, timeoutMs, steps, what, fate }: Ga
       else if (answered + open < needed) fail();
     };
     const timer =
-      needed > 1
+      needed > own
         ? environment.setTimer(timeoutMs, () => {
             late = true;
             fail();

@@ -83,7 +83,8 @@ async function differingLeaves({ table: { tree } }: AnyStore, ask: Ask): Promise
   }
 }
 
-async function differingKeys({ table }: AnyStore, leaf: number, ask: Ask): Promise<string[]> {
+/** The keys of a leaf that differ. */
+export async function differingKeys({ table }: AnyStore, leaf: number, ask: Ask): Promise<string[]> {
   const theirs = decodeLeaf(
     await ask(RequestType.leaf, encodeNodes({ depth: table.tree.depth, nodes: [leaf] })),
   );
@@ -131,7 +132,12 @@ export async function serveRepair(local: AnyStore, type: RequestType, body: Uint
     if (depth !== tree.depth || leaf === undefined) throw new QuorateError('ERR_CODEC', 'no leaf was named');
     // Beyond the cap the first ones are told: once they agree, the comparison goes on with the next.
     const keys = [...table.keysOf(leaf)].slice(0, MAX_ITEMS);
-    return encodeLeaf(keys.map((key) => [key, table.digest(key)!]));
+    const list = encodeLeaf(keys.map((key) => [key, table.digest(key)!]));
+    // Somebody may give up what it sees that this node holds.
+    await new Promise<void>((resolve, reject) =>
+      table.whenAllDurable((error) => (error ? reject(error) : resolve())),
+    );
+    return list;
   }
   const asked = decodeKeys(body);
   await Promise.all(asked.flatMap(([key, theirs]) => (theirs ? [local.merge(key, theirs)] : [])));

@@ -21,8 +21,26 @@ export interface StoreOptions<V, Input = V, Op = never> {
   readonly mesh: Mesh;
   /** Its name: 1 to 120 characters out of `A-Z a-z 0-9 . _ : @ -`. */
   readonly name: string;
-  /** The ids of all nodes that hold the store, this one among them; 1 to 64, the same on all of them. Each holds all keys. */
-  readonly members: readonly string[];
+  /**
+   * The ids of all nodes that the store begins with, this one among them; 1 to 64, the same on all of them. What the storage says wins
+   * over it later, where keys are placed on a ring. Left out only with `join`.
+   */
+  readonly members?: readonly string[] | undefined;
+  /**
+   * How many members hold a key: from 1 to the number of members. With fewer than all of them the keys are placed on a ring, and members
+   * can come and go: see docs/store.md. The same on all members.
+   *
+   * @defaultValue all members, each of which holds all keys
+   */
+  readonly n?: number | undefined;
+  /** `'ring'`: the keys are placed on a ring though `n` is the number of members, as for a store that more members will come to. */
+  readonly placement?: 'all' | 'ring' | undefined;
+  /**
+   * Come to a store that is there, whose keys are placed on a ring: this node is added to it. Needs `n`, and no `members`.
+   *
+   * @defaultValue false
+   */
+  readonly join?: boolean | undefined;
   /** Where this node keeps it; the same storage may serve groups. */
   readonly storage: Storage;
   /** What becomes of writes that did not know of each other; the same on all members. @defaultValue `siblings()` */
@@ -79,7 +97,12 @@ export interface WriteReport {
 export interface CheckedStore {
   readonly name: string;
   readonly self: string;
+  /** The other members to begin with. */
   readonly others: readonly string[];
+  /** Where keys are placed on a ring: who it begins with, undefined for a node that joins. */
+  readonly ring: { readonly founders: readonly string[] | undefined } | undefined;
+  /** How many members hold a key. */
+  readonly copies: number;
   readonly r: number;
   readonly w: number;
   readonly timeout: number;
@@ -97,7 +120,14 @@ export function checkStoreOptions<V, Input, Op>(
   const { timeout = 5000, repairIntervalMs = 30_000, merkleLeaves = 1024 } = options;
   const name = checkName('name', options.name);
   if (name.length > 120) throw configError('name', name, 'at most 120 characters');
-  const given: unknown = options.members;
+  const { join = false } = options;
+  const placement: unknown = options.placement;
+  if (typeof join !== 'boolean') throw configError('join', join, 'true or false');
+  if (placement !== undefined && placement !== 'all' && placement !== 'ring')
+    throw configError('placement', placement, "'all' or 'ring'");
+  if (join && (options.members !== undefined || placement === 'all'))
+    throw configError('join', join, "left out where members begin the store, or where placement is 'all'");
+  const given: unknown = join ? [self] : options.members;
   if (!Array.isArray(given) || given.length < 1 || given.length > 64 || new Set(given).size !== given.length)
     throw configError('members', given, 'a list of 1 to 64 different ids');
   const members = (given as unknown[]).map((id) => checkName('members', id)).sort();
@@ -106,13 +136,27 @@ export function checkStoreOptions<V, Input, Op>(
       'ERR_NOT_A_MEMBER',
       `this node, ${self}, is not among the members ${members.join(', ')}`,
     );
-  const said = JSON.stringify([1, members, checkResolution(resolve).name, merkleLeaves]);
+  if (join && options.n === undefined) throw configError('n', options.n, 'given where a node joins');
+  const copies = checkNumber('n', options.n ?? members.length, 1, join ? 64 : members.length);
+  const placed = join || placement === 'ring' || copies < members.length;
+  if (placed && placement === 'all')
+    throw configError(
+      'n',
+      copies,
+      `left out or ${members.length}, the number of members, where placement is 'all'`,
+    );
+  const { name: resolution } = checkResolution(resolve);
+  const said = JSON.stringify(
+    placed ? [2, copies, resolution, merkleLeaves] : [1, members, resolution, merkleLeaves],
+  );
   return {
     name,
     self,
     others: members.filter((id) => id !== self),
-    r: countOf('r', options.r ?? 'majority', members.length),
-    w: countOf('w', options.w ?? 'majority', members.length),
+    ring: placed ? { founders: join ? undefined : members } : undefined,
+    copies,
+    r: countOf('r', options.r ?? 'majority', copies),
+    w: countOf('w', options.w ?? 'majority', copies),
     timeout: checkNumber('timeout', timeout, 1, 2 ** 31 - 1, false),
     repairIntervalMs: checkNumber('repairIntervalMs', repairIntervalMs, 100, MAX_REPAIR_INTERVAL_MS, false),
     agreement: createHash('sha256').update(said).digest('hex').slice(0, 16),

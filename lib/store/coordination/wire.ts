@@ -25,10 +25,18 @@ export const RequestType = {
   leaf: 4,
   /** Take these in, and tell what you know that they do not say. */
   exchange: 5,
+  /** Do this call for me: you own the key. */
+  forward: 32,
+  /** This is the ring, which you do not know yet. Answered once it is known. */
+  ring: 33,
+  /** Your keys from here on, with what they hold. */
+  list: 34,
 } as const;
 export type RequestType = (typeof RequestType)[keyof typeof RequestType];
 const ANSWER = 6;
 const REFUSAL = 7;
+const STALE = 40;
+const requestTypes: ReadonlySet<number> = new Set(Object.values(RequestType));
 
 export interface Request {
   readonly kind: 'request';
@@ -36,6 +44,8 @@ export interface Request {
   /** What all members must have in common, hashed: see {@link agreementOf}. */
   readonly agreement: string;
   readonly id: number;
+  /** The version of the ring by which it was addressed; 0 for a store without one. */
+  readonly epoch: number;
   readonly type: RequestType;
   readonly body: Uint8Array;
 }
@@ -43,19 +53,26 @@ export interface Request {
 export type Message =
   | Request
   | { readonly kind: 'answer'; readonly store: string; readonly id: number; readonly body: Uint8Array }
-  | { readonly kind: 'refusal'; readonly store: string; readonly id: number; readonly why: string };
+  | { readonly kind: 'refusal'; readonly store: string; readonly id: number; readonly why: string }
+  /** It was addressed by another version of the ring than this one, which the sender goes by. */
+  | { readonly kind: 'stale'; readonly store: string; readonly id: number; readonly ring: Uint8Array };
+
+const kinds = { answer: ANSWER, refusal: REFUSAL, stale: STALE } as const;
 
 export function encodeMessage(message: Message): Uint8Array {
   const writer = new ByteWriter(64 + ('body' in message ? message.body.length : 0));
-  writer.u8(message.kind === 'request' ? message.type : message.kind === 'answer' ? ANSWER : REFUSAL);
+  writer.u8(message.kind === 'request' ? message.type : kinds[message.kind]);
   writer.string(message.store);
   writer.varint(message.id);
   if (message.kind === 'refusal') {
     writer.string(message.why.slice(0, MAX_WHY / 4));
     return writer.take();
   }
-  if (message.kind === 'request') writer.string(message.agreement);
-  writer.raw(message.body);
+  if (message.kind === 'request') {
+    writer.string(message.agreement);
+    writer.varint(message.epoch);
+  }
+  writer.raw(message.kind === 'stale' ? message.ring : message.body);
   return writer.take();
 }
 
@@ -71,14 +88,16 @@ export function decodeMessage(frame: Uint8Array): Message {
     return { kind: 'refusal', store, id, why };
   }
   if (type === ANSWER) return { kind: 'answer', store, id, body: reader.raw(reader.remaining) };
-  if (type < RequestType.write || type > RequestType.exchange)
-    throw new QuorateError('ERR_CODEC', `there is no message of type ${type}`);
+  if (type === STALE) return { kind: 'stale', store, id, ring: reader.raw(reader.remaining) };
+  if (!requestTypes.has(type)) throw new QuorateError('ERR_CODEC', `there is no message of type ${type}`);
   const agreement = reader.string(MAX_NAME);
+  const epoch = reader.varint();
   return {
     kind: 'request',
     store,
     id,
     agreement,
+    epoch,
     type: type as RequestType,
     body: reader.raw(reader.remaining),
   };

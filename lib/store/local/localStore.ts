@@ -110,11 +110,7 @@ export class LocalStore<V, Input = V, Op = never> extends Emitter<LocalStoreEven
   async get(key: string): Promise<StoreEntry<V>> {
     checkKey(key);
     const set = this.table.get(key);
-    const entry = {
-      value: this.valueIn(set),
-      context: formatContext(seenOf(set)),
-      versions: set.versions.length,
-    };
+    const entry = this.entryOf(set);
     await done((callback) => this.table.whenDurable(key, callback));
     return entry;
   }
@@ -215,10 +211,7 @@ export class LocalStore<V, Input = V, Op = never> extends Emitter<LocalStoreEven
    */
   async merge(key: string, bytes: Uint8Array): Promise<boolean> {
     checkKey(key);
-    const reader = new ByteReader(bytes);
-    const theirs = decodeVersions(reader, this.#maxValueBytes);
-    if (reader.remaining > 0)
-      throw new QuorateError('ERR_CODEC', `${reader.remaining} bytes follow the versions of a key`);
+    const theirs = this.decodeSet(bytes);
     const { context } = this.table.get(key);
     // What cannot be read later must not come in.
     for (const { dot, value } of theirs.versions) if (value && !context.covers(dot)) this.#decode(value);
@@ -272,6 +265,36 @@ export class LocalStore<V, Input = V, Op = never> extends Emitter<LocalStoreEven
     return this.#resolve.type ? this.#resolve.type.decode(data) : data;
   }
 
+  /** An entry for versions that other members sent, together. Throws ERR_CODEC. */
+  entryOf(set: Versions): StoreEntry<V> {
+    const context = formatContext(seenOf(set));
+    return { value: this.valueIn(set), context, versions: set.versions.length };
+  }
+
+  /** Decodes what another member sent of a key. Throws ERR_CODEC. */
+  decodeSet(bytes: Uint8Array): Versions {
+    const reader = new ByteReader(bytes);
+    const set = decodeVersions(reader, this.#maxValueBytes);
+    if (reader.remaining > 0)
+      throw new QuorateError('ERR_CODEC', `${reader.remaining} bytes follow the versions of a key`);
+    return set;
+  }
+
+  /** Whether keys hold replicated data types, which take operations. */
+  get operates(): boolean {
+    return this.#resolve.type !== undefined;
+  }
+
+  /** A value, or operations, on the way to the member that writes them. */
+  encodeInput(input: unknown): Uint8Array {
+    return this.#codec.encode(input);
+  }
+
+  /** Throws ERR_CODEC. */
+  decodeInput(bytes: Uint8Array): unknown {
+    return this.#codec.decode(bytes);
+  }
+
   /** What is read where a key holds this. */
   valueIn(set: Versions): V | undefined {
     if (isTombstone(set)) return undefined;
@@ -304,7 +327,8 @@ function done(begin: (callback: (error?: Error) => void) => void): Promise<void>
   return new Promise((resolve, reject) => begin((error) => (error ? reject(error) : resolve())));
 }
 
-function checkKey(key: unknown): void {
+/** Throws ERR_CONFIG. @internal */
+export function checkKey(key: unknown): void {
   if (
     typeof key !== 'string' ||
     key.length === 0 ||

@@ -9,8 +9,10 @@ import type { HybridTimestamp } from '../causality/hybridClock.js';
 import { decodeStamp, decodeVersions, encodeStamp, isActor, type Versions } from '../causality/version.js';
 import { MAX_KEY_BYTES } from './limits.js';
 
-/** From 2 on there are hints. */
+/** From 2 on there are hints and rings. */
 export const FORMAT = 2;
+/** The most bytes of an encoded ring. */
+export const MAX_RING_BYTES = 65_536;
 
 /** Who writes here, and how far its clocks are. */
 export interface Identity {
@@ -29,13 +31,16 @@ export type StoreRecord =
   /** A member missed a key. */
   | { readonly type: 'hint'; readonly member: string; readonly key: string; readonly since: number }
   /** It knows it now. */
-  | { readonly type: 'told'; readonly member: string; readonly key: string };
+  | { readonly type: 'told'; readonly member: string; readonly key: string }
+  /** The newest ring that is known here, encoded. */
+  | { readonly type: 'ring'; readonly ring: Uint8Array };
 
 const IDENTITY = 1;
 const SET = 2;
 const FORGET = 3;
 const HINT = 4;
 const TOLD = 5;
+const RING = 6;
 
 export function encodeIdentity({ actor, counter, clock }: Identity): Uint8Array {
   const writer = new ByteWriter(64);
@@ -81,6 +86,13 @@ export function encodeTold(member: string, key: string): Uint8Array {
   return writer.take();
 }
 
+export function encodeRingRecord(ring: Uint8Array): Uint8Array {
+  const writer = new ByteWriter(ring.length + 8);
+  writer.u8(RING);
+  writer.bytes(ring);
+  return writer.take();
+}
+
 /** Throws ERR_CODEC. */
 export function decodeRecord(reader: ByteReader): StoreRecord {
   const type = reader.u8();
@@ -110,5 +122,6 @@ export function decodeRecord(reader: ByteReader): StoreRecord {
       ? { type: 'hint', member, key, since: reader.varint() }
       : { type: 'told', member, key };
   }
+  if (type === RING) return { type: 'ring', ring: new Uint8Array(reader.bytes(MAX_RING_BYTES)) };
   throw new QuorateError('ERR_CODEC', `there is no record of type ${type}`);
 }

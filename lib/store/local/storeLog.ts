@@ -162,6 +162,11 @@ export class StoreLog {
     else this.#later.set(flush, [...(this.#later.get(flush) ?? []), done]);
   }
 
+  /** Calls back once all that was appended is durable, or has failed. */
+  whenAllDurable(done: Done): void {
+    this.whenDurable(this.#writer.length > 0 ? this.#gathering : this.#gathering - 1, done);
+  }
+
   #schedule(): void {
     if (this.#scheduled) return;
     this.#scheduled = true;

@@ -33,7 +33,14 @@ import type { CrdtContext } from '../crdt/crdt.js';
 import { Hints, type Hint } from './hints.js';
 import type { Limits } from './limits.js';
 import { bytesOf, digestOf, MerkleTree, type Digest } from './merkleTree.js';
-import { decodeRecord, encodeForget, encodeIdentity, encodeSet, FORMAT } from './records.js';
+import {
+  decodeRecord,
+  encodeForget,
+  encodeIdentity,
+  encodeRingRecord,
+  encodeSet,
+  FORMAT,
+} from './records.js';
 import { StoreLog } from './storeLog.js';
 
 /** What a key takes beside its own bytes and those of its versions. */
@@ -94,6 +101,7 @@ export class StoreTable {
   #actor: string;
   #counter: number;
   #bytes = 0;
+  #ring: Uint8Array | undefined;
   #closed = false;
 
   private constructor(setup: StoreTableSetup, loaded: Loaded, log: StoreLog) {
@@ -101,6 +109,7 @@ export class StoreTable {
     this.#log = log;
     this.#actor = loaded.actor;
     this.#counter = loaded.counter;
+    this.#ring = loaded.ring;
     this.tree = new MerkleTree(setup.merkleLeaves);
     this.clock = new HybridLogicalClock({
       wallClock: () => setup.environment.wallClock(),
@@ -252,6 +261,38 @@ export class StoreTable {
     return true;
   }
 
+  /**
+   * Drops a key that other members own, if it still holds what has this hash: they were seen to hold that, or more. Whoever comes to own
+   * it again writes it under another name. A context says that all earlier writes of an actor to the key are known, and this member
+   * knows them no more.
+   */
+  giveUp(key: string, digest: Uint8Array, done: Done): boolean {
+    this.#checkOpen();
+    const held = this.#held.get(key);
+    if (held === undefined || Buffer.compare(bytesOf(held.digest), digest) !== 0) return false;
+    if (held.set.context.get(this.#actor) > 0) this.#rename();
+    this.#drop(key, held);
+    this.#append(encodeForget(key), done);
+    return true;
+  }
+
+  /** The newest ring that was written down here. */
+  get ring(): Uint8Array | undefined {
+    return this.#ring;
+  }
+
+  /** Writes a ring down. */
+  keepRing(ring: Uint8Array, done: Done): void {
+    this.#checkOpen();
+    this.#ring = ring;
+    this.#append(encodeRingRecord(ring), done);
+  }
+
+  /** Calls back once all that is held is durable, or has failed. */
+  whenAllDurable(done: Done): void {
+    this.#log.whenAllDurable(done);
+  }
+
   /** Writes everything in one piece, so that opening reads that and not all that was ever written. */
   checkpoint(): Promise<void> {
     this.#checkOpen();
@@ -275,10 +316,14 @@ export class StoreTable {
   #notice(clock: VectorClock): void {
     if (clock.get(this.#actor) <= this.#counter) return;
     const before = this.#actor;
+    this.#rename();
+    this.#setup.events.rolledBack(before, this.#actor);
+  }
+
+  #rename(): void {
     this.#actor = newActor(this.#setup.environment, this.#setup.node);
     this.#counter = 0;
     this.#logIdentity(() => undefined); // the table fails with its log
-    this.#setup.events.rolledBack(before, this.#actor);
   }
 
   #prune(set: Versions): { readonly set: Versions; readonly losers: readonly Version[] } {
@@ -357,6 +402,7 @@ export class StoreTable {
 
   *#records(): Generator<Uint8Array> {
     yield this.#identity();
+    if (this.#ring) yield encodeRingRecord(this.#ring);
     for (const [key, { set }] of this.#held) yield encodeSet(key, this.#encode(set), this.clock.last);
     yield* this.hints.records();
   }
@@ -370,6 +416,7 @@ class Loaded {
   format = 0;
   actor = '';
   counter = 0;
+  ring: Uint8Array | undefined;
   clock: HybridTimestamp = { wall: 0, counter: 0 };
 
   take(reader: ByteReader): void {
@@ -392,6 +439,7 @@ class Loaded {
       if (hints === undefined) this.hints.set(member, (hints = new Map<string, Hint>()));
       hints.set(key, { key, since });
     } else if (record.type === 'told') this.hints.get(record.member)?.delete(record.key);
+    else if (record.type === 'ring') this.ring = record.ring;
     else this.sets.delete(record.key);
   }
 

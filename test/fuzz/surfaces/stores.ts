@@ -22,9 +22,40 @@ import {
   encodeForget,
   encodeHint,
   encodeIdentity,
+  encodeRingRecord,
   encodeSet,
   encodeTold,
 } from '../../../lib/store/local/records.js';
+import {
+  decodeKeys,
+  decodeMessage,
+  encodeKeys,
+  encodeMessage,
+  RequestType,
+  type Request,
+} from '../../../lib/store/coordination/wire.js';
+import {
+  decodeForward,
+  decodeOutcome,
+  encodeDone,
+  encodeFailure,
+  encodeForward,
+} from '../../../lib/store/placement/forward.js';
+import {
+  decodeListRequest,
+  decodePage,
+  encodeListRequest,
+  encodePage,
+} from '../../../lib/store/placement/listing.js';
+import { ringMachine } from '../../../lib/store/placement/ringMachine.js';
+import {
+  decodeRing,
+  encodeRing,
+  NO_RING,
+  ringsOf,
+  type RingState,
+} from '../../../lib/store/placement/ringState.js';
+import { QuorateError } from '../../../lib/errors.js';
 import { must, sameBytes, stateless, TAKEN, type Surface } from '../surface.js';
 import { written } from './group.js';
 
@@ -146,12 +177,114 @@ export function storeStates(): Surface {
   });
 }
 
+/** The states of a ring as members come and go. */
+function rings(): RingState[] {
+  const machine = ringMachine();
+  const states = [NO_RING];
+  const reject = (code: string): never => {
+    throw new QuorateError('ERR_REJECTED', code);
+  };
+  const context = { index: 1, time: 0, origin: 'a', random: () => 0, reject };
+  for (const command of [
+    { op: 'found', members: ['a', 'b', 'c'], copies: 2, partitions: 8 },
+    { op: 'change', id: 'd', weight: 2 },
+    { op: 'change', id: 'a', weight: 0 },
+    { op: 'lost', id: 'b' },
+    { op: 'progress', version: 2, id: 'd', done: 3 },
+  ] as const) {
+    machine.apply(command, context);
+    states.push(machine.query!({ op: 'ring' }) as RingState);
+  }
+  return states;
+}
+
+export function storeRing(): Surface {
+  return stateless(
+    'storeRing',
+    'the ring of a store, as members tell it',
+    rings().map(encodeRing),
+    (input) => {
+      const ring = decodeRing(input);
+      must(
+        sameBytes(encodeRing(decodeRing(encodeRing(ring))), encodeRing(ring)),
+        'a ring that reads otherwise',
+      );
+      if (ring.partitions <= 64)
+        for (const one of ringsOf(ring))
+          for (let at = 0; at < ring.partitions; at++)
+            must(
+              new Set(one.ownersOf(at)).size === one.copies || one.members.length === 0,
+              'an owner too few',
+            );
+      return TAKEN;
+    },
+  );
+}
+
+const framed = (type: Request['type'], body: Uint8Array): Uint8Array =>
+  encodeMessage({ kind: 'request', store: 's', agreement: '0123456789abcdef', id: 7, epoch: 3, type, body });
+
+/** Frames, with what they carry. */
+export function storeFrames(): Surface {
+  const input = codec.encode('value');
+  const call = { key: 'k', level: 2, timeoutMs: 500, context: undefined, input: new Uint8Array(0) };
+  const keys = [['a', encoded(sets[0]!)] as const, ['b', undefined] as const];
+  const refused = new QuorateError('ERR_TIMEOUT', 'late', { fate: 'ambiguous', data: { needed: 2 } });
+  const corpus = [
+    framed(RequestType.read, encodeKeys(keys)),
+    framed(RequestType.forward, encodeForward({ ...call, kind: 'get' })),
+    framed(RequestType.forward, encodeForward({ ...call, kind: 'put', input, context: 'abc' })),
+    framed(RequestType.ring, encodeRing(rings()[2]!)),
+    framed(RequestType.list, encodeListRequest({ prefix: 'k', after: '' })),
+    encodeMessage({ kind: 'stale', store: 's', id: 8, ring: encodeRing(rings()[3]!) }),
+    encodeMessage({ kind: 'answer', store: 's', id: 1, body: encodePage({ more: true, keys }) }),
+    encodeMessage({
+      kind: 'answer',
+      store: 's',
+      id: 2,
+      body: encodeDone({ versions: encoded(sets[1]!), report: { acknowledged: 2, hinted: ['c'] } }),
+    }),
+    encodeMessage({ kind: 'answer', store: 's', id: 3, body: encodeFailure(refused) }),
+    encodeMessage({ kind: 'refusal', store: 's', id: 3, why: 'no' }),
+  ];
+  return stateless('storeFrames', 'the frames of a store, and what they carry', corpus, (bytes) => {
+    const message = decodeMessage(bytes);
+    if (message.kind === 'stale') decodeRing(message.ring);
+    else if (message.kind === 'request') {
+      const { type, body } = message;
+      if (type === RequestType.forward) {
+        const forwarded = decodeForward(body, 3);
+        must(
+          sameBytes(encodeForward(decodeForward(encodeForward(forwarded), 3)), encodeForward(forwarded)),
+          'a call that reads otherwise',
+        );
+      } else if (type === RequestType.ring) decodeRing(body);
+      else if (type === RequestType.list) decodeListRequest(body);
+      else if (type === RequestType.read) decodeKeys(body);
+    } else if (message.kind === 'answer') {
+      if (message.id === 1) decodePage(message.body);
+      else decodedOutcome(message.body);
+    }
+    return TAKEN;
+  });
+}
+
+/** What a call failed with elsewhere is no fault of the frame. */
+function decodedOutcome(body: Uint8Array): void {
+  try {
+    decodeOutcome(body, 3);
+  } catch (error) {
+    if (!(error instanceof QuorateError) || error.reason === 'MALFORMED') throw error;
+  }
+}
+
 export function storeRecords(): Surface {
   const corpus = [
     encodeIdentity({ actor: actors[0]!, counter: 5, clock: stamp }),
     encodeForget('some key'),
     encodeHint('b', 'some key', 1e12),
     encodeTold('b', 'some key'),
+    encodeRingRecord(encodeRing(rings()[1]!)),
     ...sets.map((set) => encodeSet('some key', encoded(set), stamp)),
   ];
   return stateless('storeRecords', 'the records of a store on its disk', corpus, (input) => {
