@@ -3,6 +3,7 @@ import { cpus } from 'node:os';
 import { reportCommits } from './endToEnd/commits.js';
 import { reportGroups } from './endToEnd/groups.js';
 import { reportFailover } from './endToEnd/failover.js';
+import { reportProtocolRatio } from './endToEnd/protocolRatio.js';
 import { reportProtocols } from './endToEnd/protocols.js';
 import { reportSnapshot } from './endToEnd/snapshot.js';
 import { reportThreads } from './endToEnd/threads.js';
@@ -19,6 +20,7 @@ for (const report of [
   reportFdatasync,
   reportCommits,
   reportProtocols,
+  reportProtocolRatio,
   reportSnapshot,
   reportGroups,
   reportFailover,

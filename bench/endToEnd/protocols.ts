@@ -4,33 +4,13 @@ import type { BenchOptions } from '../lib/run.js';
 import { ratio, table } from '../lib/table.js';
 import type { Cell } from '../lib/table.js';
 import { measurePipeline } from '../probes/pipeline.js';
-import { BenchCluster } from './cluster.js';
+import { measureProtocol, protocols } from './protocolRun.js';
 import type { LoadRun } from './member.js';
+import type { Runs } from './protocolRun.js';
 
-const protocols = ['raft', 'paxos'] as const;
 const outstandings = [1, 64];
 /** Of each protocol in turns; the middle one counts. */
 const TURNS = 3;
-
-interface Runs {
-  readonly submits: LoadRun;
-  readonly reads: LoadRun;
-}
-
-async function measure(
-  consensus: (typeof protocols)[number],
-  dir: string | undefined,
-  outstanding: number,
-  seconds: number,
-): Promise<Runs> {
-  return new BenchCluster(dir, { consensus }).run(async (cluster) => {
-    const args = { outstanding, seconds };
-    await (await cluster.roles()).leader.call('submits', { outstanding, seconds: Math.min(1, seconds) });
-    const submits = await (await cluster.roles()).leader.call<LoadRun>('submits', args);
-    const reads = await (await cluster.roles()).leader.call<LoadRun>('reads', args);
-    return { submits, reads };
-  });
-}
 
 function middle(runs: readonly LoadRun[]): LoadRun {
   return runs.toSorted((a, b) => a.perSecond - b.perSecond)[runs.length >> 1]!;
@@ -51,7 +31,7 @@ export async function reportProtocols(options: BenchOptions): Promise<string> {
             .get(name)!
             .push(
               await withDirectory(options.dir, (own) =>
-                measure(name, durable ? own : undefined, outstanding, options.seconds),
+                measureProtocol(name, durable ? own : undefined, outstanding, options.seconds),
               ),
             );
       for (const [name, all] of runs) {

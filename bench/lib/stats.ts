@@ -53,3 +53,20 @@ export function median(values: readonly number[]): number {
   for (const value of values) samples.add(value);
   return samples.percentile(50);
 }
+
+/**
+ * Below which value the median of what was sampled lies with a probability of at most 5 %: the highest order statistic of which
+ * that is so whatever the distribution (the sign test; Conover, Practical Nonparametric Statistics, §3.2). NaN below five values.
+ */
+export function medianAtLeast(values: readonly number[]): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  // The chance that no more than `rank` of the values lie below the median.
+  let [term, below, rank] = [2 ** -sorted.length, 0, -1];
+  for (;;) {
+    below += term;
+    if (below > 0.05) break;
+    rank++;
+    term *= (sorted.length - rank) / (rank + 1);
+  }
+  return sorted[rank] ?? NaN;
+}

@@ -61,6 +61,7 @@ export class Peer {
   #relayUntil = 0;
   #timer: Timer | undefined;
   #relayTimer: Timer | undefined;
+  #relayAt = 0;
   #closed = false;
 
   constructor(options: PeerOptions) {
@@ -192,16 +193,21 @@ export class Peer {
       this.#relaySoon(0);
     } else if (this.link?.path !== 'direct') {
       this.#backoff.reset();
+      this.#relayBackoff.reset();
       this.#schedule(this.#offers ? 0 : askDelayMs * (1 + this.#environment.random()));
       if (this.link === undefined) this.#relaySoon(this.tried ? relayJitterMs : directFirstMs);
     }
   }
 
   #relaySoon(delayMs: number): void {
-    if (this.#closed || !this.present || this.#relayTimer !== undefined) return;
-    const until = Math.max(this.#waitUntil, this.#relayUntil);
-    const delay = Math.max(delayMs, until - this.#environment.now());
-    this.#relayTimer = this.#environment.setTimer(delay, () => this.#tryRelay());
+    if (this.#closed || !this.present) return;
+    const now = this.#environment.now();
+    const at = Math.max(now + delayMs, this.#waitUntil, this.#relayUntil);
+    // Who comes into reach is not made to wait for a try that was put off while it was not.
+    if (this.#relayTimer !== undefined && this.#relayAt <= at) return;
+    this.#relayTimer?.cancel();
+    this.#relayAt = at;
+    this.#relayTimer = this.#environment.setTimer(at - now, () => this.#tryRelay());
   }
 
   #tryRelay(): void {

@@ -18,8 +18,10 @@ const probeAfterMs = 100;
 const pingEveryMs = 150;
 /** Pings of one probe whose answers are still taken. */
 const maxAsked = 32;
-/** Members that are asked to pass a ping on. */
-const helperCount = 3;
+/** Members that are asked to pass one ping on. */
+const helperCount = 8;
+/** Members that take turns at that. */
+const maxHelpers = 64;
 /** How long a link may stay silent, at least, though the peer answers over others. */
 const badAfterMs = 150;
 /** After a silence that ended by itself the next has a little longer before it counts, and twice as long after one that counted. */
@@ -28,7 +30,7 @@ const lenience = { passed: 1.25, counted: 2 } as const;
 const lenienceHalfLifeMs = 300_000;
 /** Peers about whose links something is remembered: more than a mesh has. */
 const maxRemembered = 2048;
-const maxPatienceMs = 1500;
+const maxPatienceMs = 750;
 /** An answer over others says that the peer lives for so long. */
 const pongFreshMs = 400;
 /** The direct link has so much longer for its answer: a peer that stood still answers everywhere at once. */
@@ -62,6 +64,8 @@ interface Probe {
   /** The pings that were passed on and not answered yet, each with its helper: the newest few. */
   readonly asked: Map<number, NodeId>;
   pingAt: number;
+  /** How many helpers were asked by now: the next ones take their turn. */
+  turn: number;
   /** The link may be dead: it is given up if it does not answer soon. */
   readonly urgent: boolean;
   /** When the peer first and last answered over others. */
@@ -153,7 +157,7 @@ export class Prober {
   #begin(link: Link, now: number, urgent: boolean): Probe {
     const { received } = link;
     const times = { pingAt: -Infinity, firstPongAt: Infinity, pongAt: -Infinity };
-    const probe = { link, since: now, received, urgent, asked: new Map<number, NodeId>(), ...times };
+    const probe = { link, since: now, received, urgent, turn: 0, asked: new Map<number, NodeId>(), ...times };
     this.#probes.set(link.peer, probe);
     if (urgent) this.#ping(link, probe, now);
     return probe;
@@ -169,7 +173,10 @@ export class Prober {
     const { environment, helpers, datagrams } = this.#options;
     probe.pingAt = now;
     link.ping();
-    for (const via of helpers(link.peer, helperCount)) {
+    // Where one cut took many links of the peer, those who lost theirs still say that they hear it: all have to be asked in turn.
+    const all = helpers(link.peer, maxHelpers);
+    for (let asked = Math.min(helperCount, all.length); asked > 0; asked--) {
+      const via = all[probe.turn++ % all.length]!;
       // Random numbers: whoever did not carry the ping cannot answer it.
       const number = environment.randomBytes(6).reduce((sum, byte) => sum * 256 + byte, 0);
       const payload = encodePing({ number, via });

@@ -117,6 +117,11 @@ export abstract class CoreState<T = unknown> {
     return this.log.last === 0 && this.genesis === '';
   }
 
+  /** This node may take part in a founding. A node that joins may not: it has no list, and may have been a member before. */
+  get founder(): boolean {
+    return this.founding && this.configs.standingOf(this.self)?.voter === true;
+  }
+
   /** The own disk has taken too long over a write, and has not answered yet. */
   get diskStalled(): boolean {
     const { diskStallMs } = this.options;

@@ -120,8 +120,9 @@ export class Prepare {
       this.#refuse(from.id);
       return;
     }
-    // Before the first configuration there may be several groups in the making.
-    if (m.genesis !== state.genesis && m.term.config === 0) {
+    // Before the first configuration there may be several groups in the making, and a node that joins makes none.
+    const isForeign = m.genesis !== state.genesis || (state.founding && !state.founder);
+    if (isForeign && m.term.config === 0) {
       this.#refuse(from.id);
       return;
     }

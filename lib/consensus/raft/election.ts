@@ -232,11 +232,11 @@ export class Election {
 
   #mayGrant(candidate: Peer, m: Vote): boolean {
     const state = this.#state;
-    // A storage that is not the one on record forgot what it promised: here the candidate's, there the own one. What the
-    // candidate's log says counts as well, for the own one may lack the entry, or everything.
-    if (state.isAnother(candidate.id) || state.isAnother(state.self)) return false;
+    // A storage that is not the one on record forgot what it promised. For the candidate's the own log says so; for the own one
+    // the candidate's: the own log may lack the entry that admitted it, and each storage keeps its votes as a server of its own.
+    if (state.isAnother(candidate.id)) return false;
     if (m.genesis !== state.genesis) return false;
-    return m.recorded === '' ? state.founding && m.lastIndex === 0 : m.recorded === state.incarnation;
+    return m.recorded === '' ? state.founder && m.lastIndex === 0 : m.recorded === state.incarnation;
   }
 
   /** The vote of a member counts for the part of the membership that has the storage which gave it on record. */

@@ -3,6 +3,24 @@ import type { Mutant } from '../mutant.js';
 
 export const meshMutants: readonly Mutant[] = [
   {
+    name: 'the same few members are asked each time',
+    file: 'mesh/prober.ts',
+    find: 'const via = all[probe.turn++ % all.length]!;',
+    replace: 'const via = all[asked % Math.min(3, all.length)]!;',
+    pitfall: 'the one member that still hears a leader is not asked, and another leader is elected',
+    within: 0,
+    tests: 'mesh/routing/simulated.test.ts',
+  },
+  {
+    name: 'a try that was put off stays put off',
+    file: 'mesh/peer.ts',
+    find: 'if (this.#relayTimer !== undefined && this.#relayAt <= at) return;',
+    replace: 'if (this.#relayTimer !== undefined) return;',
+    pitfall: 'who comes into reach over others is reached seconds later',
+    within: 0,
+    tests: 'mesh/peer.test.ts',
+  },
+  {
     name: 'an own stall is not excused',
     file: 'mesh/assemble.ts',
     find: '      peers.excuse(ms, now);\n',

@@ -209,11 +209,11 @@ describe('storages that lost their memory', () => {
     expect(rig.take('append', 'b').at(-1)!.entries[0]!.index).to.equal(1);
   });
 
-  it('(2) neither runs nor votes when its log has another storage on record for it', () => {
+  it('(2) does not run when its log has another storage on record for it, nor votes for who has no record of its own', () => {
     const rig = new Rig({ incarnation: 'A2', recovered: found(trio, [1], { commit: 1 }) }).link('b', 'c');
     rig.pass(2000).drain();
     expect(rig.take('vote')).to.deep.equal([]);
-    for (const recordedAs of ['A', 'A2', '']) {
+    for (const recordedAs of ['A', '']) {
       for (const pre of [true, false]) rig.ask('b', { term: 9, pre, recorded: recordedAs });
     }
     rig.flush();
@@ -223,6 +223,17 @@ describe('storages that lost their memory', () => {
     rig.flush();
     expect(rig.status.commitIndex).to.equal(2);
     expect(rig.take('ack', 'b').at(-1)!.matched).to.equal(2);
+  });
+
+  it('(2) votes for who has it on record, though its own log lacks the entry that admitted it again', () => {
+    const rig = new Rig({ incarnation: 'A2', recovered: found(trio, [1], { commit: 1 }) }).link('b', 'c');
+    for (const pre of [true, false]) rig.ask('b', { term: 9, pre, recorded: 'A2' });
+    rig.flush();
+    expect(rig.take('voteReply', 'b').map(({ granted }) => granted)).to.deep.equal([true, true]);
+    // Once a term, and over a restart, like any voter.
+    rig.ask('c', { term: 9, recorded: 'A2' });
+    rig.flush();
+    expect(rig.take('voteReply', 'c').some(({ granted }) => granted)).to.equal(false);
   });
 
   it('(2) votes for nobody whose storage is not the one on record', () => {
@@ -292,6 +303,20 @@ describe('storages that lost their memory', () => {
       rig.ask('b', { term: 3, recorded: recordedAs, lastIndex: 5 });
       rig.flush();
       expect(rig.take('voteReply', 'b')[0]!.granted, recordedAs).to.equal(granted);
+    }
+  });
+
+  it('(3) a node that joins has no part in a founding', () => {
+    for (const [founders, granted] of [
+      [['a', 'b', 'c'], true],
+      [[], false],
+    ] as const) {
+      const rig = new Rig({ founders }).meet('b');
+      for (const pre of [true, false])
+        rig.ask('b', { term: 1, pre, genesis: '', recorded: '', lastIndex: 0, lastTerm: 0 });
+      rig.flush();
+      const votes = rig.take('voteReply', 'b').map((reply) => reply.granted);
+      expect(votes, `founders: ${founders.join()}`).to.deep.equal([granted, granted]);
     }
   });
 

@@ -11,6 +11,10 @@ export interface Sight {
   check(holds: boolean, what: string | (() => string)): void;
   readonly committed: Index;
   isMember(node: SimProcess): boolean;
+  /** A candidate asks for a vote, which the storage `recorded` of `to` may give. */
+  asks(candidate: SimProcess, to: NodeId, reign: string, recorded: string): void;
+  /** Whether `candidate` asked the storage of this node. */
+  isAsked(node: SimProcess, candidate: NodeId, reign: string): boolean;
   checkAcknowledged(node: SimProcess, to: NodeId, m: Ack, sameReign: (epoch: Epoch) => boolean): void;
 }
 
@@ -43,10 +47,14 @@ export const raftRules: Rules = {
       sight.check(kept, `${node.id} grants ${to} term ${m.term}, its disk says ${term} ${hard?.vote}`);
       // As long as it has not heard of the group, a wiped member is a newcomer like any other, to other newcomers.
       const knows = hard !== undefined && hard.genesis !== '';
-      sight.check(!knows || sight.isMember(node), `${node.id} votes with a storage that is not on record`);
+      // Who was admitted again may lack the entry that says so: then the candidate has it.
+      const may = !knows || sight.isMember(node) || sight.isAsked(node, to, `${m.term}`);
+      sight.check(may, `${node.id} votes with a storage that is not on record`);
     }
-    if (m.type === 'vote' && !m.pre)
+    if (m.type === 'vote' && !m.pre) {
       sight.check(term >= m.term, `${node.id} runs in ${m.term}, its disk says ${term}`);
+      sight.asks(node, to, `${m.term}`, m.recorded);
+    }
     if (m.type === 'ack') {
       sight.check(term >= m.term, `${node.id} acknowledges in ${m.term}, its disk says ${term}`);
       sight.checkAcknowledged(node, to, m, ({ n }) => n === m.term);

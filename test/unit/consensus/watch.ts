@@ -43,6 +43,10 @@ export class Watch {
   /** As of the last drain. */
   readonly #memberships = new WeakMap<SimProcess, Membership>();
   readonly #reigns = new WeakMap<SimProcess, Epoch>();
+  /** The storages that a process ever had on record in its log, by member. */
+  readonly #records = new WeakMap<SimProcess, Set<string>>();
+  /** Storages asked for votes: by candidate, reign and storage. */
+  readonly #asked = new Set<string>();
 
   readonly #cluster: Watched;
   readonly #rules: Rules;
@@ -70,6 +74,7 @@ export class Watch {
     this.#checkLeader(node);
     this.#checkCommit(node, fx.commit);
     const { membership, role, epoch } = node.core.status;
+    if (this.#memberships.get(node) !== membership) this.#note(node, membership);
     this.#memberships.set(node, membership);
     // A reign may end with what it commits.
     if (role === 'leader') this.#reigns.set(node, epoch);
@@ -110,6 +115,22 @@ export class Watch {
         );
       }
     }
+  }
+
+  asks(candidate: SimProcess, to: NodeId, reign: string, recorded: string): void {
+    const has = recorded === '' || this.#records.get(candidate)?.has(`${to}/${recorded}`) === true;
+    this.check(has, () => `${candidate.id} asks ${to} as ${recorded}, which it never had on record`);
+    this.#asked.add(`${candidate.id}/${reign}/${to}/${recorded}`);
+  }
+
+  isAsked(node: SimProcess, candidate: NodeId, reign: string): boolean {
+    return this.#asked.has(`${candidate}/${reign}/${node.id}/${node.disk.incarnation}`);
+  }
+
+  #note(node: SimProcess, { voters, outgoing }: Membership): void {
+    const records = this.#records.get(node) ?? new Set<string>();
+    for (const { id, incarnation } of [...voters, ...outgoing]) records.add(`${id}/${incarnation}`);
+    this.#records.set(node, records);
   }
 
   isMember(node: SimProcess): boolean {

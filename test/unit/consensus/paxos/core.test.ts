@@ -42,6 +42,18 @@ describe('a Paxos acceptor', () => {
     }
   });
 
+  it('promises nothing to a founding when it joins', () => {
+    for (const [founders, granted] of [
+      [['a', 'b', 'c'], true],
+      [[], false],
+    ] as const) {
+      const rig = new Rig(undefined, {}, 'a', founders);
+      rig.core.link(rig.now, 'b', 1, true, { incarnation: 'B', genesis: '' });
+      rig.give('b', prepare(ballot(1, 'b', 0), { genesis: '' }));
+      expect(rig.take('promise', 'b')[0]!.granted, `founders: ${founders.join()}`).to.equal(granted);
+    }
+  });
+
   it('orders ballots of one number by priority and node', () => {
     const rig = new Rig(found([one])).link('b', 'c');
     rig.give('b', prepare(ballot(5, 'b')));

@@ -83,12 +83,17 @@ export class Rig {
   quick = true;
   #io = 0;
 
-  constructor(recovered: Recovered | undefined, options: PaxosOptions = {}, self: NodeId = 'a') {
+  constructor(
+    recovered: Recovered | undefined,
+    options: PaxosOptions = {},
+    self: NodeId = 'a',
+    founders: readonly NodeId[] = ['a', 'b', 'c'],
+  ) {
     const steady = { electionTimeoutMs: 300, maxElectionTimeoutMs: 300 };
     this.core = createPaxosProtocol({ ...steady, ...options }).create({
       self,
       incarnation: self.toUpperCase(),
-      founders: ['a', 'b', 'c'],
+      founders,
       genesisCandidate: 'G',
       now: 0,
       random: () => 0,

@@ -160,6 +160,21 @@ describe('a mesh with a broken link (simulated)', () => {
     expect(paths(simulation, five).filter((path) => path.endsWith('/relayed'))).to.deep.equal([]);
   });
 
+  it('finds the one member that still reaches a leader, among all who say that they do', async () => {
+    const seven = ['a', 'b', 'c', 'd', 'e', 'f', 'g'];
+    const simulation = await started(1, seven);
+    const leader = simulation.leader()!;
+    const others = seven.filter((id) => id !== leader);
+    const bridge = others.at(-1)!;
+    const before = epochs(simulation, seven);
+    for (const id of others) if (id !== bridge) simulation.cut(leader, id);
+    await simulation.run(800);
+    for (const id of others.slice(0, -1))
+      expect(paths(simulation, [id])).to.include(`${id}${leader}:up/relayed`);
+    await simulation.run(3000);
+    expect(epochs(simulation, seven)).to.equal(before);
+  });
+
   it('goes over any number of members: a chain of five', async () => {
     const simulation = await started(3, five);
     for (let i = 0; i < 5; i++) for (let j = i + 2; j < 5; j++) simulation.cut(five[i]!, five[j]!);
