@@ -1,10 +1,11 @@
 /**
- * Seeds of transactions at length: the bank over three groups, and three-phase commits, under faults. Exit code 1 if one fails.
+ * Seeds of transactions at length: the bank over three groups, three-phase commits, and sagas, under faults. Exit code 1 if one fails.
  *
- *     node build/test/soak/transactions.js --what bank|sites --from 1 --seeds 100 --minutes 60
+ *     node build/test/soak/transactions.js --what bank|sites|sagas --from 1 --seeds 100 --minutes 60
  */
 import { parseArgs } from 'node:util';
 import { runBank } from '../unit/transactions/bankRun.js';
+import { runSagas } from '../unit/transactions/sagas/fire.js';
 import { runSites } from '../unit/transactions/threePhase/fire.js';
 
 const { values } = parseArgs({
@@ -32,6 +33,7 @@ const runs: Readonly<Record<string, (seed: number) => Promise<Counts>>> = {
     for (const { outcome } of (await runSites(seed)).calls) counts[outcome] = (counts[outcome] ?? 0) + 1;
     return counts;
   },
+  sagas: runSagas,
 };
 
 async function main(): Promise<number> {

@@ -105,7 +105,7 @@ export function chain(cluster: Cluster, node: string, options: ChainOptions = {}
 }
 
 /** What a dead process was at never goes on. */
-async function alive(cluster: Cluster, node: string, life: number): Promise<void> {
+export async function alive(cluster: Cluster, node: string, life: number): Promise<void> {
   if (cluster.lives(node) !== life || cluster.simulation.state(node) === 'down')
     await new Promise(() => undefined);
 }
