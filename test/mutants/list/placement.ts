@@ -110,4 +110,22 @@ export const placementMutants: readonly Mutant[] = [
     within: 0,
     tests: 'store/placement/sync.test.ts',
   },
+  {
+    name: 'a forwarded write does not tell who missed it',
+    file: 'store/placement/forward.ts',
+    find: 'report: { acknowledged, hinted } };',
+    replace: 'report: { acknowledged, hinted: hinted.slice(hinted.length) } };',
+    pitfall: 'an acknowledgement that hides who lacks the write',
+    within: 0,
+    tests: 'store/placement/placedStore.test.ts',
+  },
+  {
+    name: 'a ring that moved nothing cannot be told',
+    file: 'store/placement/ringState.ts',
+    find: 'state.version > 3 * state.revision',
+    replace: 'state.version > state.revision',
+    pitfall: 'no member can learn the ring any more',
+    within: 0,
+    tests: 'store/placement/ringMachine.test.ts',
+  },
 ];

@@ -165,7 +165,7 @@ export const transactionMutants: readonly Mutant[] = [
   {
     name: 'one site is a quorum',
     file: 'transactions/threePhase/protocol.ts',
-    find: 'return (this.#sites.length >> 1) + 1;',
+    find: 'return majority(this.#sites.length);',
     replace: 'return Math.max(1, this.#sites.length >> 1);',
     pitfall: 'both parts of a partition end a transaction by themselves',
     within: 1,

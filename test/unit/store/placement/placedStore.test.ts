@@ -47,6 +47,29 @@ describe('a store with more members than copies', () => {
     stage.simulation.check();
   });
 
+  it('tells who asked through another member how many owners have a write, and who missed it', async () => {
+    const stage = await new RingStage<string>(11, 5, 5, () => ({ resolve: lww<string>() })).ready();
+    const owners = stage.ownersOf('k', 'a');
+    const other = stage.nodes.find((id) => !owners.includes(id))!;
+    const gone = owners[2]!;
+    expect(await stage.settle(stage.at(other).put('k', 'v0', { w: 'all' }))).to.deep.equal({
+      acknowledged: 3,
+      hinted: [],
+    });
+    stage.crash(gone);
+    await stage.simulation.run(10_000);
+    const report = await stage.settle(stage.at(other).put('k', 'v1', { w: 2 }));
+    expect(report).to.deep.equal({ acknowledged: 2, hinted: [gone] });
+    const hints = (): number => [...stage.stores.values()].reduce((sum, one) => sum + one.status().hints, 0);
+    expect([hints(), stage.at(other).status().hints]).to.deep.equal([1, 0]);
+    const refused = await failure(stage.settle(stage.at(other).put('k', 'v2', { w: 'all' })));
+    expect([refused.code, refused.fate]).to.deep.equal(['ERR_NOT_READY', 'ambiguous']);
+    expect(await stage.settle(stage.at(other).delete('k', { w: 2 }))).to.deep.equal(report);
+    await stage.restart(gone);
+    expect(await stage.simulation.runUntil(() => hints() === 0, 20_000)).to.equal(true);
+    stage.simulation.check();
+  });
+
   it('moves keys to a member that comes, and gives the room back', async () => {
     const stage = await new RingStage<string>(2, 4, 5, () => ({ resolve: lww<string>() })).ready();
     const keys = keysOf(200);
